@@ -1,0 +1,43 @@
+"""When the lake is fresh: features, grade the last tables, look for drift, retrain if need be, rank, publish."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+from shortlist_tasks import DAG_DEFAULTS, LAKE, RANKINGS, as_of_param, step
+
+
+@dag(
+    schedule=[LAKE],
+    # The asset starts it, so it costs nothing while `ingest` is paused; paused itself, it would miss the lake's news.
+    is_paused_upon_creation=False,
+    params={
+        "as_of": as_of_param(),
+        "retrain": Param(False, type="boolean", description="Train a challenger whatever the drift check says."),
+    },
+    **DAG_DEFAULTS,
+)
+def personalize() -> None:
+    """Lake to published rankings."""
+
+    @task
+    def check_drift(**context: Any) -> dict[str, Any]:
+        from pipeline import check_drift, clock, config
+
+        settings = config.load()
+        return check_drift.run(clock.as_of(context, settings), settings, retrain=context["params"]["retrain"]).to_json()
+
+    @task.branch
+    def choose(drift: Any) -> str:
+        return "train" if drift["retrain"] else "rank"
+
+    drift = check_drift()
+    chosen = choose(drift)
+    rank = step("rank", trigger_rule="none_failed_min_one_success")
+    step("build_features") >> step("grade") >> drift
+    chosen >> step("train") >> rank
+    chosen >> rank >> step("publish", outlets=[RANKINGS])
+
+
+personalize()

@@ -1,0 +1,290 @@
+"""The vocabulary: name, type, meaning and unit of every column of every table.
+
+Everything that reads or writes a table takes its names from here. Three forms of a table exist:
+
+* *native*: what a source hands over, with the company's own ids (`events`, `content`, `customers`, `transactions`);
+* *lake*: the same rows with pseudonyms in place of native ids, plus bookkeeping (`source`, `day`, `shard`);
+* *published*: what downstream systems read (`people`, `segments`, `default`).
+
+Times are microseconds UTC; amounts are in the row's `currency`; durations carry their unit in the name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import pyarrow as pa
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+EVENTS = ("impression", "view", "click", "like", "save", "share", "comment", "follow", "purchase")
+"""Canonical event names; anything else is `custom:<name>`."""
+
+CUSTOM_PREFIX = "custom:"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its Arrow type, what it means, and whether a row without it is refused."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+    required: bool = False
+    minimum: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: its columns, the columns that identify a row, and (natively) the ids of which one must be there."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    any_of: tuple[str, ...] = ()
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema([pa.field(c.name, c.type, nullable=not c.required) for c in self.columns])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.columns)
+
+    def column(self, name: str) -> Column:
+        return next(c for c in self.columns if c.name == name)
+
+
+def _tables(*tables: Table) -> Mapping[str, Table]:
+    return MappingProxyType({table.name: table for table in tables})
+
+
+_EVENT_FACTS = (
+    Column("content_id", pa.string(), "the content that the event is about", required=True),
+    Column("event", pa.string(), f"one of {', '.join(EVENTS)}, or {CUSTOM_PREFIX}<name>", required=True),
+    Column("dwell_seconds", pa.float64(), "engaged time on the content, s", minimum=0),
+    Column("value", pa.float64(), "what the event was worth, in the source's currency"),
+    Column("position", pa.int32(), "place in the list that showed it, from 1", minimum=1),
+    Column("impression_id", pa.string(), "the impression that this event answers"),
+    Column("propensity", pa.float64(), "probability with which it was shown, 0..1", minimum=0),
+    Column("channel", pa.string(), "where it happened: web, app, e-mail …"),
+    Column("device", pa.string(), "desktop, mobile, tablet …"),
+    Column("country", pa.string(), "ISO 3166 alpha-2"),
+)
+
+_CONTENT_FACTS = (
+    Column("content_id", pa.string(), "the content's id in the company's own system", required=True),
+    Column("title", pa.string(), "headline"),
+    Column("category", pa.string(), "the one category used for affinity and caps"),
+    Column("tags", pa.list_(pa.string()), "free keywords"),
+    Column("author", pa.string(), "who made it"),
+    Column("published_at", TIMESTAMP, "when people could first see it"),
+    Column("expires_at", TIMESTAMP, "from when on it must not be shown"),
+    Column("status", pa.string(), "`published` can be ranked; anything else cannot"),
+    Column("quality", pa.float64(), "editorial quality, 0..1"),
+    Column("language", pa.string(), "ISO 639"),
+    Column("url", pa.string(), "where it lives"),
+)
+
+NATIVE = _tables(
+    Table(
+        "events",
+        (
+            Column("event_id", pa.string(), "unique in its source; repeated ids are duplicates", required=True),
+            Column("ts", TIMESTAMP, "when it happened", required=True),
+            Column("available_at", TIMESTAMP, "when we could first have known it"),
+            Column("visitor_id", pa.string(), "native id of a browser or device"),
+            Column("customer_id", pa.string(), "native CRM id"),
+            Column("session_id", pa.string(), "native session id; otherwise sessions are built"),
+            *_EVENT_FACTS,
+        ),
+        key=("event_id",),
+        any_of=("visitor_id", "customer_id"),
+    ),
+    Table("content", _CONTENT_FACTS, key=("content_id",)),
+    Table(
+        "customers",
+        (
+            Column("customer_id", pa.string(), "native CRM id", required=True),
+            Column("email", pa.string(), "joins orders to contacts; never stored"),
+            Column("consent_personalization", pa.bool_(), "true, false, or null for unknown"),
+            Column("opted_out_at", TIMESTAMP, "when the person objected to personalization"),
+            Column("attributes", pa.map_(pa.string(), pa.string()), "anything else the CRM knows and we may use"),
+        ),
+        key=("customer_id",),
+    ),
+    Table(
+        "transactions",
+        (
+            Column("order_id", pa.string(), "native order id", required=True),
+            Column("line_no", pa.int32(), "line of the order, from 1; a refund has its own line", required=True),
+            Column("ts", TIMESTAMP, "when it was paid or refunded", required=True),
+            Column("available_at", TIMESTAMP, "when we could first have known it"),
+            Column("customer_id", pa.string(), "native CRM id"),
+            Column("email", pa.string(), "joins orders to contacts; never stored"),
+            Column("content_id", pa.string(), "what was bought"),
+            Column("quantity", pa.float64(), "units, negative when returned"),
+            Column("amount", pa.float64(), "line total in `currency`, negative for refunds", required=True),
+            Column("currency", pa.string(), "ISO 4217"),
+            Column("status", pa.string(), "paid, refunded …"),
+        ),
+        key=("order_id", "line_no"),
+        any_of=("customer_id", "email"),
+    ),
+)
+
+_BOOKKEEPING = (
+    Column("source", pa.string(), "the source's name in the configuration", required=True),
+    Column("day", pa.date32(), "the day of the export that brought it, project time zone", required=True),
+)
+_PERSON = (
+    Column("shard", pa.int16(), "stable slice of people", required=True),
+    Column(
+        "person_id",
+        pa.int64(),
+        "the row's own best id: customer, else visitor (events) or e-mail (orders)",
+        required=True,
+    ),
+)
+
+LAKE = _tables(
+    Table(
+        "events",
+        (
+            Column("event_id", pa.string(), "unique in its source", required=True),
+            Column("ts", TIMESTAMP, "when it happened", required=True),
+            Column("available_at", TIMESTAMP, "when we could first have known it", required=True),
+            *_PERSON,
+            Column("visitor_id", pa.int64(), "pseudonym of the browser or device"),
+            Column("customer_id", pa.int64(), "pseudonym of the CRM id"),
+            Column("session_id", pa.int64(), "pseudonym of the native session"),
+            *_EVENT_FACTS,
+            *_BOOKKEEPING,
+        ),
+        key=("source", "event_id"),
+    ),
+    Table("content", (*_CONTENT_FACTS, *_BOOKKEEPING), key=("day", "content_id")),
+    Table(
+        "customers",
+        (
+            Column("customer_id", pa.int64(), "pseudonym of the CRM id", required=True),
+            Column("consent_personalization", pa.bool_(), "true, false, or null for unknown"),
+            Column("opted_out_at", TIMESTAMP, "when the person objected to personalization"),
+            Column("attributes", pa.map_(pa.string(), pa.string()), "anything else the CRM knows and we may use"),
+            *_BOOKKEEPING,
+        ),
+        key=("day", "customer_id"),
+    ),
+    Table(
+        "transactions",
+        (
+            Column("order_id", pa.int64(), "pseudonym of the order", required=True),
+            Column("line_no", pa.int32(), "line of the order, from 1", required=True),
+            Column("ts", TIMESTAMP, "when it was paid or refunded", required=True),
+            Column("available_at", TIMESTAMP, "when we could first have known it", required=True),
+            *_PERSON,
+            Column("content_id", pa.string(), "what was bought"),
+            Column("quantity", pa.float64(), "units, negative when returned"),
+            Column("amount", pa.float64(), "line total in `currency`, negative for refunds", required=True),
+            Column("currency", pa.string(), "ISO 4217"),
+            Column("status", pa.string(), "paid, refunded …"),
+            *_BOOKKEEPING,
+        ),
+        key=("source", "order_id", "line_no"),
+    ),
+    Table(
+        "identities",
+        (
+            Column("alias_id", pa.int64(), "pseudonym of a visitor or an e-mail", required=True),
+            Column("alias_type", pa.string(), "visitor or email", required=True),
+            Column("customer_id", pa.int64(), "pseudonym of the customer it belongs to", required=True),
+            Column("available_at", TIMESTAMP, "when the link was first seen; unknown before", required=True),
+            *_BOOKKEEPING,
+        ),
+        key=("source", "day", "alias_id", "customer_id"),
+    ),
+    Table(
+        "native_ids",
+        (
+            Column("id", pa.int64(), "pseudonym", required=True),
+            Column("id_type", pa.string(), "customer or visitor", required=True),
+            Column("native_id", pa.string(), "the company's own id", required=True),
+            *_BOOKKEEPING,
+        ),
+        key=("source", "day", "id"),
+    ),
+    Table(
+        "quarantine",
+        (
+            Column("table", pa.string(), "the table the row was meant for", required=True),
+            Column("source_file", pa.string(), "the export's file name", required=True),
+            Column(
+                "row_number", pa.int64(), "row of that file, from 1; the header of a CSV is not counted", required=True
+            ),
+            Column(
+                "reason", pa.string(), "why it was refused; no value of the row, which may be personal", required=True
+            ),
+            *_BOOKKEEPING,
+        ),
+    ),
+    Table(
+        "loads",
+        (
+            Column("files", pa.string(), "file names read, comma-separated", required=True),
+            Column("sha256", pa.string(), "of the files' bytes and the source's settings", required=True),
+            Column("rows", pa.int64(), "rows kept, all tables", required=True),
+            *_BOOKKEEPING,
+        ),
+        key=("source", "day"),
+    ),
+)
+"""Tables of the lake. `identities` and `native_ids` live in the owner-only vault."""
+
+REJECTED = pa.schema(
+    [("table", pa.string()), ("source_file", pa.string()), ("row_number", pa.int64()), ("reason", pa.string())]
+)
+"""Rows that a source or the row contract refused."""
+
+STRATEGIES = ("model", "rules", "segment", "default")
+
+_RANKED = (
+    Column("rank", pa.int32(), "1..K, 1 is best", required=True, minimum=1),
+    Column("content_id", pa.string(), "the content to show", required=True),
+    Column(
+        "score", pa.float64(), "relevance: sum of goal weight x calibrated probability; falls with rank", required=True
+    ),
+)
+_PROVENANCE = (
+    Column("strategy", pa.string(), f"how the list was made: {', '.join(STRATEGIES)}", required=True),
+    Column(
+        "candidate_source",
+        pa.string(),
+        "what brought the content in: trending, fresh, affinity, covisit",
+        required=True,
+    ),
+    Column("reason", pa.string(), "why, in words a customer may read", required=True),
+    Column("segment", pa.string(), "the person's RFM segment", required=True),
+    Column("propensity", pa.float64(), "probability with which this content was placed; 1 without exploration"),
+    Column("model_version", pa.string(), "registry version that scored it", required=True),
+    Column("as_of", TIMESTAMP, "the instant the table is for", required=True),
+)
+
+
+def published(goals: tuple[str, ...]) -> Mapping[str, Table]:
+    """The published tables' columns, with one calibrated probability `p_<goal>` a goal."""
+    probabilities = tuple(
+        Column(f"p_{g}", pa.float64(), f"calibrated probability of `{g}`, 0..1", minimum=0) for g in goals
+    )
+    person = (
+        Column("person_id", pa.string(), "the company's own id", required=True),
+        Column("id_type", pa.string(), "customer or visitor", required=True),
+    )
+    segments = tuple(c for c in _PROVENANCE if c.name != "segment")
+    segment = (Column("segment", pa.string(), "RFM segment; `any` in the default table", required=True),)
+    return _tables(
+        Table("people", (*person, *_RANKED, *probabilities, *_PROVENANCE), key=("person_id", "id_type", "rank")),
+        Table("segments", (*segment, *_RANKED, *probabilities, *segments), key=("segment", "rank")),
+        Table("default", (*segment, *_RANKED, *probabilities, *segments), key=("segment", "rank")),
+    )

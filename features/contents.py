@@ -1,0 +1,72 @@
+"""Everything known about each content on one night: age, popularity at several speeds, trend and response rates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from features.history import DAY, Floats, History
+
+HALF_LIVES_DAYS = {"3h": 0.125, "1d": 1.0, "7d": 7.0}
+_PRIOR_SHOWN = 50.0
+_PRIOR_PEOPLE = 20.0
+
+
+def content_features(history: History) -> pa.Table:
+    """One row a content, sorted by `content_id`: `content_id`, `listed`, and one float64 column a feature."""
+    catalogue = history.catalogue
+    active, strength = history.active, history.strength
+    found: dict[str, Floats] = {
+        "age_days": (history.as_of - catalogue.published) / DAY,
+        "quality": catalogue.quality,
+        "people_1d": _people(history, 1),
+        "people_7d": _people(history, 7),
+        "people_30d": _people(history, 30),
+    }
+    for label, half_life in HALF_LIVES_DAYS.items():
+        found[f"popularity_{label}"] = history.per_content(active, strength * history.decay(half_life))
+    found["trend"] = (found["people_1d"] + 1) / (found["people_7d"] / 7 + 1)
+    found["gravity"] = found["people_7d"] / (found["age_days"] + 0.5) ** 1.5
+    found["idle_days"] = _idle_days(history)
+    found["author_popularity_7d"] = _group_mean(catalogue.author, found["popularity_7d"])
+    found["category_popularity_7d"] = _group_mean(catalogue.category, found["popularity_7d"])
+    found.update(_rates(history, found["people_30d"]))
+    columns = {name: pa.array(values, pa.float64()) for name, values in found.items()}
+    return pa.table({"content_id": catalogue.ids, "listed": pa.array(catalogue.listed), **columns})
+
+
+def _rates(history: History, people: Floats) -> dict[str, Floats]:
+    """Smoothed goals per impression, or per reader where nothing records impressions: (n + prior) / (shown + prior weight)."""
+    shown = history.per_content(history.is_kind("impression") & history.within(30))
+    exposure, weight = (shown, _PRIOR_SHOWN) if shown.any() else (people, _PRIOR_PEOPLE)
+    found = {"shown_30d": shown}
+    for name, flags in history.goals.items():
+        counts = history.per_content(flags & history.within(30))
+        overall = counts.sum() / max(exposure.sum(), 1.0)
+        found[f"{name}_rate_30d"] = (counts + overall * weight) / (exposure + weight)
+    return {f"content_{name}": values for name, values in found.items()}
+
+
+def _people(history: History, days: float) -> Floats:
+    """Distinct people who did something with the content in the last `days`."""
+    rows = history.active & history.within(days)
+    size = history.catalogue.size
+    pairs = np.unique(history.person[rows] * size + history.content[rows])
+    return np.bincount(pairs % size, minlength=size).astype(np.float64) if size else np.zeros(0)
+
+
+def _idle_days(history: History) -> Floats:
+    last = history.catalogue.published.astype(np.float64)
+    rows = history.active
+    np.maximum.at(last, history.content[rows], history.ts[rows].astype(np.float64))
+    return (history.as_of - last) / DAY
+
+
+def _group_mean(codes: np.ndarray, values: Floats) -> Floats:
+    """The mean of the group that each content belongs to; NaN where it belongs to none."""
+    known = codes >= 0
+    groups = int(codes.max()) + 1 if known.any() else 0
+    total = np.bincount(codes[known], weights=values[known], minlength=groups)
+    size = np.bincount(codes[known], minlength=groups)
+    means = total / np.maximum(size, 1)
+    return np.where(known, means[np.maximum(codes, 0)] if groups else np.nan, np.nan)

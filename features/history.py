@@ -1,0 +1,242 @@
+"""The log and the catalogue as of one night, sorted once and encoded as integers: what every feature is computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+DAY = 86_400_000_000
+"""Microseconds."""
+
+KINDS = ("impression", "view", "click", "like", "save", "share", "comment", "follow", "purchase", "refund", "other")
+"""Codes of events, in this order; `other` is every custom one."""
+
+STRENGTH = np.array([0, 1, 1, 3, 3, 3, 3, 2, 5, 0, 1], dtype=np.float64)
+"""How much an event of each kind says about taste."""
+
+_IMPRESSION, _REFUND = KINDS.index("impression"), KINDS.index("refund")
+
+
+@dataclass(frozen=True)
+class GoalRule:
+    """What counts as reaching a goal: one of `events`, or a `view` of at least `min_dwell_seconds`."""
+
+    events: tuple[str, ...]
+    min_dwell_seconds: float | None = None
+
+
+def reached(log: pa.Table, rule: GoalRule) -> pa.Array:
+    """For each row of the log (any order), whether it reaches the goal."""
+    hit = pc.is_in(log["event"], value_set=pa.array(rule.events, pa.string()))
+    if rule.min_dwell_seconds is not None:
+        long_enough = pc.fill_null(pc.greater_equal(log["dwell_seconds"], rule.min_dwell_seconds), False)
+        hit = pc.or_(hit, pc.and_(pc.equal(log["event"], "view"), long_enough))
+    return hit.combine_chunks() if isinstance(hit, pa.ChunkedArray) else hit
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Content known at the night, sorted by id. Codes are -1 where nothing is known; `tags` is a flat list with offsets."""
+
+    ids: pa.Array
+    published: Ints
+    listed: Flags
+    """In the catalogue and published, not expired, not in the future."""
+    quality: Floats
+    category: NDArray[np.int32]
+    categories: tuple[str, ...]
+    author: NDArray[np.int32]
+    authors: tuple[str, ...]
+    tag_content: NDArray[np.int32]
+    tag: NDArray[np.int32]
+    tags: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class History:
+    """One row an event, in the order of (person, ts, kind, content, …); `people` are sorted pseudonyms.
+
+    Built by `History.of` from Arrow tables in any order: the same rows give the same arrays.
+    """
+
+    as_of: int
+    people: Ints
+    catalogue: Catalogue
+    person: NDArray[np.int64]
+    content: NDArray[np.int64]
+    ts: Ints
+    kind: NDArray[np.int8]
+    dwell: Floats
+    value: Floats
+    mobile: Flags
+    goals: Mapping[str, Flags]
+
+    @classmethod
+    def of(cls, log: pa.Table, content: pa.Table, as_of: datetime, goals: Mapping[str, GoalRule]) -> History:
+        """Encode what was known strictly before `as_of` (time zone aware).
+
+        Args:
+            log: person_id (int64), ts (timestamp us UTC), content_id, event, dwell_seconds, value, device; any order.
+            content: the catalogue's columns of `expectations.schemas`; any order.
+
+        Raises:
+            ValueError: A row of the log did not happen before `as_of`.
+        """
+        instant = _micros(pa.scalar(as_of, pa.timestamp("us", tz="UTC")))
+        ts = np.asarray(log["ts"].cast(pa.int64()).combine_chunks())
+        if len(ts) and ts.max() >= instant:
+            raise ValueError(f"the log knows the future: a row happened at {ts.max()} us, the night is {instant} us")
+        ids = pc.unique(pa.concat_arrays([_whole(content["content_id"]), _whole(log["content_id"])])).sort()
+        people, person = np.unique(np.asarray(_whole(log["person_id"])), return_inverse=True)
+        codes = np.asarray(pc.index_in(_whole(log["content_id"]), value_set=ids)).astype(np.int64)
+        kind = np.asarray(
+            pc.fill_null(pc.index_in(_whole(log["event"]), value_set=pa.array(KINDS)), len(KINDS) - 1)
+        ).astype(np.int8)
+        dwell, value = (_floats(log[name]) for name in ("dwell_seconds", "value"))
+        mobile = np.asarray(pc.fill_null(pc.equal(_whole(log["device"]), "mobile"), False)).astype(bool)
+        flags = {name: np.asarray(reached(log, rule)).astype(bool) for name, rule in goals.items()}
+        keys = (*flags.values(), mobile, np.nan_to_num(value), np.nan_to_num(dwell), codes, kind, ts, person)
+        order = np.lexsort(keys)
+        return cls(
+            as_of=instant,
+            people=people,
+            catalogue=_catalogue(content, ids, codes, ts, instant),
+            person=person[order].astype(np.int64),
+            content=codes[order],
+            ts=ts[order],
+            kind=kind[order],
+            dwell=dwell[order],
+            value=value[order],
+            mobile=mobile[order],
+            goals={name: flag[order] for name, flag in flags.items()},
+        )
+
+    @property
+    def rows(self) -> int:
+        return len(self.ts)
+
+    @property
+    def age_days(self) -> Floats:
+        """How long ago each row happened, in days."""
+        return (self.as_of - self.ts) / DAY
+
+    @property
+    def strength(self) -> Floats:
+        """How much each row says about taste."""
+        weights = STRENGTH[self.kind]
+        return np.where(np.nan_to_num(self.dwell) >= 30, weights + 2, weights)
+
+    @property
+    def active(self) -> Flags:
+        """Rows in which the person did something: neither an impression nor a refund."""
+        return (self.kind != _IMPRESSION) & (self.kind != _REFUND)
+
+    def is_kind(self, *names: str) -> Flags:
+        return np.isin(self.kind, [KINDS.index(name) for name in names])
+
+    def within(self, days: float) -> Flags:
+        """Rows of the last `days` days."""
+        return self.ts >= self.as_of - np.int64(days * DAY)
+
+    def decay(self, half_life_days: float) -> Floats:
+        """2^(-age / half-life), a row's weight."""
+        return np.exp2(-self.age_days / half_life_days)
+
+    def per_person(self, rows: Flags, weights: Floats | None = None) -> Floats:
+        """Sum of `weights` (or a count) over the chosen rows, for each person."""
+        chosen = None if weights is None else weights[rows]
+        return np.bincount(self.person[rows], weights=chosen, minlength=len(self.people)).astype(np.float64)
+
+    def per_content(self, rows: Flags, weights: Floats | None = None) -> Floats:
+        """Sum of `weights` (or a count) over the chosen rows, for each content."""
+        chosen = None if weights is None else weights[rows]
+        return np.bincount(self.content[rows], weights=chosen, minlength=self.catalogue.size).astype(np.float64)
+
+
+def _catalogue(content: pa.Table, ids: pa.Array, log_content: Ints, log_ts: Ints, instant: int) -> Catalogue:
+    """The catalogue aligned with `ids`; content that only the log knows is not listed."""
+    ordered = content.sort_by("content_id")
+    at = np.asarray(pc.index_in(_whole(ordered["content_id"]), value_set=ids)).astype(np.int64)
+    n = len(ids)
+    first_seen = np.full(n, instant, np.int64)
+    np.minimum.at(first_seen, log_content, log_ts)
+    published = first_seen.copy()
+    known = np.asarray(pc.fill_null(_whole(ordered["published_at"]).cast(pa.int64()), np.iinfo(np.int64).min))
+    dated = known > np.iinfo(np.int64).min
+    published[at[dated]] = known[dated]
+    category, categories = _codes(ordered["category"], at, n)
+    author, authors = _codes(ordered["author"], at, n)
+    tag_content, tag, tags = _tag_codes(ordered, at)
+    return Catalogue(
+        ids=ids,
+        published=published,
+        listed=_listed(ordered, at, n, published, instant),
+        quality=_scatter(_floats(ordered["quality"]), at, n),
+        category=category,
+        categories=categories,
+        author=author,
+        authors=authors,
+        tag_content=tag_content,
+        tag=tag,
+        tags=tags,
+    )
+
+
+def _listed(ordered: pa.Table, at: Ints, n: int, published: Ints, instant: int) -> Flags:
+    status = np.asarray(pc.fill_null(pc.equal(_whole(ordered["status"]), "published"), True)).astype(bool)
+    expires = np.asarray(pc.fill_null(_whole(ordered["expires_at"]).cast(pa.int64()), np.iinfo(np.int64).max))
+    listed = np.zeros(n, bool)
+    listed[at] = status & (expires > instant)
+    return listed & (published < instant)
+
+
+def _codes(column: pa.ChunkedArray, at: Ints, n: int) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    values = _whole(column)
+    names = pc.drop_null(pc.unique(values)).sort()
+    codes = np.full(n, -1, np.int32)
+    codes[at] = np.asarray(pc.fill_null(pc.index_in(values, value_set=names), -1)).astype(np.int32)
+    return codes, tuple(names.to_pylist())
+
+
+def _tag_codes(ordered: pa.Table, at: Ints) -> tuple[NDArray[np.int32], NDArray[np.int32], tuple[str, ...]]:
+    lists = _whole(ordered["tags"])
+    flat = pc.list_flatten(lists)
+    owner = at[np.asarray(pc.list_parent_indices(lists)).astype(np.int64)].astype(np.int32)
+    names = pc.drop_null(pc.unique(flat)).sort()
+    codes = np.asarray(pc.fill_null(pc.index_in(flat, value_set=names), -1)).astype(np.int32)
+    known = codes >= 0
+    order = np.lexsort((codes[known], owner[known]))
+    return owner[known][order], codes[known][order], tuple(names.to_pylist())
+
+
+def _scatter(values: Floats, at: Ints, n: int) -> Floats:
+    placed = np.full(n, np.nan)
+    placed[at] = values
+    return placed
+
+
+def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _floats(column: pa.ChunkedArray) -> Floats:
+    """Nulls become NaN."""
+    return np.asarray(pc.fill_null(_whole(column).cast(pa.float64()), np.nan), dtype=np.float64)
+
+
+def _micros(instant: pa.Scalar) -> int:
+    return int(instant.cast(pa.int64()).as_py())

@@ -1,0 +1,65 @@
+"""Which contents are worth scoring for whom: each source proposes its best, the proposals are interleaved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Dense = NDArray[Any]
+Integers = NDArray[np.int64]
+
+SOURCES = ("trending", "fresh", "affinity", "covisit")
+"""In the order in which ties between sources are broken."""
+
+_NEVER = np.iinfo(np.int32).max
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Pairs, sorted by person and content: `person` and `content` are indices, `source` an index into SOURCES."""
+
+    person: Integers
+    content: Integers
+    source: Integers
+
+
+def choose(scores: Mapping[str, Dense], eligible: NDArray[np.bool_], limit: int) -> Candidates:
+    """At most `limit` contents a person: every source's first choice, then every source's second, and so on.
+
+    Args:
+        scores: A (people, content) or (content,) array a source; 0, negative or NaN is no proposal. Higher is better,
+            ties go to the smaller index.
+        eligible: (people, content), what may be proposed at all.
+        limit: Contents a person at the most.
+    """
+    people, contents = eligible.shape
+    best = np.full((people, contents), _NEVER, np.int32)
+    for number, source in enumerate(SOURCES):
+        if source in scores:
+            place = _places(np.broadcast_to(scores[source], eligible.shape), eligible, limit)
+            best = np.minimum(best, np.where(place < _NEVER, place * len(SOURCES) + number, _NEVER))
+    chosen = _first(best, limit)
+    person, content = np.nonzero(chosen)
+    return Candidates(person.astype(np.int64), content.astype(np.int64), best[chosen].astype(np.int64) % len(SOURCES))
+
+
+def _places(score: Dense, eligible: NDArray[np.bool_], limit: int) -> NDArray[np.int32]:
+    """The place of each content in the source's own list for the person, from 0; _NEVER beyond `limit`."""
+    usable = np.where(eligible & (np.nan_to_num(score) > 0), score, -np.inf)
+    order = np.argsort(-usable, axis=1, kind="stable")[:, :limit]
+    place = np.full(usable.shape, _NEVER, np.int32)
+    np.put_along_axis(place, order, np.arange(order.shape[1], dtype=np.int32)[None, :], axis=1)
+    return np.where(np.isfinite(usable), place, _NEVER)
+
+
+def _first(best: NDArray[np.int32], limit: int) -> NDArray[np.bool_]:
+    """The `limit` smallest priorities of each row; no two proposals of a row share one."""
+    proposed = best < _NEVER
+    if best.shape[1] <= limit:
+        return proposed
+    threshold = np.partition(best, limit - 1, axis=1)[:, limit - 1 : limit]
+    return proposed & (best <= threshold)

@@ -1,0 +1,201 @@
+"""One goal's model: XGBoost trees, a calibration, and the bytes that they are stored as.
+
+Rows are float32 matrices (N, F) in the order of the feature names; NaN is missing. Training follows the rows' order
+(row sampling does), so the caller sorts them; for the same rows, parameters and seed the bytes are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import xgboost as xgb
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from models.calibration import IDENTITY, Calibration
+from models.calibration import fit as fit_calibration
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Json = Any
+
+MAX_BIN = 256
+"""Histogram bins a feature. Fixed, so that one matrix serves every trial of a study."""
+
+MANIFEST = "bundle.json"
+FORMAT = 1
+
+
+def matrix(
+    x: Array,
+    features: Sequence[str],
+    y: Array | None = None,
+    weight: Array | None = None,
+    max_bin: int = MAX_BIN,
+    ref: xgb.QuantileDMatrix | None = None,
+) -> xgb.QuantileDMatrix:
+    """Build the binned matrix of `x` (N, F) once; with `ref` (the training matrix) it takes that one's bins."""
+    _check_width(x, features, "matrix")
+    return xgb.QuantileDMatrix(
+        np.asarray(x, np.float32), label=y, weight=weight, feature_names=list(features), max_bin=max_bin, ref=ref
+    )
+
+
+def train(
+    train_matrix: xgb.QuantileDMatrix,
+    validation_matrix: xgb.QuantileDMatrix,
+    params: Mapping[str, Json],
+    rounds: int,
+    early_stopping: int,
+    seed: int,
+    callbacks: Sequence[xgb.callback.TrainingCallback] = (),
+) -> xgb.Booster:
+    """Boost up to `rounds` trees, until the validation loss has not improved for `early_stopping` rounds.
+
+    `params` are XGBoost's own (`device` among them: "cpu" or "cuda"); the objective is binary log-loss. Returns the
+    booster with all its trees; `best_iteration` says where it was best.
+    """
+    settings = {"tree_method": "hist", "eval_metric": "logloss", "max_bin": MAX_BIN, **params}
+    return xgb.train(
+        {**settings, "objective": "binary:logistic", "seed": seed},
+        train_matrix,
+        rounds,
+        evals=[(validation_matrix, "validation")],
+        early_stopping_rounds=early_stopping,
+        callbacks=list(callbacks),
+        verbose_eval=False,
+    )
+
+
+@dataclass(frozen=True)
+class GoalModel:
+    """A goal's trees, up to the best round, and their calibration."""
+
+    goal: str
+    features: tuple[str, ...]
+    booster_ubj: bytes = field(repr=False)
+    calibration: Calibration
+    best_iteration: int
+    params: Mapping[str, Json]
+
+    @staticmethod
+    def of(goal: str, booster: xgb.Booster, params: Mapping[str, Json]) -> GoalModel:
+        """The model of a freshly trained booster, cut after its best round and not calibrated yet."""
+        best = booster.best_iteration
+        trees = bytes(booster[: best + 1].save_raw("ubj"))
+        return GoalModel(goal, tuple(booster.feature_names or ()), trees, IDENTITY, best, dict(params))
+
+    @cached_property
+    def booster(self) -> xgb.Booster:
+        """The trees, read once."""
+        return xgb.Booster(model_file=bytearray(self.booster_ubj))
+
+    def margin(self, x: Array) -> Floats:
+        """Log-odds (N,) before calibration."""
+        _check_width(x, self.features, f"model of {self.goal!r}")
+        rounds = (0, self.best_iteration + 1)
+        margins = self.booster.inplace_predict(np.asarray(x, np.float32), iteration_range=rounds, predict_type="margin")
+        return np.asarray(margins, np.float64)
+
+    def probabilities(self, margin: Array) -> Floats:
+        """Calibrated probabilities (N,) of log-odds (N,), whoever added them up."""
+        return self.calibration.apply(expit(np.asarray(margin, np.float64)))
+
+    def predict(self, x: Array) -> Floats:
+        """Calibrated probabilities (N,)."""
+        return self.probabilities(self.margin(x))
+
+    def contributions(self, x: Array) -> Floats:
+        """What each feature adds to the log-odds, (N, F + 1), the last being the base (SHAP; Lundberg et al. 2018)."""
+        _check_width(x, self.features, f"model of {self.goal!r}")
+        rows = xgb.DMatrix(np.asarray(x, np.float32), feature_names=list(self.features))
+        return np.asarray(self.booster.predict(rows, pred_contribs=True), np.float64)
+
+    def calibrated(self, x: Array, y: Array, people: Array) -> GoalModel:
+        """The same trees, calibrated on validation rows `x` (N, F), `y` (N,) 0 or 1, `people` (N,)."""
+        return replace(self, calibration=fit_calibration(expit(self.margin(x)), y, people))
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Everything that scoring needs: a model a goal, the goals' weights, and JSON that the features were built with."""
+
+    models: Mapping[str, GoalModel]
+    weights: Mapping[str, float]
+    context: Mapping[str, Json] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse goals that do not match, or that cannot name a file."""
+        if set(self.models) != set(self.weights):
+            raise ValueError(
+                f"bundle: models for {sorted(self.models)}, weights for {sorted(self.weights)}; need the same goals."
+            )
+        odd = [goal for goal in self.models if not re.fullmatch(r"[A-Za-z0-9_-]+", goal)]
+        if odd:
+            raise ValueError(f"bundle: goals {odd} cannot name files; use letters, digits, '-' and '_'.")
+
+    def to_files(self) -> dict[str, bytes]:
+        """The files by name: `<goal>.ubj` for each goal, and `bundle.json` with their sha256 and all the rest."""
+        goals = {goal: self._goal(model) for goal, model in self.models.items()}
+        manifest = {"format": FORMAT, "goals": goals, "context": dict(self.context)}
+        text = json.dumps(manifest, sort_keys=True, indent=1, allow_nan=False)
+        trees = {_file(goal): model.booster_ubj for goal, model in self.models.items()}
+        return {**dict(sorted(trees.items())), MANIFEST: text.encode()}
+
+    @staticmethod
+    def from_files(files: Mapping[str, bytes]) -> Bundle:
+        """The bundle that `to_files` wrote. Raises ValueError naming a file that is missing or was changed."""
+        manifest = json.loads(_file_of(files, MANIFEST))
+        if manifest["format"] != FORMAT:
+            raise ValueError(
+                f"{MANIFEST}: format {manifest['format']}, expected {FORMAT}; use the version that wrote it."
+            )
+        goals = manifest["goals"]
+        models = {goal: _model(goal, entry, _file_of(files, _file(goal))) for goal, entry in goals.items()}
+        return Bundle(models, {goal: entry["weight"] for goal, entry in goals.items()}, manifest["context"])
+
+    def _goal(self, model: GoalModel) -> dict[str, Json]:
+        return {
+            "sha256": _sha256(model.booster_ubj),
+            "weight": self.weights[model.goal],
+            "features": list(model.features),
+            "calibration": asdict(model.calibration),
+            "best_iteration": model.best_iteration,
+            "params": dict(model.params),
+        }
+
+
+def _model(goal: str, entry: Mapping[str, Json], trees: bytes) -> GoalModel:
+    if _sha256(trees) != entry["sha256"]:
+        raise ValueError(
+            f"{_file(goal)}: sha256 is {_sha256(trees)}, {MANIFEST} says {entry['sha256']}; the file was changed "
+            "after it was written. Fetch the model again."
+        )
+    calibration = Calibration.from_json(json.dumps(entry["calibration"]))
+    return GoalModel(goal, tuple(entry["features"]), trees, calibration, entry["best_iteration"], entry["params"])
+
+
+def _file_of(files: Mapping[str, bytes], name: str) -> bytes:
+    if name not in files:
+        raise ValueError(f"{name}: missing from the model's files (found: {sorted(files)}). Fetch the model again.")
+    return files[name]
+
+
+def _file(goal: str) -> str:
+    return f"{goal}.ubj"
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _check_width(x: Array, features: Sequence[str], where: str) -> None:
+    if x.ndim != 2 or x.shape[1] != len(features):
+        raise ValueError(f"{where}: rows of shape {x.shape}, expected (N, {len(features)}): {', '.join(features)}.")

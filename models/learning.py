@@ -1,0 +1,147 @@
+"""One goal, learned: search, final trees, calibration; and how the result and its rivals do on rows nobody learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+import xgboost as xgb
+from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from models import baselines, metrics
+from models.classifier import GoalModel, matrix, train
+from models.tuning import TrialRecord, Tuned, tune
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+
+ROUNDS, EARLY_STOPPING = 400, 20
+_BASELINE_ROWS = 40_000
+_CURVE_POINTS = 101
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows of one goal: `x` (N, F), `y` (N,) 0 or 1, `people` (N,) pseudonyms."""
+
+    x: Array
+    y: Array
+    people: Array
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A goal's calibrated model, every trial, and validation log-loss by round."""
+
+    model: GoalModel
+    trials: tuple[TrialRecord, ...]
+    curve: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a search may cost."""
+
+    trials: int
+    seconds: float
+    seed: int
+    device: str = "cpu"
+
+
+def learn(
+    goal: str,
+    features: Sequence[str],
+    training: Sample,
+    validation: Sample,
+    budget: Budget,
+    *,
+    storage: optuna.storages.BaseStorage | None = None,
+    study: str = "study",
+    on_trial: Callable[[TrialRecord], None] | None = None,
+) -> Learned:
+    """Tune, train with the best parameters, stop early on validation, and calibrate on it.
+
+    The two matrices are built once and serve every trial and the final training.
+    """
+    built = matrix(training.x, features, training.y)
+    held_out = matrix(validation.x, features, validation.y, ref=built)
+    tuned: Tuned = tune(
+        built,
+        held_out,
+        trials=budget.trials,
+        seconds=budget.seconds,
+        seed=budget.seed,
+        rounds=ROUNDS,
+        early_stopping=EARLY_STOPPING,
+        fixed={"device": budget.device},
+        storage=storage,
+        study_name=study,
+        on_trial=on_trial,
+    )
+    recorder = _Recorder()
+    booster = train(built, held_out, tuned.best_params, ROUNDS, EARLY_STOPPING, budget.seed, [recorder])
+    model = GoalModel.of(goal, booster, tuned.best_params).calibrated(validation.x, validation.y, validation.people)
+    return Learned(model, tuned.trials, tuple(recorder.losses))
+
+
+class _Recorder(xgb.callback.TrainingCallback):
+    """Keeps the validation loss of every round."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: Mapping[str, Any]) -> bool:
+        """Return False: this callback never stops the training."""
+        self.losses.append(float(evals_log["validation"]["logloss"][-1]))
+        return False
+
+
+def measures(y: Array, p: Array, *, probabilities: bool) -> dict[str, float | None]:
+    """AUC, PR-AUC and lift at 10 % of scores `p` (N,); log-loss and ECE only of what claims to be a probability."""
+    return {
+        "auc": metrics.auc(y, p),
+        "pr_auc": metrics.pr_auc(y, p),
+        "log_loss": metrics.log_loss(y, p) if probabilities else None,
+        "ece": metrics.ece(y, p) if probabilities else None,
+        "lift_10": metrics.lift(y, p, 0.1),
+    }
+
+
+def logistic(training: Sample, *others: Array) -> tuple[Floats, ...]:
+    """Logistic regression's probabilities for each of `others` (M, F); learned on at most 40,000 evenly spaced rows."""
+    step = max(1, len(training.y) // _BASELINE_ROWS)
+    y = training.y[::step]
+    if len(np.unique(y)) < 2:
+        return tuple(np.full(len(x), float(y.mean())) for x in others)
+    together = baselines.logistic_probabilities(training.x[::step], y, np.concatenate(others))
+    ends = np.cumsum([len(x) for x in others])[:-1]
+    return tuple(np.split(together, ends))
+
+
+def importance(model: GoalModel) -> list[tuple[str, float]]:
+    """Every feature with its share of the trees' total gain, the largest first."""
+    gains = model.booster.get_score(importance_type="total_gain")
+    total = sum(gains.values()) or 1.0
+    shares = [(name, float(gains.get(name, 0.0)) / total) for name in model.features]
+    return sorted(shares, key=lambda pair: (-pair[1], pair[0]))
+
+
+def curves(y: Array, p: Array) -> dict[str, tuple[list[float], list[float]]]:
+    """`reliability`, `roc` and `precision_recall` as points to draw."""
+    table = metrics.reliability(y, p)
+    false_positive, true_positive, _ = roc_curve(y, p)
+    precision, recall, _ = precision_recall_curve(y, p)
+    return {
+        "reliability": (table["predicted"].to_pylist(), table["observed"].to_pylist()),
+        "roc": _thinned(false_positive, true_positive),
+        "precision_recall": _thinned(recall[::-1], precision[::-1]),
+    }
+
+
+def _thinned(x: Array, y: Array) -> tuple[list[float], list[float]]:
+    at = np.unique(np.linspace(0, len(x) - 1, _CURVE_POINTS).astype(int))
+    return x[at].tolist(), y[at].tolist()

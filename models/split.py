@@ -1,0 +1,75 @@
+"""Nights for training, validation and test: by global time, with a gap of one horizon, never at random.
+
+A random split lets a model learn from what happened after the rows that it is tested on, and reorders models
+(Ji, Sun et al., "A Critical Study on Data Leakage in Recommender System Offline Evaluation", TOIS 41(3), 2023).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+Nights = tuple[datetime, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Three groups of nights, oldest first. Every label of a group is known when the next group begins."""
+
+    train: Nights
+    validation: Nights
+    test: Nights
+
+
+def split_nights(nights: Sequence[datetime], horizon: timedelta, validation: float = 0.15, test: float = 0.15) -> Split:
+    """Split `nights` into training, validation and test by time.
+
+    A night's outcome takes one `horizon` to mature, so a group ends with nights whose `night + horizon` is at or
+    before the first night of the next group; the nights between belong to none. `validation` and `test` are shares
+    of the nights; both groups shrink (to one night at least) before training is left empty.
+
+    Order and repetition of `nights` do not matter. Raises ValueError when three such groups do not exist.
+    """
+    _check_shares(horizon, validation, test)
+    ordered = tuple(sorted(set(nights)))
+    sizes = [max(1, round(share * len(ordered))) for share in (validation, test)]
+    for most in range(max(sizes), 0, -1):
+        split = _split(ordered, horizon, min(sizes[0], most), min(sizes[1], most))
+        if split.train and split.validation and split.test:
+            return split
+    raise ValueError(_too_few(ordered, horizon))
+
+
+def _split(ordered: Nights, horizon: timedelta, validation: int, test: int) -> Split:
+    tested = ordered[-test:]
+    validated = _matured(ordered, horizon, tested)[-validation:]
+    return Split(_matured(ordered, horizon, validated), validated, tested)
+
+
+def _matured(nights: Nights, horizon: timedelta, following: Nights) -> Nights:
+    """The nights whose outcome is known when the following group begins."""
+    return tuple(night for night in nights if following and night + horizon <= following[0])
+
+
+def _check_shares(horizon: timedelta, validation: float, test: float) -> None:
+    if horizon <= timedelta(0):
+        raise ValueError(
+            f"split_nights: horizon is {horizon}, expected a positive duration: how long an outcome matures."
+        )
+    if not (0 < validation < 1 and 0 < test < 1 and validation + test < 1):
+        raise ValueError(
+            f"split_nights: validation={validation} and test={test}, expected shares above 0 that leave room for "
+            "training. Use for example 0.15 and 0.15."
+        )
+
+
+def _too_few(ordered: Nights, horizon: timedelta) -> str:
+    steps = [later - earlier for earlier, later in pairwise(ordered)]
+    gap = math.ceil(horizon / min(steps)) if steps else 1
+    return (
+        f"split_nights: found {len(ordered)} nights, needed {2 * gap + 1} at this cadence: one each for training, "
+        f"validation and test, with a horizon of {horizon} between them. Replay more nights or shorten the horizon."
+    )

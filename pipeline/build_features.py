@@ -1,0 +1,162 @@
+"""The features of a night: written for analysts and the drift check, and built the same way for training and ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features import rfm, spec
+from features.contents import content_features
+from features.history import GoalRule, History
+from features.pairs import PairBlock, PairSpace
+from features.people import person_features
+from features.sessions import sessionize
+from models import candidates, scorer
+from models.candidates import Candidates
+from pipeline.config import Config
+from pipeline.lake import Lake
+from pipeline.night import Archive, Night
+from pipeline.report import Report
+
+Cuts = Mapping[str, list[float]]
+_BLOCK_CELLS = 2_000_000
+"""People x content in one block: what is dense at a time stays within some tens of MB."""
+
+
+@dataclass(frozen=True)
+class FeaturesReport(Report):
+    """What was written for the night."""
+
+    as_of: str
+    people: int
+    content: int
+    events: int
+    features: int
+    without: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NightFeatures:
+    """One night as the models see it. `people` and `contents` are Arrow tables, `space` what connects them."""
+
+    night: Night
+    history: History
+    people: pa.Table
+    contents: pa.Table
+    space: PairSpace
+
+    @classmethod
+    def of(cls, night: Night, config: Config) -> NightFeatures:
+        history = History.of(night.log, night.content, night.as_of, goal_rules(config))
+        sessions = sessionize(history)
+        return cls(
+            night,
+            history,
+            person_features(history, sessions),
+            content_features(history),
+            PairSpace.of(history, sessions),
+        )
+
+    def person_matrix(self, goals: tuple[str, ...], cuts: Cuts | None) -> NDArray[np.float32]:
+        """(people, Fp), with RFM scores by `cuts`; missing where the cut-points are yet to be learned."""
+        missing = {name: np.full(self.people.num_rows, np.nan) for name in rfm.SCORES}
+        scored = _columns(rfm.scores(self.people, cuts)) if cuts is not None else missing
+        columns = {**_columns(self.people), **scored}
+        return np.column_stack([columns[name] for name in spec.names(goals, "person")]).astype(np.float32)
+
+    def content_matrix(self, goals: tuple[str, ...]) -> NDArray[np.float32]:
+        """(content, Fc)."""
+        columns = _columns(self.contents)
+        return np.column_stack([columns[name] for name in spec.names(goals, "content")]).astype(np.float32)
+
+    def blocks(self) -> Iterator[tuple[slice, PairBlock]]:
+        """All people, a slice at a time."""
+        size = max(1, _BLOCK_CELLS // max(self.history.catalogue.size, 1))
+        for start in range(0, len(self.history.people), size):
+            rows = slice(start, min(start + size, len(self.history.people)))
+            yield rows, self.space.block(rows)
+
+    def candidates(self, block: PairBlock, config: Config) -> Candidates:
+        """The candidates of a block's people: listed, good enough, and (by default) not yet engaged with."""
+        catalogue = self.history.catalogue
+        wanted = catalogue.listed & ~(catalogue.quality < config.ranking.min_quality)
+        eligible = np.broadcast_to(wanted, (block.rows.stop - block.rows.start, catalogue.size))
+        if config.ranking.hide_engaged:
+            eligible = eligible & (block.seen() == 0)
+        return candidates.choose(self._proposals(block), eligible, config.ranking.candidates)
+
+    @property
+    def position(self) -> float:
+        """The position to score at: the top, or missing where nobody records positions and no model ever saw one."""
+        recorded = self.night.log["position"].null_count < self.night.log.num_rows
+        return scorer.TOP if recorded else float("nan")
+
+    def _proposals(self, block: PairBlock) -> dict[str, NDArray[Any]]:
+        columns = _columns(self.contents)
+        trending = columns["popularity_1d"] + columns["popularity_7d"] / 100
+        affinity = np.nan_to_num(block.affinity("30d")) * (1 + columns["popularity_7d"]).astype(np.float32)
+        return {
+            "trending": trending,
+            "fresh": 1 / (1 + columns["age_days"]),
+            "affinity": affinity,
+            "covisit": block.covisit(),
+        }
+
+
+def goal_rules(config: Config) -> dict[str, GoalRule]:
+    """The configuration's goals as features understand them."""
+    return {name: GoalRule(goal.events, goal.min_dwell_seconds) for name, goal in config.goals.items()}
+
+
+def run(as_of: datetime, config: Config) -> FeaturesReport:
+    """Build the night's features and replace that night in `person_features` and `content_features`."""
+    lake = Lake.of(config)
+    night = Archive.load(lake, config, as_of, config.training.history_days).night(as_of)
+    found = NightFeatures.of(night, config)
+    lake.replace_night("person_features", found.people, as_of)
+    lake.replace_night("content_features", found.contents, as_of)
+    return FeaturesReport(
+        as_of=as_of.isoformat(),
+        people=found.people.num_rows,
+        content=found.contents.num_rows,
+        events=night.log.num_rows,
+        features=len(spec.names(config.goals)),
+        without=tuple(_without(night, lake)),
+    )
+
+
+def replayed_nights(archive: Archive, config: Config) -> list[datetime]:
+    """The past nights whose outcome is mature at the archive's end, oldest first: at most `training.nights`, a day apart,
+    none with less than `training.warm_up_days` of history."""
+    step = max(config.project.step, timedelta(days=1))
+    horizon = max(goal.horizon for goal in config.goals.values())
+    earliest = archive.first_ts() + timedelta(days=config.training.warm_up_days)
+    newest = archive.until - horizon
+    nights = [newest - i * step for i in range(config.training.nights)]
+    return sorted(n for n in nights if n >= earliest)
+
+
+def _columns(table: pa.Table) -> dict[str, NDArray[np.float64]]:
+    return {
+        f.name: np.asarray(table[f.name].combine_chunks(), dtype=np.float64)
+        for f in table.schema
+        if pa.types.is_floating(f.type)
+    }
+
+
+def _without(night: Night, lake: Lake) -> list[str]:
+    """What this night had to do without, in words."""
+    events = set(night.log["event"].unique().to_pylist())
+    missing = [("impression", "impressions"), ("purchase", "purchases")]
+    found = [f"no {name}" for event, name in missing if event not in events]
+    if not night.customers.num_rows:
+        found.append("no CRM")
+    if not lake.exists("content"):
+        found.append("no content catalogue")
+    return found

@@ -1,0 +1,317 @@
+"""`shortlist …`: one command a step, people's text on standard error, machines' JSON on standard output.
+
+Exit codes: 0 done, 1 the work failed, 2 the command or the configuration is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from pipeline import clock, config
+from pipeline.config import DEVELOPMENT_KEY, Config
+from pipeline.errors import ConfigurationError, ShortlistError
+
+app = typer.Typer(
+    name="shortlist",
+    help="Nightly ranked content for every person, from the exports you already have.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+people = Console(stderr=True, highlight=False)
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="The configuration; else $SHORTLIST_CONFIG, else ./shortlist.toml.")
+]
+AsOf = Annotated[
+    str | None, typer.Option("--as-of", help="A date (its midnight) or an instant; else the latest night.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+
+
+def main() -> None:
+    """The console script: errors that we raise become one message and an exit code."""
+    try:
+        app()
+    except ConfigurationError as error:
+        _fail(error, 2)
+    except ShortlistError as error:
+        _fail(error, 1)
+    except KeyboardInterrupt:
+        people.print("\nStopped. Nothing half-done is visible to readers; run the same command again.")
+        sys.exit(130)
+
+
+def _fail(error: Exception, code: int) -> NoReturn:
+    people.print("[bold red]error:[/]", end=" ")
+    people.print(str(error), markup=False, soft_wrap=True)
+    sys.exit(code)
+
+
+# ---------------------------------------------------------------- the night
+
+
+@app.command()
+def run(
+    config_file: ConfigFile = None,
+    as_of: AsOf = None,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train a challenger whatever the drift check says.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """One whole night: the real DAGs, `ingest` then `personalize`, in this process."""
+    settings, night = _prepare(config_file, as_of)
+    from pipeline import local_airflow, summary
+
+    with _progress() as progress:
+        results = local_airflow.run_dags(settings.file, night, retrain, _task_reporter(progress))
+    report = {"as_of": night.isoformat(), **{name.split(".")[1]: value for name, value in results.items()}}
+    _answer(report, as_json, lambda: summary.night(report, settings, people))
+
+
+def _task_reporter(progress: Progress) -> Callable[[str, str, int, str], None]:
+    """A line a task; mapped tasks share one and count."""
+    lines: dict[str, Any] = {}
+
+    def on_task(dag_id: str, task_id: str, map_index: int, state: str) -> None:
+        name = f"{dag_id}: {task_id}"
+        if name not in lines:
+            lines[name] = progress.add_task(name, total=None)
+        if state == "running":
+            return
+        done = {"success": "", "skipped": " (skipped)", "failed": " (failed)"}[state]
+        progress.update(lines[name], description=name + done, advance=1)
+        if map_index < 0:
+            progress.update(lines[name], total=1, completed=1)
+
+    return on_task
+
+
+# ---------------------------------------------------------------- one step at a time
+
+
+@app.command()
+def ingest(
+    config_file: ConfigFile = None,
+    as_of: AsOf = None,
+    start: Annotated[str | None, typer.Option("--start-date", help="First day to load (YYYY-MM-DD).")] = None,
+    end: Annotated[str | None, typer.Option("--end-date", help="Last day to load, included.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Load exports into the lake: what is new, late or asked for."""
+    settings, night = _prepare(config_file, as_of)
+    from pipeline import ingest as step
+    from pipeline import summary
+
+    with _progress() as progress:
+        line = progress.add_task("ingest", total=None)
+        report = step.run(
+            night,
+            settings,
+            start=_day(start),
+            end=_day(end),
+            on_unit=lambda done, of: progress.update(line, completed=done, total=of),
+        )
+    _answer(report.to_json(), as_json, lambda: summary.ingested(report, people))
+
+
+@app.command()
+def features(config_file: ConfigFile = None, as_of: AsOf = None, as_json: Json = False) -> None:
+    """Build the night's features."""
+    _step("build_features", config_file, as_of, as_json)
+
+
+@app.command()
+def grade(config_file: ConfigFile = None, as_of: AsOf = None, as_json: Json = False) -> None:
+    """Grade the published tables whose outcome has matured."""
+    _step("grade", config_file, as_of, as_json)
+
+
+@app.command()
+def drift(
+    config_file: ConfigFile = None,
+    as_of: AsOf = None,
+    retrain: Annotated[bool, typer.Option("--retrain", help="Ask for a training whatever the check says.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Decide whether a new model is warranted, and say why."""
+    _step("check_drift", config_file, as_of, as_json, retrain=retrain)
+
+
+@app.command()
+def train(config_file: ConfigFile = None, as_of: AsOf = None, as_json: Json = False) -> None:
+    """Train a challenger on replayed nights; promote it if the gate says so."""
+    settings, night = _prepare(config_file, as_of)
+    from pipeline import summary
+    from pipeline import train as step
+
+    with _progress() as progress:
+        line = progress.add_task("train: replaying nights", total=None)
+        report = step.run(
+            night,
+            settings,
+            on_trial=lambda goal, trial: progress.update(line, description=f"train: {goal}, trial {trial.number}"),
+        )
+    _answer(report.to_json(), as_json, lambda: summary.step("train", report.to_json(), people))
+
+
+@app.command()
+def rank(config_file: ConfigFile = None, as_of: AsOf = None, as_json: Json = False) -> None:
+    """Make the night's lists."""
+    _step("rank", config_file, as_of, as_json)
+
+
+@app.command()
+def publish(config_file: ConfigFile = None, as_of: AsOf = None, as_json: Json = False) -> None:
+    """Audit the night's lists and publish them."""
+    _step("publish", config_file, as_of, as_json)
+
+
+@app.command()
+def housekeep(config_file: ConfigFile = None, as_of: AsOf = None, as_json: Json = False) -> None:
+    """Remove old snapshots, old table versions and leftovers."""
+    _step("housekeep", config_file, as_of, as_json)
+
+
+def _step(verb: str, config_file: Path | None, as_of: str | None, as_json: bool, **options: Any) -> None:
+    settings, night = _prepare(config_file, as_of)
+    from importlib import import_module
+
+    from pipeline import summary
+
+    with people.status(f"{verb.replace('_', ' ')} for {night.isoformat()}"):
+        report = import_module(f"pipeline.{verb}").run(night, settings, **options).to_json()
+    _answer(report, as_json, lambda: summary.step(verb, report, people))
+
+
+# ---------------------------------------------------------------- looking
+
+
+@app.command()
+def show(
+    person: Annotated[str, typer.Argument(help="The person's own id: a customer's or a visitor's.")],
+    config_file: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """A person's published list, with scores and reasons."""
+    settings = config.load(config_file)
+    from pipeline import show as step
+
+    rows = step.run(person, settings)
+    _answer({"person": person, "rows": rows}, as_json, lambda: step.draw(rows, people))
+
+
+@app.command()
+def doctor(config_file: ConfigFile = None, as_json: Json = False) -> None:
+    """Check the configuration, the sources, the key and the disk; print every effective setting."""
+    settings = config.load(config_file)
+    from pipeline import doctor as step
+
+    report = step.run(settings)
+    _answer(report.to_json(), as_json, lambda: step.draw(report, people))
+    if not report.healthy:
+        raise typer.Exit(1)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the exports.")],
+    days: Annotated[int, typer.Option(min=1)] = 30,
+    people_count: Annotated[int, typer.Option("--people", min=10)] = 2000,
+    content: Annotated[int, typer.Option(min=10)] = 300,
+    seed: int = 7,
+    end: Annotated[str | None, typer.Option("--end", help="Last exported day (YYYY-MM-DD); else yesterday.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write exports of a made-up company, in its vendors' real formats, to try things out on."""
+    from pipeline import simulate as step
+    from pipeline import summary
+
+    last = _day(end) or datetime.now(UTC).date() - timedelta(days=1)
+    with _progress() as progress:
+        line = progress.add_task("simulate", total=days)
+        report = step.run(
+            out,
+            days=days,
+            people=people_count,
+            content=content,
+            seed=seed,
+            end=last,
+            progress=lambda done, of: progress.update(line, completed=done, total=of),
+        )
+    found = asdict(report)
+    _answer(found, as_json, lambda: summary.step("simulate", found, people))
+
+
+@app.command()
+def up(config_file: ConfigFile = None) -> None:
+    """Start Airflow and MLflow on this machine's loopback; Ctrl-C stops them all."""
+    settings = config.load(config_file)
+    from pipeline import up as step
+
+    step.run(settings.file)
+
+
+# ---------------------------------------------------------------- shared
+
+
+def _prepare(config_file: Path | None, as_of: str | None) -> tuple[Config, datetime]:
+    settings = config.load(config_file)
+    project = settings.project
+    if as_of is not None:
+        night = clock.parse_instant(as_of, project.timezone)
+    else:
+        night = clock.latest(datetime.now(UTC), project.cadence, project.timezone)
+    _warn_about_key(settings)
+    return settings, night
+
+
+def _warn_about_key(settings: Config) -> None:
+    import os
+
+    if settings.project.development_key and not os.environ.get(settings.project.id_key_env):
+        people.print(
+            f"[bold yellow]warning:[/] pseudonyms use the public development key ({DEVELOPMENT_KEY!r}), so anybody can undo them. "
+            f"For real people set {settings.project.id_key_env} and remove development_key."
+        )
+
+
+def _day(text: str | None) -> date | None:
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(f"{text!r} is not a day: expected YYYY-MM-DD, for example 2026-06-30") from None
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=people, transient=False, disable=not people.is_terminal) as progress:
+        yield progress
+
+
+def _answer(report: dict[str, Any], as_json: bool, say: Callable[[], None]) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(report, default=str) + "\n")
+    else:
+        say()

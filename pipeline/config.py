@@ -1,0 +1,303 @@
+"""`shortlist.toml` as frozen, validated settings. Unknown keys are refused; relative paths are relative to the file."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from expectations import schemas
+from pipeline.errors import ConfigurationError
+
+CONFIG_ENV = "SHORTLIST_CONFIG"
+DEVELOPMENT_KEY = "shortlist-development-key-not-for-production"
+
+_CADENCES = {"1d": 24, "12h": 12, "8h": 8, "6h": 6, "4h": 4, "3h": 3, "2h": 2, "1h": 1}
+
+
+def _known_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"unknown time zone {name!r}{_nearest(name, available_timezones())}")
+    return name
+
+
+class Settings(BaseModel):
+    """Base of every section: frozen, and no key that we do not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Project(Settings):
+    """Where things are, and how often a snapshot is made."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")] = "shortlist"
+    lake: str = "lake"
+    published: str = "published"
+    state: str = "state"
+    """Airflow's and MLflow's databases, the vault, reports and work in progress."""
+    timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
+    cadence: Literal["1d", "12h", "8h", "6h", "4h", "3h", "2h", "1h"] = "1d"
+    id_key_env: str = "SHORTLIST_ID_KEY"
+    development_key: bool = False
+    """Use a public key when the environment has none. For trying things out only: anyone can undo the pseudonyms."""
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @property
+    def step(self) -> timedelta:
+        return timedelta(hours=_CADENCES[self.cadence])
+
+
+class Source(Settings):
+    """One export: its format, where its files are, and how its columns map to ours."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    format: str
+    path: str
+    table: Literal["events", "content", "customers", "transactions"] | None = None
+    late_days: Annotated[int, Field(ge=0, le=60)] = 0
+    delay_minutes: Annotated[int, Field(ge=0)] = 0
+    """How long after it happened a row can be known; `available_at` = `ts` + this, unless the export says better."""
+    required: bool = True
+    """Whether a night may run without this source's newest file."""
+    timestamp: str | None = None
+    encoding: str = "utf-8"
+    columns: Mapping[str, str] = Field(default_factory=dict)
+    values: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
+    options: Mapping[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _table_needs_a_table(self) -> Source:
+        if self.format == "table" and self.table is None:
+            raise ValueError('format = "table" needs table = "events", "content", "customers" or "transactions"')
+        if self.table is not None:
+            known = schemas.NATIVE[self.table].names
+            for column in (*self.columns, *self.values):
+                if column not in known and self.table != "customers":
+                    raise ValueError(f"{column!r} is no column of {self.table}{_nearest(column, known)}")
+        return self
+
+
+class Goal(Settings):
+    """One engagement to predict: what counts, how long it may take, what it is worth."""
+
+    events: tuple[str, ...] = ()
+    min_dwell_seconds: Annotated[float, Field(gt=0)] | None = None
+    horizon_days: Annotated[float, Field(gt=0, le=60)] = 1
+    weight: Annotated[float, Field(ge=0)] = 1.0
+
+    @property
+    def horizon(self) -> timedelta:
+        return timedelta(days=self.horizon_days)
+
+    @model_validator(mode="after")
+    def _counts_something(self) -> Goal:
+        if not self.events and self.min_dwell_seconds is None:
+            raise ValueError("a goal needs `events`, `min_dwell_seconds` or both")
+        for event in self.events:
+            if event not in schemas.EVENTS and not event.startswith(schemas.CUSTOM_PREFIX):
+                raise ValueError(f"unknown event {event!r}{_nearest(event, schemas.EVENTS)}")
+        return self
+
+
+class Ranking(Settings):
+    """How long lists are, what they may hold."""
+
+    k: Annotated[int, Field(ge=1, le=500)] = 20
+    candidates: Annotated[int, Field(ge=1)] = 200
+    max_per_category: Annotated[int, Field(ge=1)] = 5
+    min_quality: float = 0.0
+    hide_engaged: bool = True
+    """Leave out what the person has already engaged with."""
+
+
+class Training(Settings):
+    """How much history is replayed and how much search it is worth."""
+
+    nights: Annotated[int, Field(ge=3)] = 60
+    warm_up_days: Annotated[int, Field(ge=1)] = 7
+    """The first replayed night has at least this much history behind it."""
+    history_days: Annotated[int, Field(ge=7)] = 365
+    trials: Annotated[int, Field(ge=1)] = 30
+    seconds: Annotated[float, Field(gt=0)] = 600
+    min_positives: Annotated[int, Field(ge=2)] = 30
+    """A goal with fewer engagements than this, in training or in validation, is not learned, and the run says so."""
+    max_rows: Annotated[int, Field(ge=1000)] = 2_000_000
+    device: Literal["cpu", "cuda"] = "cpu"
+    seed: int = 7
+
+
+class Retrain(Settings):
+    """When a new model is trained."""
+
+    when: Literal["needed", "always", "never"] = "needed"
+    max_age_days: Annotated[float, Field(gt=0)] = 30
+
+
+class Drift(Settings):
+    """How the drift check decides."""
+
+    nights: Annotated[int, Field(ge=1)] = 3
+    people: Annotated[int, Field(ge=20)] = 2000
+    permutations: Annotated[int, Field(ge=99)] = 999
+    q: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    floor: Annotated[float, Field(ge=0)] = 0.02
+
+
+class Quality(Settings):
+    """When a day's export is too broken to be let in."""
+
+    max_quarantined_share: Annotated[float, Field(ge=0, le=1)] = 0.2
+    min_rows_share: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """A day with fewer rows than this share of the trailing days' median is refused."""
+    max_rows_share: Annotated[float, Field(gt=1)] = 5.0
+    trailing_days: Annotated[int, Field(ge=1)] = 14
+
+
+class Privacy(Settings):
+    """What consent means here."""
+
+    unknown_consent: Literal["allow", "deny"] = "allow"
+
+
+class Housekeeping(Settings):
+    """What is kept."""
+
+    snapshots: Annotated[int, Field(ge=1)] = 14
+    lake_versions_hours: Annotated[int, Field(ge=0)] = 168
+
+
+DEFAULT_GOALS = {
+    "click": Goal(events=("click",), weight=0.2),
+    "read": Goal(events=("like", "save", "share", "comment"), min_dwell_seconds=30, weight=0.5),
+    "purchase": Goal(events=("purchase",), weight=1.0),
+}
+
+
+class Config(Settings):
+    """Everything in `shortlist.toml`, with `file` as the place it came from."""
+
+    file: Path
+    project: Project = Project()
+    sources: tuple[Source, ...] = ()
+    goals: Mapping[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Goal] = Field(
+        default_factory=lambda: dict(DEFAULT_GOALS)
+    )
+    ranking: Ranking = Ranking()
+    training: Training = Training()
+    retrain: Retrain = Retrain()
+    drift: Drift = Drift()
+    quality: Quality = Quality()
+    privacy: Privacy = Privacy()
+    housekeeping: Housekeeping = Housekeeping()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Config:
+        names = [s.name for s in self.sources]
+        for name in {n for n in names if names.count(n) > 1}:
+            raise ValueError(f"two sources are called {name!r}; give each its own name")
+        return self
+
+    def folder(self, name: str) -> Path:
+        """A configured folder as an absolute path; relative ones lie beside the configuration."""
+        return (self.file.parent / name).resolve()
+
+    def source(self, name: str) -> Source:
+        """The source of this name.
+
+        Raises:
+            ConfigurationError: There is none; the nearest name is in the message.
+        """
+        for source in self.sources:
+            if source.name == name:
+                return source
+        raise ConfigurationError(f"{self.file}: no source {name!r}{_nearest(name, [s.name for s in self.sources])}")
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of every effective value that can change what is published; not of where the file lies."""
+        values = self.model_dump(mode="json", exclude={"file"})
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def load(path: Path | str | None = None) -> Config:
+    """Read and validate the configuration: `path`, else the environment's `SHORTLIST_CONFIG`, else `./shortlist.toml`.
+
+    Raises:
+        ConfigurationError: The file is missing, is not TOML, or says something we do not understand; every
+            complaint names its key, and an unknown key the nearest known one.
+    """
+    file = Path(path or os.environ.get(CONFIG_ENV) or "shortlist.toml").resolve()
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"{file}: no such file. Give one with --config, or start from shortlist.toml."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file}: not valid TOML: {error}") from None
+    if "file" in values:
+        raise ConfigurationError(f"{file}: unknown key `file`")
+    return parse(values, file)
+
+
+def parse(values: Mapping[str, Any], file: Path) -> Config:
+    """Validated settings from already-read TOML; `sources[].path` becomes absolute."""
+    placed = dict(values)
+    if isinstance(sources := values.get("sources"), list):
+        placed["sources"] = [_placed(source, file.parent) for source in sources]
+    try:
+        return Config.model_validate({**placed, "file": file})
+    except ValidationError as error:
+        complaints = "\n".join(f"  {line}" for line in _complaints(error))
+        raise ConfigurationError(f"{file} is not a valid configuration:\n{complaints}") from None
+
+
+def _placed(source: Any, folder: Path) -> Any:
+    if isinstance(source, dict) and isinstance(path := source.get("path"), str):
+        return {**source, "path": str(folder / path)}
+    return source
+
+
+def _complaints(error: ValidationError) -> Iterator[str]:
+    for one in error.errors():
+        key = ".".join(str(part) for part in one["loc"])
+        if one["type"] == "extra_forbidden":
+            yield f"unknown key `{key}`{_nearest(str(one['loc'][-1]), _known_keys(one['loc'][:-1]))}"
+        else:
+            yield f"{key or 'configuration'}: {one['msg']} (found: {one['input']!r})" if key else one["msg"]
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    section: Any = Config
+    for part in location:
+        if isinstance(part, str) and isinstance(section, type) and issubclass(section, BaseModel):
+            field = section.model_fields.get(part)
+            section = _section_of(field.annotation) if field else section  # the free name in `[goals.<name>]`
+    if isinstance(section, type) and issubclass(section, BaseModel):
+        return [name for name in section.model_fields if name != "file"]
+    return []
+
+
+def _section_of(annotation: Any) -> Any:
+    """`tuple[Source, ...]`, `Mapping[str, Goal]` and `Project` all lead to the section's class."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((s for a in get_args(annotation) if (s := _section_of(a)) is not None), None)
+
+
+def _nearest(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean `{close[0]}`?" if close else ""

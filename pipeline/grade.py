@@ -1,0 +1,181 @@
+"""How the published tables did: each snapshot whose outcome has matured, graded once, beside what most-popular would have got."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from features.history import reached
+from models import metrics
+from pipeline import manifest, snapshot, tracking
+from pipeline.build_features import NightFeatures, goal_rules
+from pipeline.config import Config
+from pipeline.lake import NIGHT, Lake
+from pipeline.night import Archive
+from pipeline.pseudonyms import Pseudonyms
+from pipeline.records import Grade, Tracker
+from pipeline.report import Report
+
+K = 10
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SnapshotGrade:
+    """One snapshot: the people who could be graded, NDCG@10 of our lists and of most-popular, and their paired difference."""
+
+    as_of: str
+    people: int
+    ndcg_10: float
+    most_popular: float
+    difference: tuple[float, float, float]
+    hit_rate_10: float
+
+
+@dataclass(frozen=True)
+class GradeReport(Report):
+    """What was graded tonight, and why nothing was, if nothing was."""
+
+    as_of: str
+    graded: tuple[SnapshotGrade, ...]
+    note: str
+
+
+def run(as_of: datetime, config: Config) -> GradeReport:
+    """Grade every matured snapshot that was not graded yet. Never before the longest goal's horizon has passed."""
+    lake = Lake.of(config)
+    due = _due(as_of, config, lake)
+    if not due:
+        return GradeReport(
+            as_of.isoformat(), (), "no published table has an outcome that matured and was not graded yet"
+        )
+    archive = Archive.load(lake, config, as_of)
+    graded = [grade for name, night in due if (grade := _grade(name, night, archive, config, lake))]
+    for one in graded:
+        _keep(one, config, lake)
+    return GradeReport(
+        as_of.isoformat(), tuple(graded), f"{len(graded)} of {len(due)} matured tables had somebody to grade them on"
+    )
+
+
+def _due(as_of: datetime, config: Config, lake: Lake) -> list[tuple[str, datetime]]:
+    """Names and nights to grade: the newest snapshot of each night."""
+    horizon = max(max(goal.horizon for goal in config.goals.values()), timedelta(days=1))
+    nights = {_night(name): name for name in snapshot.snapshots(lake.rankings)}
+    done = lake.graded_nights()
+    return [(name, night) for night, name in sorted(nights.items()) if night + horizon <= as_of and night not in done]
+
+
+def _night(name: str) -> datetime:
+    return datetime.strptime(manifest.instant(name), NIGHT).replace(tzinfo=UTC)
+
+
+def _grade(name: str, night: datetime, archive: Archive, config: Config, lake: Lake) -> SnapshotGrade | None:
+    """NDCG@10 over the people who did something that a list could have held; None where there is nobody."""
+    found = NightFeatures.of(archive.night(night), config)
+    wanted = _wanted(found, archive, night, config)
+    if not wanted.getnnz():
+        return None
+    people = np.flatnonzero(np.diff(wanted.indptr))
+    ours = _published(name, found, config, lake)
+    theirs = _most_popular(found, people, config)
+    values = [_ndcg(lists, wanted, people) for lists in (ours, theirs)]
+    hits = np.array([bool(set(ours.get(p, ())) & set(wanted[p].indices)) for p in people])
+    return SnapshotGrade(
+        as_of=night.isoformat(),
+        people=len(people),
+        ndcg_10=float(values[0].mean()),
+        most_popular=float(values[1].mean()),
+        difference=tuple(metrics.bootstrap_difference(values[0], values[1], people)),
+        hit_rate_10=float(hits.mean()),
+    )
+
+
+def _wanted(found: NightFeatures, archive: Archive, night: datetime, config: Config) -> Any:
+    """People x content: summed goal weights of what each did in its goal's horizon, of content that a list could have held."""
+    from scipy import sparse
+
+    history, catalogue = found.history, found.history.catalogue
+    total = sparse.csr_matrix((len(history.people), catalogue.size))
+    for goal, rule in goal_rules(config).items():
+        log = archive.outcome(night, config.goals[goal].horizon)
+        log = log.filter(reached(log, rule))
+        ids = np.asarray(log["person_id"].combine_chunks())
+        person = np.minimum(np.searchsorted(history.people, ids), len(history.people) - 1)
+        content = np.asarray(
+            pc.fill_null(pc.index_in(log["content_id"].combine_chunks(), value_set=catalogue.ids), -1)
+        ).astype(np.int64)
+        known = (history.people[person] == ids) & (content >= 0)
+        known[known] &= catalogue.listed[content[known]]
+        pairs = np.unique(person[known] * catalogue.size + content[known])
+        ones = np.full(len(pairs), config.goals[goal].weight)
+        total = total + sparse.csr_matrix((ones, (pairs // catalogue.size, pairs % catalogue.size)), shape=total.shape)
+    if config.ranking.hide_engaged:
+        total = total - total.multiply(found.space.seen > 0)
+    total.eliminate_zeros()
+    return sparse.csr_matrix(total)
+
+
+def _published(name: str, found: NightFeatures, config: Config, lake: Lake) -> dict[int, list[int]]:
+    """Each person's published content, best first, as indices of the night."""
+    rows = snapshot.table_of(lake.rankings / "snapshots" / name, "people")
+    rows = rows.filter(pc.less_equal(rows["rank"], K)).sort_by([("person_id", "ascending"), ("rank", "ascending")])
+    ids, kinds = Pseudonyms.of(config), rows["id_type"].to_pylist()
+    natives = rows["person_id"].to_pylist()
+    known = {key: ids.one(key[0], key[1]) for key in set(zip(natives, kinds, strict=True))}
+    position = {int(person): i for i, person in enumerate(found.history.people)}
+    content = pc.index_in(rows["content_id"].combine_chunks(), value_set=found.history.catalogue.ids).to_pylist()
+    lists: dict[int, list[int]] = {}
+    for native, kind, at in zip(natives, kinds, content, strict=True):
+        person = position.get(known[(native, kind)])
+        if person is not None and at is not None:
+            lists.setdefault(person, []).append(at)
+    return lists
+
+
+def _most_popular(found: NightFeatures, people: NDArray[np.int64], config: Config) -> dict[int, list[int]]:
+    """The most popular content of seven days that the person has not engaged with yet."""
+    catalogue = found.history.catalogue
+    popularity = np.where(catalogue.listed, np.asarray(found.contents["popularity_7d"].combine_chunks()), -1.0)
+    order = np.argsort(-popularity, kind="stable")
+    order = order[popularity[order] >= 0]
+    seen = found.space.seen
+    lists = {}
+    for person in people:
+        known = set(seen[person].indices) if config.ranking.hide_engaged else set()
+        lists[int(person)] = [int(c) for c in order[: K + len(known)] if c not in known][:K]
+    return lists
+
+
+def _ndcg(lists: Mapping[int, list[int]], wanted: Any, people: NDArray[np.int64]) -> Floats:
+    """NDCG@10 of each person's list, linear gain: wanted content that is not in the list counts in the ideal only."""
+    discounts = 1 / np.log2(np.arange(2, K + 2))
+    values = np.zeros(len(people))
+    for place, person in enumerate(people):
+        row = wanted[person]
+        gains = dict(zip(row.indices.tolist(), row.data.tolist(), strict=True))
+        got = np.array([gains.get(content, 0.0) for content in lists.get(int(person), [])[:K]])
+        best = np.sort(row.data)[::-1][:K]
+        values[place] = (got @ discounts[: len(got)]) / (best @ discounts[: len(best)])
+    return values
+
+
+def _keep(one: SnapshotGrade, config: Config, lake: Lake) -> None:
+    night = datetime.fromisoformat(one.as_of)
+    figures = {
+        "ndcg_10": one.ndcg_10,
+        "ndcg_10.most_popular": one.most_popular,
+        "hit_rate_10": one.hit_rate_10,
+        "people": float(one.people),
+    }
+    table = pa.table({"metric": list(figures), "value": list(figures.values())})
+    lake.replace_night("grades", table, night)
+    tracker = Tracker(lake.tracking, config.project.name)
+    tracking.log_grades(tracker, [Grade(night, metric, value) for metric, value in figures.items()])

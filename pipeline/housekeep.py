@@ -1,0 +1,36 @@
+"""What need not be kept: old snapshots, old versions of the lake's tables, and leftovers of nights gone by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pipeline import snapshot
+from pipeline.config import Config
+from pipeline.lake import Lake
+from pipeline.report import Report
+
+
+@dataclass(frozen=True)
+class HousekeepReport(Report):
+    """What was removed."""
+
+    as_of: str
+    snapshots: tuple[str, ...]
+    leftovers: tuple[str, ...]
+    ranked: tuple[str, ...]
+    files: Mapping[str, int]
+
+
+def run(as_of: datetime, config: Config) -> HousekeepReport:
+    """Keep what the configuration says; the snapshot that serves is always kept."""
+    lake, keep = Lake.of(config), config.housekeeping
+    published = lake.rankings.is_dir()
+    return HousekeepReport(
+        as_of=as_of.isoformat(),
+        snapshots=snapshot.collect_garbage(lake.rankings, keep.snapshots) if published else (),
+        leftovers=snapshot.heal(lake.rankings) if published else (),
+        ranked=lake.forget_ranked(before=as_of),
+        files=lake.vacuum(timedelta(hours=keep.lake_versions_hours)),
+    )

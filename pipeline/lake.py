@@ -1,0 +1,258 @@
+"""The Delta tables, and the only module that builds a path under the lake and the state folder.
+
+A (source, day) is the unit of change: replacing it is atomic, doing it twice changes nothing, and nothing is appended.
+`identities` and `native_ids` live in the vault, which only its owner can enter.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import ColumnProperties, DeltaTable, WriterProperties, write_deltalake
+
+from expectations import schemas
+from pipeline.config import Config
+from pipeline.errors import ShortlistError
+
+UNDATED = date(1970, 1, 1)
+"""The `day` of a snapshot that carries no date of its own: it is valid for every night."""
+
+NIGHT = "%Y-%m-%dT%H%M%SZ"
+"""How a night is written in file names and partitions: UTC, sorted by name is sorted by time."""
+
+_VAULT = ("identities", "native_ids")
+_PARTITIONS = ["source", "day"]
+_ORDER = {
+    "events": ["shard", "person_id", "ts", "event_id"],
+    "transactions": ["shard", "person_id", "ts", "order_id", "line_no"],
+    "content": ["content_id"],
+    "customers": ["customer_id"],
+    "identities": ["alias_id", "customer_id"],
+    "native_ids": ["id"],
+    "quarantine": ["table", "source_file", "row_number"],
+}
+_PACKED = ("person_id", "visitor_id", "customer_id", "session_id", "alias_id", "order_id", "id", "ts", "available_at")
+
+
+@dataclass(frozen=True)
+class Lake:
+    """Where everything of one project lies on disk."""
+
+    root: Path
+    published: Path
+    state: Path
+
+    @classmethod
+    def of(cls, config: Config) -> Lake:
+        project = config.project
+        return cls(config.folder(project.lake), config.folder(project.published), config.folder(project.state))
+
+    @property
+    def vault(self) -> Path:
+        return self.root / "vault"
+
+    @property
+    def rankings(self) -> Path:
+        return self.published / "rankings"
+
+    @property
+    def ranked(self) -> Path:
+        """Work in progress between `rank` and `publish`, a folder a night."""
+        return self.state / "ranked"
+
+    @property
+    def tracking(self) -> Path:
+        return self.state / "mlflow"
+
+    @property
+    def data_docs(self) -> Path:
+        return self.state / "great_expectations"
+
+    @property
+    def studies(self) -> Path:
+        return self.state / "optuna"
+
+    @property
+    def airflow(self) -> Path:
+        return self.state / "airflow"
+
+    def path(self, table: str) -> Path:
+        return (self.vault if table in _VAULT else self.root) / table
+
+    def exists(self, table: str) -> bool:
+        return DeltaTable.is_deltatable(str(self.path(table)))
+
+    def version(self, table: str) -> int | None:
+        """The table's Delta version, or None where nothing was ever written."""
+        return DeltaTable(self.path(table)).version() if self.exists(table) else None
+
+    def versions(self) -> dict[str, int]:
+        """The version of every table of the lake that exists."""
+        return {name: version for name in schemas.LAKE if (version := self.version(name)) is not None}
+
+    def read(
+        self,
+        table: str,
+        *,
+        columns: Sequence[str] | None = None,
+        source: str | None = None,
+        since: date | None = None,
+        until: date | None = None,
+        days: Sequence[date] | None = None,
+    ) -> pa.Table:
+        """Rows of the days `since` <= day <= `until` (or of exactly `days`), in no particular order.
+
+        An absent table reads as an empty one. Undated snapshots lie outside every range but can be asked for.
+        """
+        schema = schemas.LAKE[table].schema
+        if columns is not None:
+            schema = pa.schema([schema.field(name) for name in columns])
+        if not self.exists(table) or days == ():
+            return schema.empty_table()
+        filters: list[tuple[str, str, Any]] = []
+        if source is not None:
+            filters.append(("source", "=", source))
+        if since is not None:
+            filters.append(("day", ">=", since))
+        if until is not None:
+            filters.append(("day", "<=", until))
+        if days is not None:
+            filters.append(("day", "in", list(days)))
+        found = DeltaTable(self.path(table)).to_pyarrow_table(filters=filters or None, columns=list(schema.names))
+        return found.select(schema.names).cast(schema)
+
+    def days(self, table: str) -> set[tuple[str, date]]:
+        """The (source, day) pairs that hold rows."""
+        if not self.exists(table):
+            return set()
+        partitions = DeltaTable(self.path(table)).partitions()
+        return {(p["source"], date.fromisoformat(str(p["day"]))) for p in partitions}
+
+    def replace_day(self, table: str, rows: pa.Table, source: str, day: date) -> None:
+        """Put `rows` in the place of everything that `source` brought for `day`, in one commit."""
+        if rows.num_rows or (source, day) in self.days(table):
+            self._overwrite(table, rows, f"source = '{source}' AND day = '{day.isoformat()}'")
+
+    def replace_source(self, table: str, rows: pa.Table, source: str) -> None:
+        """Put `rows` in the place of everything that `source` ever brought, in one commit."""
+        if rows.num_rows or any(known == source for known, _ in self.days(table)):
+            self._overwrite(table, rows, f"source = '{source}'")
+
+    def _overwrite(self, table: str, rows: pa.Table, predicate: str) -> None:
+        schema = schemas.LAKE[table].schema
+        if table in _ORDER:
+            rows = rows.sort_by([(name, "ascending") for name in _ORDER[table]])
+        with self._open_for_writing(table) as path:
+            DeltaTable.create(path, schema=schema, partition_by=_PARTITIONS, mode="ignore")
+            write_deltalake(
+                path,
+                rows.select(schema.names).cast(schema),
+                mode="overwrite",
+                predicate=predicate,
+                writer_properties=_writer(schema),
+            )
+
+    def replace_night(self, table: str, rows: pa.Table, as_of: datetime) -> None:
+        """Put `rows` in the place of the table's rows of the night `as_of`; columns may be added over time."""
+        name = as_of.strftime(NIGHT)
+        stamped = rows.append_column("night", pa.array([name] * rows.num_rows, pa.string()))
+        with self._open_for_writing(table) as path:
+            exists = DeltaTable.is_deltatable(path)
+            write_deltalake(
+                path,
+                stamped,
+                partition_by=["night"],
+                mode="overwrite",
+                predicate=f"night = '{name}'" if exists else None,
+                schema_mode="merge" if exists else None,
+            )
+
+    def write_ranked(self, as_of: datetime, tables: Mapping[str, pa.Table]) -> None:
+        """Keep a night's ranked tables for `publish`; a half-written night is never seen."""
+        folder = self.ranked / as_of.strftime(NIGHT)
+        staging = folder.with_name(f".{folder.name}")
+        try:
+            for left in (staging, folder):
+                shutil.rmtree(left, ignore_errors=True)
+            staging.mkdir(parents=True)
+            for name, table in tables.items():
+                pq.write_table(table, staging / f"{name}.parquet", compression="zstd")
+            staging.rename(folder)
+        except OSError as error:
+            raise ShortlistError(
+                f"cannot write the ranked lists to {folder}: {error}. Free disk space or give write permission."
+            ) from error
+
+    def read_ranked(self, as_of: datetime) -> dict[str, pa.Table]:
+        """The tables that `write_ranked` kept for the night.
+
+        Raises:
+            ShortlistError: The night was never ranked.
+        """
+        folder = self.ranked / as_of.strftime(NIGHT)
+        if not folder.is_dir():
+            raise ShortlistError(
+                f"{as_of.isoformat()} was not ranked yet ({folder} is missing). Run `shortlist rank --as-of {as_of.isoformat()}`."
+            )
+        return {path.stem: pq.read_table(path) for path in sorted(folder.glob("*.parquet"))}
+
+    def forget_ranked(self, before: datetime) -> tuple[str, ...]:
+        """Remove the ranked tables of nights before `before`; they are published or never will be."""
+        name = before.strftime(NIGHT)
+        old = [path for path in sorted(self.ranked.glob("*")) if path.name.lstrip(".") < name]
+        for path in old:
+            shutil.rmtree(path)
+        return tuple(path.name for path in old)
+
+    def graded_nights(self) -> set[datetime]:
+        """The nights that `grades` holds."""
+        path = self.path("grades")
+        if not DeltaTable.is_deltatable(str(path)):
+            return set()
+        names = {str(partition["night"]) for partition in DeltaTable(path).partitions()}
+        return {datetime.strptime(name, NIGHT).replace(tzinfo=UTC) for name in names}
+
+    @contextmanager
+    def _open_for_writing(self, table: str) -> Iterator[str]:
+        path = self.path(table)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if table in _VAULT:
+                os.chmod(self.vault, 0o700)
+            if not os.access(path, os.W_OK):
+                raise PermissionError(f"no write permission for {path}")
+            yield str(path)
+        except OSError as error:
+            raise ShortlistError(
+                f"lake: cannot write table {table!r} at {path}: {error}. Nothing was changed; "
+                "give this user write permission (or free disk space) and run the same command again."
+            ) from error
+
+    def vacuum(self, keep: timedelta) -> dict[str, int]:
+        """Delete files that no version younger than `keep` needs; returns how many a table."""
+        removed = {}
+        for name in schemas.LAKE:
+            if self.exists(name):
+                hours = int(keep.total_seconds() // 3600)
+                gone = DeltaTable(self.path(name)).vacuum(hours, dry_run=False, enforce_retention_duration=False)
+                removed[name] = len(gone)
+        return removed
+
+
+def _writer(schema: pa.Schema) -> WriterProperties:
+    packed = ColumnProperties(dictionary_enabled=False, encoding="DELTA_BINARY_PACKED")
+    return WriterProperties(
+        compression="ZSTD",
+        compression_level=3,
+        max_row_group_size=1_000_000,
+        column_properties={name: packed for name in schema.names if name in _PACKED},
+    )

@@ -1,0 +1,132 @@
+"""Publish one night: write the snapshot aside, audit it there, and only then let CURRENT name it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import disk, identify, snapshot, validate
+from pipeline.audit import AuditReport, Check, Person, Terms, audit
+from pipeline.config import Config
+from pipeline.errors import ShortlistError
+from pipeline.lake import Lake
+from pipeline.manifest import JSON
+from pipeline.night import Archive
+from pipeline.report import Report
+from pipeline.snapshot import Ranked, Staged
+
+
+@dataclass(frozen=True)
+class PublishReport(Report):
+    """What was published: the snapshot's name, whether it is new on disk, whether CURRENT names it, and its audit."""
+
+    name: str
+    created: bool
+    current: bool
+    checks: tuple[Check, ...]
+
+
+def run(as_of: datetime, config: Config) -> PublishReport:
+    """Publish what `rank` left for the night.
+
+    Raises:
+        ShortlistError: The night was not ranked, a check failed, or the disk is full or not ours; CURRENT is where it was.
+    """
+    lake = Lake.of(config)
+    tables = lake.read_ranked(as_of)
+    ranked = Ranked(tables["people"], tables["segments"], tables["default"])
+    versions = pc.unique(ranked.people["model_version"]).sort().to_pylist()
+    facts: dict[str, JSON] = {
+        "project": config.project.name,
+        "configuration_sha256": config.sha256,
+        "lake_versions": lake.versions(),
+        "model_versions": versions,
+    }
+    return publish(lake.rankings, ranked, facts, as_of, _terms(as_of, config, lake), cadence=config.project.cadence)
+
+
+def _terms(as_of: datetime, config: Config, lake: Lake) -> Terms:
+    """What the snapshot is held to, from the lake and not from the ranking: who must have a list, and who must not."""
+    archive = Archive.load(lake, config, as_of, config.training.history_days)
+    night = archive.night(as_of)
+    aliases = identify.customer_by_alias(archive.identities, as_of)
+    theirs = aliases.filter(pc.is_in(aliases["customer_id"], value_set=night.suppressed))["alias_id"].combine_chunks()
+    suppressed = pa.concat_arrays([night.suppressed, theirs])
+    return Terms(
+        k=config.ranking.k,
+        expected_people=_people(lake, night.rankable(config)),
+        declared=lambda table, rows: _declared(table, rows, as_of, config, lake),
+        suppressed=_people(lake, pc.unique(suppressed)) if len(suppressed) else frozenset(),
+    )
+
+
+def _people(lake: Lake, ids: pa.Array) -> frozenset[Person]:
+    native = identify.native_ids(lake, ids)
+    return frozenset(zip(native["native_id"].to_pylist(), native["id_type"].to_pylist(), strict=True))
+
+
+def _declared(table: str, rows: pa.Table, as_of: datetime, config: Config, lake: Lake) -> Iterator[Check]:
+    """The table's own suite, as one check."""
+    verdict = validate.check(
+        table,
+        rows,
+        lake.data_docs,
+        run=f"publish {as_of:%Y-%m-%d %H:%M}",
+        day=as_of.date(),
+        parameters={"k": config.ranking.k},
+    )
+    yield Check(
+        f"{table}: suite of {verdict.expectations} expectations",
+        verdict.success,
+        "; ".join(verdict.failures) or "all met",
+    )
+
+
+def publish(
+    root: Path,
+    ranked: Ranked,
+    facts: Mapping[str, JSON],
+    as_of: datetime,
+    terms: Terms,
+    *,
+    cadence: str = "1d",
+    force_current: bool = False,
+) -> PublishReport:
+    """Stage, audit and commit one night's tables under `root`; see `snapshot.stage`, `audit.audit`, `snapshot.commit`.
+
+    Raises:
+        ShortlistError: The tables failed a check, or could not be written; CURRENT is where it was.
+    """
+    staged = snapshot.stage(root, ranked, facts, as_of, cadence=cadence)
+    try:
+        report = _audited(root, staged, as_of, terms)
+        _require(report, staged)
+    except Exception:
+        snapshot.discard(staged)
+        raise
+    done = snapshot.commit(root, staged, force_current=force_current)
+    return PublishReport(done.name, done.created, done.current, report.checks)
+
+
+def _audited(root: Path, staged: Staged, as_of: datetime, terms: Terms) -> AuditReport:
+    spill = staged.path / ".spill"
+    with duckdb.connect(config={"temp_directory": str(spill)}) as connection:
+        report = audit(staged.path, terms, connection, previous=snapshot.before(root, as_of))
+    disk.remove(spill)
+    return report
+
+
+def _require(report: AuditReport, staged: Staged) -> None:
+    if not report.passed:
+        failures = "\n".join(f"  {check.name}: {check.detail}" for check in report.failures)
+        raise ShortlistError(
+            f"the tables for {staged.manifest['as_of']} failed {len(report.failures)} of {len(report.checks)} checks "
+            f"and were not published; what was served before still is:\n{failures}\n"
+            "Repair the ranking or its inputs and publish again; if this is as it should be, change the limit."
+        )

@@ -1,0 +1,316 @@
+"""Tonight's lists: candidates, relevance, caps, reasons, and the fallbacks for whoever we do not know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from expectations import schemas
+from features import rfm
+from features.pairs import PAIR_FEATURES
+from models import reasons, rerank, scorer
+from models.candidates import SOURCES, Candidates
+from models.classifier import Bundle
+from pipeline import identify, tracking
+from pipeline.build_features import NightFeatures
+from pipeline.config import Config
+from pipeline.errors import ShortlistError
+from pipeline.lake import Lake
+from pipeline.night import Archive
+from pipeline.records import Tracker
+from pipeline.report import Report
+
+NO_MODEL = "none"
+ANYBODY = "any"
+_SMALLEST_SEGMENT = 11
+"""Fewer people than this make no segment: what a handful of people like is nobody else's business (science: k = 11)."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RankReport(Report):
+    """What was ranked for the night."""
+
+    as_of: str
+    people: int
+    rows: int
+    segments: int
+    candidates: int
+    model_version: str
+    filtered: Mapping[str, int]
+    example: str
+    """Somebody who has a list, to look at."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """The bundle that serves tonight and its registry version; no bundle means that nothing was ever learned."""
+
+    bundle: Bundle | None
+    version: str
+
+    @classmethod
+    def serving(cls, as_of: datetime, config: Config, lake: Lake) -> Model:
+        """The champion as of the night."""
+        tracker = Tracker(lake.tracking, config.project.name)
+        champion = tracking.champion(tracker, as_of)
+        if champion is None:
+            return cls(None, NO_MODEL)
+        return cls(Bundle.from_files(tracking.load_bundle_files(tracker, champion.version)), champion.version)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Every candidate of every person who may be ranked (N), with its relevance and probabilities by goal."""
+
+    person: NDArray[np.int64]
+    content: NDArray[np.int64]
+    source: NDArray[np.int64]
+    relevance: Floats
+    probabilities: Mapping[str, Floats]
+    facts: Mapping[str, Floats]
+
+
+def run(as_of: datetime, config: Config) -> RankReport:
+    """Rank the night and leave the three tables for `publish`."""
+    lake = Lake.of(config)
+    model = Model.serving(as_of, config, lake)
+    archive = Archive.load(lake, config, as_of, config.training.history_days)
+    found = NightFeatures.of(archive.night(as_of), config)
+    native = identify.native_ids(lake, found.night.rankable(config))
+    people = np.searchsorted(found.history.people, np.asarray(native["id"].combine_chunks()))
+    scored = score(found, model.bundle, config, people)
+    if not len(scored.person):
+        raise ShortlistError(
+            f"nothing can be ranked for {as_of.isoformat()}: {len(people)} people may be ranked and "
+            f"{int(found.history.catalogue.listed.sum())} contents are published. Check the catalogue's status and expiry."
+        )
+    tables = _Writer(found, scored, people, native, model, config).tables()
+    lake.write_ranked(as_of, tables)
+    return RankReport(
+        as_of=as_of.isoformat(),
+        people=len(np.unique(scored.person)),
+        rows=tables["people"].num_rows,
+        segments=len(tables["segments"]["segment"].unique()),
+        candidates=len(scored.person),
+        model_version=model.version,
+        filtered=_filtered(found, people, config),
+        example=tables["people"]["person_id"][0].as_py(),
+    )
+
+
+def score(found: NightFeatures, bundle: Bundle | None, config: Config, people: NDArray[np.int64]) -> Scored:
+    """Candidates and their scores for `people` (sorted indices into the night's people), block by block."""
+    return _joined(list(_blocks(found, bundle, config, people)))
+
+
+def _blocks(found: NightFeatures, bundle: Bundle | None, config: Config, people: NDArray[np.int64]) -> Iterator[Scored]:
+    goals = tuple(config.goals)
+    by_content = found.content_matrix(goals)
+    by_person = found.person_matrix(goals, bundle.context["cuts"] if bundle else None)
+    for rows, block in found.blocks():
+        chosen = _of(found.candidates(block, config), np.isin(np.arange(rows.start, rows.stop), people))
+        if not len(chosen.person):
+            continue
+        between = block.features(chosen.person, chosen.content)
+        person = chosen.person + rows.start
+        facts = _facts(between, by_content[chosen.content, 0])
+        if bundle is None:
+            popularity = np.asarray(found.contents["gravity"].combine_chunks())[chosen.content]
+            yield Scored(person, chosen.content, chosen.source, popularity / (1 + popularity), {}, facts)
+            continue
+        x = scorer.rows(by_person, by_content, between, person, chosen.content, found.position)
+        one = scorer.score(bundle.models, bundle.weights, x)
+        yield Scored(person, chosen.content, chosen.source, one.relevance, one.probabilities, facts)
+
+
+def _of(chosen: Candidates, wanted: NDArray[np.bool_]) -> Candidates:
+    kept = wanted[chosen.person]
+    return Candidates(chosen.person[kept], chosen.content[kept], chosen.source[kept])
+
+
+def _facts(between: NDArray[np.float32], age_days: NDArray[np.float32]) -> dict[str, Floats]:
+    def of(name: str) -> Floats:
+        return between[:, PAIR_FEATURES.index(name)].astype(np.float64)
+
+    return {
+        "affinity_category": np.nan_to_num(of("affinity_category_30d")),
+        "affinity_author": np.nan_to_num(of("affinity_author")),
+        "covisit": of("covisit"),
+        "age_days": age_days.astype(np.float64),
+    }
+
+
+def _joined(parts: list[Scored]) -> Scored:
+    if not parts:
+        nothing = np.zeros(0, np.int64)
+        return Scored(nothing, nothing, nothing, np.zeros(0), {}, {})
+
+    def together(columns: list[NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate(columns)
+
+    return Scored(
+        person=together([p.person for p in parts]),
+        content=together([p.content for p in parts]),
+        source=together([p.source for p in parts]),
+        relevance=together([p.relevance for p in parts]),
+        probabilities={g: together([p.probabilities[g] for p in parts]) for g in parts[0].probabilities},
+        facts={f: together([p.facts[f] for p in parts]) for f in parts[0].facts},
+    )
+
+
+def _filtered(found: NightFeatures, people: NDArray[np.int64], config: Config) -> dict[str, int]:
+    catalogue = found.history.catalogue
+    return {
+        "people suppressed": len(found.history.people) - len(people),
+        "content unpublished or expired": int((~catalogue.listed).sum()),
+        "content below quality": int((catalogue.listed & (catalogue.quality < config.ranking.min_quality)).sum()),
+        "pairs already engaged": int(found.space.seen.nnz) if config.ranking.hide_engaged else 0,
+    }
+
+
+# ---------------------------------------------------------------- tables
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Turns scored candidates into the published tables' columns."""
+
+    found: NightFeatures
+    scored: Scored
+    ranked: NDArray[np.int64]
+    native: pa.Table
+    model: Model
+    config: Config
+
+    def tables(self) -> dict[str, pa.Table]:
+        """`people`, `segments` and `default`."""
+        segment = self._segments()
+        default = self._fallback(np.full(len(self.found.history.people), ANYBODY, object), "default")
+        people = pa.concat_tables([self._people(segment), self._unserved(segment, default)])
+        return {"people": people, "segments": self._fallback(segment, "segment"), "default": default}
+
+    def _segments(self) -> NDArray[Any]:
+        """The RFM segment of every person of the night."""
+        people = self.found.people
+        cuts = self.model.bundle.context["cuts"] if self.model.bundle else rfm.cut_points([people])
+        return np.array(rfm.segments(people, rfm.scores(people, cuts)).to_pylist(), object)
+
+    def _top(self, person: NDArray[np.int64], content: NDArray[np.int64], relevance: Floats) -> rerank.Listed:
+        category = self.found.history.catalogue.category[content]
+        ranking = self.config.ranking
+        return rerank.top(person, content, relevance, category, k=ranking.k, max_per_category=ranking.max_per_category)
+
+    def _people(self, segment: NDArray[Any]) -> pa.Table:
+        scored = self.scored
+        listed = self._top(scored.person, scored.content, scored.relevance)
+        person, content = scored.person[listed.pair], scored.content[listed.pair]
+        at = pa.array(np.searchsorted(self.ranked, person))
+        rows = {
+            "person_id": self.native["native_id"].take(at),
+            "id_type": self.native["id_type"].take(at),
+            "rank": pa.array(listed.rank, pa.int32()),
+            "score": pa.array(scored.relevance[listed.pair]),
+            **{f"p_{goal}": self._probability(goal, listed.pair) for goal in self.config.goals},
+            "strategy": self._constant("model" if self.model.bundle else "default", len(person)),
+            "candidate_source": pa.array([SOURCES[i] for i in scored.source[listed.pair]], pa.string()),
+            "reason": pa.array(self._reasons(listed.pair), pa.string()),
+            "segment": pa.array(segment[person].tolist(), pa.string()),
+        }
+        return self._finished("people", rows, content)
+
+    def _unserved(self, segment: NDArray[Any], default: pa.Table) -> pa.Table:
+        """The default list for people for whom no candidate is left: whoever has seen everything still gets a list."""
+        missing = np.setdiff1d(self.ranked, self.scored.person)
+        who = np.repeat(missing, default.num_rows)
+        at = pa.array(np.searchsorted(self.ranked, who))
+        repeated = default.take(pa.array(np.tile(np.arange(default.num_rows), len(missing))))
+        columns = {name: repeated[name] for name in default.column_names}
+        columns["person_id"], columns["id_type"] = self.native["native_id"].take(at), self.native["id_type"].take(at)
+        columns["segment"] = pa.array(segment[who].tolist(), pa.string())
+        schema = schemas.published(tuple(self.config.goals))["people"].schema
+        return pa.table([columns[name] for name in schema.names], schema=schema)
+
+    def _probability(self, goal: str, pairs: NDArray[np.int64]) -> pa.Array:
+        if goal not in self.scored.probabilities:
+            return pa.nulls(len(pairs), pa.float64())
+        return pa.array(self.scored.probabilities[goal][pairs])
+
+    def _reasons(self, pairs: NDArray[np.int64]) -> list[str]:
+        catalogue, content = self.found.history.catalogue, self.scored.content[pairs]
+        facts = {name: values[pairs] for name, values in self.scored.facts.items()}
+        return reasons.reasons(
+            facts,
+            _names(catalogue.categories, catalogue.category[content]),
+            _names(catalogue.authors, catalogue.author[content]),
+        )
+
+    def _fallback(self, group: NDArray[Any], strategy: str) -> pa.Table:
+        """The mean relevance of every content over the people of a group; groups of fewer than 11 people are left out."""
+        scored, size = self.scored, self.found.history.catalogue.size
+        ranked = np.unique(scored.person)
+        names, codes, people = np.unique(group[ranked].astype(str), return_inverse=True, return_counts=True)
+        if strategy == "default":
+            people = np.maximum(people, _SMALLEST_SEGMENT)  # there is always a default, however few people there are
+        of_row = codes[np.searchsorted(ranked, scored.person)]
+        means = {
+            name: _group_mean(of_row, scored.content, values, people, size) for name, values in self._values().items()
+        }
+        code, content = np.nonzero((means["score"] > 0) & (people >= _SMALLEST_SEGMENT)[:, None])
+        listed = self._top(code.astype(np.int64), content.astype(np.int64), means["score"][code, content])
+        code, content = code[listed.pair], content[listed.pair]
+        rows = {
+            "segment": pa.array(names[code].tolist(), pa.string()),
+            "rank": pa.array(listed.rank, pa.int32()),
+            "score": pa.array(means["score"][code, content]),
+            **{f"p_{goal}": self._mean_probability(means, goal, code, content) for goal in self.config.goals},
+            "strategy": self._constant(strategy, len(code)),
+            "candidate_source": self._constant("trending", len(code)),
+            "reason": self._constant("Popular right now", len(code)),
+        }
+        return self._finished("segments" if strategy == "segment" else "default", rows, content)
+
+    def _values(self) -> dict[str, Floats]:
+        return {"score": self.scored.relevance, **self.scored.probabilities}
+
+    @staticmethod
+    def _mean_probability(
+        means: Mapping[str, Floats], goal: str, code: NDArray[Any], content: NDArray[Any]
+    ) -> pa.Array:
+        return pa.array(means[goal][code, content]) if goal in means else pa.nulls(len(code), pa.float64())
+
+    def _finished(self, table: str, rows: Mapping[str, pa.Array], content: NDArray[np.int64]) -> pa.Table:
+        n = len(content)
+        complete = {
+            **rows,
+            "content_id": self.found.history.catalogue.ids.take(pa.array(content)),
+            "propensity": pa.array(np.ones(n)),
+            "model_version": self._constant(self.model.version, n),
+            "as_of": pa.array([self.found.night.as_of] * n, schemas.TIMESTAMP),
+        }
+        schema = schemas.published(tuple(self.config.goals))[table].schema
+        return pa.table([complete[name] for name in schema.names], schema=schema)
+
+    @staticmethod
+    def _constant(text: str, n: int) -> pa.Array:
+        return pa.array([text] * n, pa.string())
+
+
+def _group_mean(
+    group: NDArray[Any], content: NDArray[np.int64], values: Floats, people: NDArray[Any], size: int
+) -> Floats:
+    """(groups, content): the sum of `values` over the group's people divided by their number; no candidate counts zero."""
+    total = np.bincount(group * size + content, weights=values, minlength=len(people) * size)
+    mean: Floats = total.reshape(len(people), size) / people[:, None]
+    return mean
+
+
+def _names(names: tuple[str, ...], codes: NDArray[Any]) -> NDArray[Any]:
+    return np.array([*names, ""], object)[codes]

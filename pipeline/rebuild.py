@@ -1,0 +1,199 @@
+"""Past nights as rows to learn from and to be judged on: the night's features, and what people then did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from features import rfm, spec
+from features.history import reached
+from models import scorer
+from pipeline.build_features import Cuts, NightFeatures, goal_rules
+from pipeline.config import Config
+from pipeline.night import Archive
+
+Integers = NDArray[np.int64]
+Dense = NDArray[np.float32]
+Keys = Mapping[str, Integers]
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Pairs of people and content on past nights (N of them), sorted by night, person and content.
+
+    `x` are the models' rows (N, F); `raw` the raw RFM values (N, 3) from which the scores in `x` are made; `labels` by
+    goal 0 or 1 (N,); `person` pseudonyms; `group` one number a list (a person on a night); `popularity` the score that
+    most-popular would give.
+    """
+
+    x: Dense
+    raw: NDArray[np.float64]
+    labels: Mapping[str, NDArray[np.float32]]
+    person: Integers
+    group: Integers
+    popularity: NDArray[np.float64]
+
+    @property
+    def size(self) -> int:
+        return len(self.person)
+
+    def scored(self, cuts: Cuts, goals: Sequence[str]) -> Rows:
+        """The same rows with RFM scores by `cuts`."""
+        names = spec.names(goals)
+        scores = rfm.scores(pa.table(list(self.raw.T), names=list(rfm.RAW)), cuts)
+        x = self.x.copy()
+        for name in rfm.SCORES:
+            x[:, names.index(name)] = np.asarray(scores[name].combine_chunks())
+        return replace(self, x=x)
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """One past night: `shown` is what people could respond to, `lists` the whole candidate sets of people who came."""
+
+    as_of: datetime
+    people: pa.Table
+    shown: Rows
+    lists: Rows | None
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Indices of one night's people and content, sorted; `position` where it was shown, NaN where nobody recorded that."""
+
+    person: Integers
+    content: Integers
+    position: NDArray[np.float64]
+
+
+def rebuild(archive: Archive, nights: Sequence[datetime], config: Config, *, lists: bool) -> Iterator[Rebuilt]:
+    """Rebuild each night with what was known then, joined to its outcome.
+
+    Rows to learn from are the impressions of the following day where impressions are recorded: a probability is then
+    one of engaging *if shown*. Otherwise they are the candidates of the people who did something on that day. RFM scores
+    are left missing (see `Rows.scored`): their cut-points are learned from these very nights.
+
+    Args:
+        lists: Also build the full candidate sets of active people, to grade rankings on.
+    """
+    for as_of in nights:
+        found = NightFeatures.of(archive.night(as_of), config)
+        day = archive.outcome(as_of, max(_DAY, config.project.step))
+        hits = _hits(archive, as_of, found, config)
+        shown = _shown(found, day, config)
+        candidates = _candidates(found, _active(found, day), config) if lists or shown is None else None
+        learn = shown if shown is not None else candidates
+        assert learn is not None
+        yield Rebuilt(
+            as_of,
+            found.people,
+            _rows(found, learn, hits, config),
+            _rows(found, candidates, hits, config) if lists and candidates is not None else None,
+        )
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Rows of several nights as one, in the order given.
+
+    Raises:
+        ValueError: There are none.
+    """
+    if not sum(part.size for part in parts):
+        raise ValueError("nobody was active on the replayed nights, so there is nothing to learn from")
+    offsets = np.cumsum([0, *(int(part.group.max()) + 1 if part.size else 0 for part in parts)])
+    return Rows(
+        x=np.concatenate([part.x for part in parts]),
+        raw=np.concatenate([part.raw for part in parts]),
+        labels={goal: np.concatenate([part.labels[goal] for part in parts]) for goal in parts[0].labels},
+        person=np.concatenate([part.person for part in parts]),
+        group=np.concatenate([part.group + offset for part, offset in zip(parts, offsets, strict=False)]),
+        popularity=np.concatenate([part.popularity for part in parts]),
+    )
+
+
+def _rows(found: NightFeatures, pairs: _Pairs, hits: Keys, config: Config) -> Rows:
+    goals = tuple(config.goals)
+    history = found.history
+    keys = pairs.person * history.catalogue.size + pairs.content
+    people, contents = found.person_matrix(goals, None), found.content_matrix(goals)
+    parts = []
+    for rows, block in found.blocks():
+        inside = slice(*np.searchsorted(pairs.person, [rows.start, rows.stop]))
+        person, content = pairs.person[inside], pairs.content[inside]
+        between = block.features(person - rows.start, content)
+        parts.append(scorer.rows(people, contents, between, person, content, pairs.position[inside]))
+    raw = [np.asarray(found.people[name].combine_chunks(), dtype=np.float64)[pairs.person] for name in rfm.RAW]
+    popularity = np.asarray(found.contents["popularity_7d"].combine_chunks())
+    return Rows(
+        x=np.concatenate(parts) if parts else np.zeros((0, len(spec.names(goals))), np.float32),
+        raw=np.column_stack(raw),
+        labels={goal: np.isin(keys, hits[goal]).astype(np.float32) for goal in goals},
+        person=history.people[pairs.person],
+        group=pairs.person,
+        popularity=popularity[pairs.content],
+    )
+
+
+def _hits(archive: Archive, as_of: datetime, found: NightFeatures, config: Config) -> Keys:
+    """For each goal the keys (person x size + content) that reached it within its horizon."""
+    hits = {}
+    for goal, rule in goal_rules(config).items():
+        log = archive.outcome(as_of, config.goals[goal].horizon)
+        hits[goal] = np.unique(_keys(found, log.filter(reached(log, rule)))[0])
+    return hits
+
+
+def _keys(found: NightFeatures, log: pa.Table) -> tuple[Integers, NDArray[np.bool_]]:
+    """Keys of the log's rows whose person and content the night knew, and which rows those are."""
+    history = found.history
+    ids = np.asarray(log["person_id"].combine_chunks())
+    at = np.searchsorted(history.people, ids)
+    at = np.minimum(at, len(history.people) - 1)
+    content = pc.fill_null(pc.index_in(log["content_id"].combine_chunks(), value_set=history.catalogue.ids), -1)
+    codes = np.asarray(content).astype(np.int64)
+    known = (history.people[at] == ids) & (codes >= 0)
+    return at[known] * history.catalogue.size + codes[known], known
+
+
+def _shown(found: NightFeatures, day: pa.Table, config: Config) -> _Pairs | None:
+    """The pairs shown in `day` that could have stood in a list of this night; None where impressions are not recorded."""
+    impressions = day.filter(pc.equal(day["event"], "impression"))
+    if not impressions.num_rows:
+        return None
+    history = found.history
+    keys, known = _keys(found, impressions)
+    position = np.asarray(impressions["position"].combine_chunks().cast(pa.float64()).fill_null(np.nan))[known]
+    order = np.lexsort((position, keys))
+    pairs, first = np.unique(keys[order], return_index=True)
+    person, content = pairs // history.catalogue.size, pairs % history.catalogue.size
+    fair = history.catalogue.listed[content]
+    if config.ranking.hide_engaged:
+        fair &= np.asarray(found.space.seen[person, content]).ravel() == 0
+    return _Pairs(person[fair], content[fair], position[order][first][fair])
+
+
+def _active(found: NightFeatures, day: pa.Table) -> Integers:
+    """Indices of the people known at the night who did something (more than being shown things) on the day after."""
+    acted = day.filter(pc.invert(pc.is_in(day["event"], value_set=pa.array(["impression", "refund"]))))
+    ids = np.unique(np.asarray(acted["person_id"].combine_chunks()))
+    return np.flatnonzero(np.isin(found.history.people, ids))
+
+
+def _candidates(found: NightFeatures, people: Integers, config: Config) -> _Pairs:
+    """The full candidate sets of these people."""
+    persons, contents = [], []
+    for rows, block in found.blocks():
+        chosen = found.candidates(block, config)
+        wanted = np.isin(chosen.person + rows.start, people)
+        persons.append(chosen.person[wanted] + rows.start)
+        contents.append(chosen.content[wanted])
+    person, content = np.concatenate(persons), np.concatenate(contents)
+    return _Pairs(person, content, np.full(len(person), found.position))

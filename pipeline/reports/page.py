@@ -1,0 +1,144 @@
+"""The frame that every page shares: style, headings, tables and figures. All text that is given is escaped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from html import escape
+
+DASH = "\N{EN DASH}"
+
+PALETTE = """
+:root { color-scheme: light dark; --paper: #fdfdfc; --ink: #1d2125; --quiet: #68707a; --line: #e3e4e1; --wash: #f4f4f1;
+  --accent: #1f6f78; --second: #b4793a; --third: #8a8f98; --good: #2f7d4f; --bad: #b3423a; }
+@media (prefers-color-scheme: dark) { :root { --paper: #15181b; --ink: #e4e6e8; --quiet: #98a1ab; --line: #2b3036;
+  --wash: #1c2024; --accent: #5cb8c0; --second: #d9a066; --third: #7d848d; --good: #6fbf8e; --bad: #e08078; } }
+"""
+
+CHART_STYLE = """
+svg text { font: 11px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; fill: var(--quiet); }
+svg .axis { stroke: var(--line); } svg .guide { stroke: var(--third); stroke-dasharray: 3 4; }
+svg .s0 { stroke: var(--accent); } svg .s1 { stroke: var(--second); } svg .s2 { stroke: var(--third); }
+svg .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; } svg .dot { stroke: var(--paper); }
+svg .dot.s0 { fill: var(--accent); } svg .dot.s1 { fill: var(--second); } svg .dot.s2 { fill: var(--third); }
+svg text.s0 { fill: var(--accent); stroke: none; } svg text.s1 { fill: var(--second); stroke: none; }
+svg text.s2 { fill: var(--third); stroke: none; } svg text.name { font-size: 12.5px; fill: var(--ink); }
+"""
+
+_STYLE = """
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.55 system-ui, -apple-system, "Segoe UI",
+  Roboto, "Helvetica Neue", sans-serif; font-variant-numeric: tabular-nums; }
+main { max-width: 61rem; margin: 0 auto; padding: 3.2rem 2rem 4rem; }
+.kicker { color: var(--quiet); font-size: .8rem; letter-spacing: .06em; text-transform: uppercase; margin: 0 0 .9rem; }
+h1 { font: 400 1.9rem/1.28 Charter, "Iowan Old Style", "Source Serif 4", Georgia, serif; margin: 0 0 .7rem;
+  max-width: 44rem; text-wrap: balance; }
+h2 { font-size: 1rem; font-weight: 650; margin: 2.9rem 0 .3rem; }
+h3 { font-size: .9rem; font-weight: 600; margin: 1.6rem 0 .4rem; }
+p { max-width: 44rem; margin: .3rem 0 .9rem; } .note { color: var(--quiet); font-size: .86rem; }
+dl { display: flex; flex-wrap: wrap; gap: .9rem 2.4rem; margin: 1.5rem 0 0; padding: 1.1rem 0;
+  border: solid var(--line); border-width: 1px 0; }
+dt { color: var(--quiet); font-size: .78rem; } dd { margin: 0; font-size: 1rem; font-weight: 550; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-size: .88rem; margin: .5rem 0 0; }
+th { color: var(--quiet); font-weight: 500; font-size: .78rem; text-align: right; padding: .35rem .9rem .35rem 0;
+  border-bottom: 1px solid var(--line); vertical-align: bottom; white-space: nowrap; }
+td { text-align: right; padding: .36rem .9rem .36rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th:last-child, td:last-child { padding-right: 0; } th.text, td.text { text-align: left; }
+tr.group td { border-bottom: none; padding-top: 1.1rem; font-weight: 650; text-align: left; }
+tr.group span { font-weight: 400; color: var(--quiet); margin-left: .6rem; }
+.best { font-weight: 650; }
+.interval { display: block; color: var(--quiet); font-size: .74rem; line-height: 1.2;
+  white-space: nowrap; font-weight: 400; }
+.yes { color: var(--bad); font-weight: 600; }
+.no { color: var(--quiet); }
+.bar { display: inline-block; width: 9rem; height: .55rem;
+  background: var(--wash);
+  border-radius: 2px; overflow: hidden; }
+.bar i { display: block; height: 100%; background: var(--third); border-radius: 2px; }
+.bar.on i { background: var(--accent); }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(12.2rem, 1fr)); gap: 1rem 1.4rem; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 0 3rem; }
+figure { margin: 0; } figcaption { font-size: .8rem; color: var(--quiet); margin-bottom: .2rem; }
+svg { width: 100%; height: auto; }
+ul { padding-left: 1.1rem; margin: .4rem 0; } li { margin: .2rem 0; } code { font-size: .86em; }
+footer { margin-top: 3.4rem; color: var(--quiet); font-size: .8rem; border-top: 1px solid var(--line);
+  padding-top: .9rem; }
+"""
+
+
+def page(title: str, kicker: str, headline: str, body: Iterable[str], footer: str = "") -> str:
+    """A whole HTML document. `body` is HTML; everything else is text."""
+    foot = f"<footer>{escape(footer)}</footer>" if footer else ""
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<style>{PALETTE}{CHART_STYLE}{_STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f'<p class="kicker">{escape(kicker)}</p>\n<h1>{escape(headline)}</h1>\n'
+        + "\n".join(part for part in body if part)
+        + f"\n{foot}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def section(title: str, note: str, *parts: str) -> str:
+    """A heading, a sentence on how to read what follows, and what follows (HTML). Nothing at all when that is empty."""
+    content = "\n".join(part for part in parts if part)
+    explained = f'<p class="note">{escape(note)}</p>' if note else ""
+    return f"<section><h2>{escape(title)}</h2>{explained}{content}</section>" if content else ""
+
+
+def facts(pairs: Iterable[tuple[str, object]]) -> str:
+    """Labels with what they stand for, side by side."""
+    shown = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(text(value))}</dd></div>" for name, value in pairs)
+    return f"<dl>{shown}</dl>" if shown else ""
+
+
+def table(columns: Sequence[str], rows: Iterable[str], texts: int = 1) -> str:
+    """A table of rows made by `row`; the first `texts` columns are words (left), the others numbers (right)."""
+    heads = "".join(f"<th{_text_class(index < texts)}>{escape(name)}</th>" for index, name in enumerate(columns))
+    return f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def row(cells: Iterable[str], texts: int = 1) -> str:
+    """One line of a table; cells are HTML."""
+    tds = "".join(f"<td{_text_class(index < texts)}>{content}</td>" for index, content in enumerate(cells))
+    return f"<tr>{tds}</tr>"
+
+
+def group_row(name: str, note: str, width: int) -> str:
+    """A line across the table that names the lines below it."""
+    return f'<tr class="group"><td colspan="{width}">{escape(name)}<span>{escape(note)}</span></td></tr>'
+
+
+def bar(share: float, *, on: bool = False) -> str:
+    """A horizontal bar; `share` of its width is filled, between 0 and 1."""
+    filled = 100 * min(max(share, 0.0), 1.0)
+    return f'<span class="bar{" on" if on else ""}"><i style="width:{filled:.1f}%"></i></span>'
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """A list of sentences."""
+    shown = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f"<ul>{shown}</ul>" if shown else ""
+
+
+def number(value: object, digits: int = 3) -> str:
+    """A number with a fixed count of digits, a dash where there is none."""
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return DASH
+    return f"{value:.{digits}f}"
+
+
+def text(value: object) -> str:
+    """What a person would write: thousands apart, no needless digits, a dash for nothing."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return DASH
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}".replace(",", "\u202f")
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _text_class(is_text: bool) -> str:
+    return ' class="text"' if is_text else ""

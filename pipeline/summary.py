@@ -1,0 +1,121 @@
+"""What a person reads at the end of a command: what happened, where it lies, what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.config import Config
+from pipeline.ingest import IngestReport
+from pipeline.lake import Lake
+
+
+def night(report: Mapping[str, Any], config: Config, out: Console) -> None:
+    """The end of `shortlist run`."""
+    lake = Lake.of(config)
+    out.print()
+    out.rule(f"[bold]{report['as_of']}")
+    for line in _story(report):
+        out.print(line, markup=False)
+    out.print()
+    table = Table.grid(padding=(0, 2))
+    table.add_row("published tables", f"{lake.rankings / 'current'}")
+    table.add_row("model and decision", f"{lake.tracking}  (shortlist up opens MLflow)")
+    table.add_row("Data Docs", f"{report['finish']['data_docs']}")
+    if model_page := (report.get("train") or {}).get("report"):
+        table.add_row("training report", model_page)
+    out.print(table, soft_wrap=True)
+    out.print("\nNext, for example:", markup=False)
+    for command in _next(report, config):
+        out.print(f"  {command}", markup=False, soft_wrap=True)
+
+
+def _story(report: Mapping[str, Any]) -> list[str]:
+    features, decision, train = report["build_features"], report["check_drift"], report.get("train")
+    rank, publish = report["rank"], report["publish"]
+    lines = [_loaded(report["finish"])]
+    lines += [f"  note: {warning}" for warning in report["finish"]["warnings"]]
+    lines.append(
+        f"features: {features['people']:,} people, {features['content']:,} contents, {features['features']} features"
+    )
+    if features["without"]:
+        lines.append(f"  done without: {', '.join(features['without'])}")
+    lines += [_graded(one) for one in report["grade"]["graded"]]
+    lines.append(f"decision: {decision['verdict']}")
+    if train:
+        lines += _trained(train)
+    lines.append(f"ranked: {rank['rows']:,} rows for {rank['people']:,} people by model {rank['model_version']}")
+    state = "is CURRENT" if publish["current"] else "is kept, but CURRENT names a later night"
+    made = "published" if publish["created"] else "already published, byte for byte:"
+    lines.append(f"{made} {publish['name']} ({state}); {len(publish['checks'])} checks passed")
+    return lines
+
+
+def _loaded(finish: Mapping[str, Any]) -> str:
+    kept = sum(day["kept"] for day in finish["days"])
+    refused = sum(sum(day["quarantined"].values()) for day in finish["days"])
+    if not finish["changed"]:
+        return "ingest: every file was already in the lake"
+    return f"ingest: {kept:,} rows kept, {refused:,} quarantined, {len(finish['days']):,} (source, day) tables replaced"
+
+
+def _graded(one: Mapping[str, Any]) -> str:
+    mean, low, high = one["difference"]
+    better = "better than" if low > 0 else "worse than" if high < 0 else "no different from"
+    return (
+        f"graded {one['as_of'][:10]}: NDCG@10 {one['ndcg_10']:.3f} over {one['people']:,} people, {better} most-popular "
+        f"{one['most_popular']:.3f} (difference {mean:+.3f}, 95 % {low:+.3f} to {high:+.3f})"
+    )
+
+
+def _trained(train: Mapping[str, Any]) -> list[str]:
+    if train["version"] is None:
+        return [f"nothing was learned: {train['reason']}"]
+    lines = [
+        f"trained version {train['version']} ({train['trials']} trials, {train['seconds']:.0f} s): {train['reason']}"
+    ]
+    for goal, figures in train["goals"].items():
+        lines.append(
+            f"  {goal}: AUC {figures['auc']:.3f}, PR-AUC {figures['pr_auc']:.3f}, ECE {figures['ece']:.4f}, lift@10% {figures['lift_10']:.1f}"
+        )
+    lines += [f"  {goal}: not learned ({why})" for goal, why in train["skipped"].items()]
+    lines.append(
+        "  NDCG@10: " + ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in train["ndcg_10"].items())
+    )
+    return lines
+
+
+def _next(report: Mapping[str, Any], config: Config) -> list[str]:
+    current = Lake.of(config).rankings / "current" / "people"
+    return [
+        f'.venv/bin/python -c "import pandas; print(pandas.read_parquet({str(current)!r}).head(20))"',
+        f".venv/bin/shortlist show {report['rank']['example']} --config {config.file}",
+        f".venv/bin/shortlist up --config {config.file}",
+    ]
+
+
+def ingested(report: IngestReport, out: Console) -> None:
+    """The end of `shortlist ingest`."""
+    out.print(_loaded(report.to_json()), markup=False)
+    for day in report.days:
+        for reason, count in day.quarantined.items():
+            out.print(
+                f"  {day.source} {day.date or ''} {day.table}: {count:,} rows quarantined: {reason}", markup=False
+            )
+    for warning in report.warnings:
+        out.print(f"  note: {warning}", markup=False)
+    out.print(f"Data Docs: {report.data_docs}", markup=False, soft_wrap=True)
+
+
+def step(verb: str, report: Mapping[str, Any], out: Console) -> None:
+    """The end of any other step: its report's plain figures, one a line."""
+    for name, value in report.items():
+        if isinstance(value, (str, int, float, bool)) or value is None:
+            out.print(f"{name}: {value}", markup=False, soft_wrap=True)
+        elif isinstance(value, Mapping) and value:
+            out.print(f"{name}: " + ", ".join(f"{k} {v}" for k, v in value.items()), markup=False, soft_wrap=True)
+        elif isinstance(value, (list, tuple)) and value:
+            out.print(f"{name}: {len(value)}", markup=False)

@@ -1,0 +1,383 @@
+"""What was trained, decided and graded, kept in MLflow: SQLite and plain files. Only here is mlflow imported.
+
+`<folder>/mlflow.db` holds the records and `<folder>/artifacts/<run>/artifacts/` the files. A model is a registered
+version of `<project>-ranker`: UBJ and JSON files under `model/`, each with its sha256 in the version's tags. They are
+read back by exact name from this folder and checked; nothing is unpickled, and MLflow's own loaders are not used
+(CVE-2024-37052 and kin).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pipeline import records
+from pipeline.errors import ShortlistError
+from pipeline.records import Grade, ModelVersion, Tracker, TrainingRecord, Trial
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+    from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
+
+__all__ = [
+    "CHALLENGER", "CHAMPION", "Grade", "ModelVersion", "Tracker", "TrainingRecord", "Trial", "champion",
+    "load_bundle_files", "log_decision", "log_grades", "log_training", "page", "promote", "refuse", "versions",
+]  # fmt: skip
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+
+_BATCH = 1000  # MLflow's limit on entities a request; parameters and tags have one of 100
+_LONGEST = 6000  # MLflow's limit on a parameter's characters
+_SHA = "sha256."
+_STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
+
+
+def log_training(tracker: Tracker, training: TrainingRecord) -> str:
+    """Record one training as one run with its trials nested below it, and register its model. Returns the new version.
+
+    The version has no alias yet: `promote` or `refuse` follows. A run that was killed half-way is closed by the next
+    training; one that fails is marked FAILED. Raises ShortlistError when a model file is neither UBJ nor JSON, or
+    MLflow refuses.
+    """
+    records.require_model_files(training.files)
+    with _exclusive(tracker) as client:
+        experiment = _experiment(client, tracker, tracker.project)
+        _close_killed(client, experiment)
+        started = _now() - round(1000 * training.seconds)
+        name = f"training {records.short(training.as_of)}"
+        run_id = _start(client, experiment, name, records.training_tags(training), started)
+        try:
+            records.write_files(tracker.artifacts(run_id), records.training_files(training))
+            _log_numbers(client, run_id, training)
+            _log_trials(client, experiment, run_id, training.trials, started)
+            version = _register(client, tracker, run_id, training)
+        except BaseException:
+            client.set_terminated(run_id, "FAILED")
+            raise
+        client.set_terminated(run_id, "FINISHED")
+        return version
+
+
+def promote(tracker: Tracker, version: str, as_of: datetime) -> None:
+    """Make `version` the champion from `as_of` on. The alias stays where it is if a later night promoted another."""
+    with _exclusive(tracker) as client:
+        holder = _alias(client, tracker, CHAMPION)
+        _tag_version(client, tracker, version, {"promoted": "true", "promoted_as_of": records.iso(as_of)})
+        if holder is None or _promoted_as_of(holder) <= records.utc(as_of):
+            client.set_registered_model_alias(tracker.model_name, CHAMPION, version)
+        if _aliases(client, tracker).get(CHALLENGER) == version:
+            client.delete_registered_model_alias(tracker.model_name, CHALLENGER)
+
+
+def refuse(tracker: Tracker, version: str, reason: str) -> None:
+    """Keep `version` as the challenger, with the reason why it did not become the champion."""
+    with _exclusive(tracker) as client:
+        _tag_version(client, tracker, version, {"promoted": "false", "reason": reason})
+        client.set_registered_model_alias(tracker.model_name, CHALLENGER, version)
+
+
+def champion(tracker: Tracker, as_of: datetime) -> ModelVersion | None:
+    """The model that serves at `as_of`: the champion if it was promoted by then, else the newest that was, else None.
+
+    So a past night that is run again meets the model of that night, and never one that had yet to be trained.
+    """
+    if not tracker.exists:
+        return None
+    with _exclusive(tracker) as client:
+        holder = _alias(client, tracker, CHAMPION)
+        if holder is not None and _promoted_as_of(holder) <= records.utc(as_of):
+            return _version(tracker, holder)
+        promoted = _search_versions(client, tracker, "tags.promoted = 'true'")
+        known = [found for found in promoted if _promoted_as_of(found) <= records.utc(as_of)]
+        newest = max(known, key=lambda found: (_promoted_as_of(found), int(found.version)), default=None)
+        return None if newest is None else _version(tracker, newest)
+
+
+def versions(tracker: Tracker) -> list[ModelVersion]:
+    """Every registered version, newest first."""
+    if not tracker.exists:
+        return []
+    with _exclusive(tracker) as client:
+        found = [_version(tracker, version) for version in _search_versions(client, tracker)]
+        return sorted(found, key=lambda version: int(version.version), reverse=True)
+
+
+def load_bundle_files(tracker: Tracker, version: str) -> dict[str, bytes]:
+    """The model's files by name, each checked against the sha256 recorded when it was registered.
+
+    Raises ShortlistError naming the version when it is unknown, and naming the file when it is missing or has changed.
+    """
+    found = next((known for known in versions(tracker) if known.version == version), None)
+    if found is None:
+        raise ShortlistError(
+            f"model {tracker.model_name} has no version {version} in {tracker.folder}. Run `shortlist train` for one"
+        )
+    records.require_model_files(found.sha256)
+    return {name: records.checked_bytes(found, name, sha256) for name, sha256 in found.sha256.items()}
+
+
+def log_decision(tracker: Tracker, as_of: datetime, record: Mapping[str, Any], html: str) -> str:
+    """Record whether this night trains, and why: one run a night, updated if the night is run again. Returns its id.
+
+    `record` becomes `decision.json`, `html` becomes `decision.html`; the `psi` of every entry of `record["features"]`
+    becomes the metric `psi.<name>`, and `record["verdict"]` the run's description.
+    """
+    with _exclusive(tracker) as client:
+        experiment = _experiment(client, tracker, f"{tracker.project}-decisions")
+        run_id = _one_run(client, experiment, records.iso(as_of), f"decision {records.short(as_of)}")
+        records.write_files(tracker.artifacts(run_id), records.decision_files(record, html))
+        known = client.get_run(run_id).data.metrics
+        changed = {name: psi for name, psi in records.psi(record).items() if known.get(name) != psi}
+        _log_batches(client, run_id, [_metric(name, psi, _now()) for name, psi in changed.items()])
+        client.set_tag(run_id, "mlflow.note.content", str(record.get("verdict", "")))
+        client.set_tag(run_id, "retrain", str(record.get("retrain", "")).lower())
+        client.set_terminated(run_id, "FINISHED")
+        return run_id
+
+
+def log_grades(tracker: Tracker, grades: Sequence[Grade]) -> str:
+    """Add grades to the one run of `<project>-grades`: a line a metric, a point a night. Returns the run's id.
+
+    The step is the hour of `as_of` since 1970 (UTC), because a snapshot may be made several times a day; the point's
+    time is `as_of` itself. A grade that is there already is not added again; a corrected one is added 1 ms later, and
+    the latest counts.
+    """
+    with _exclusive(tracker) as client:
+        run_id = _one_run(client, _experiment(client, tracker, f"{tracker.project}-grades"), "every night", "grades")
+        history = {
+            key: _latest_points(client, run_id, key) for key in {records.metric_name(grade.metric) for grade in grades}
+        }
+        _log_batches(client, run_id, metrics=_new_points(history, grades))
+        client.set_terminated(run_id, "FINISHED")
+        return run_id
+
+
+def page(tracker: Tracker, version: str | None = None) -> str:
+    """What to tell a person who wants to see it: the command that opens MLflow, and the report of a given version."""
+    opens = f"`shortlist up` opens MLflow ({tracker.folder})"
+    report = next((known.report for known in versions(tracker) if known.version == version), None)
+    return opens if report is None else f"{opens}; the report of version {version} is {report}"
+
+
+@contextmanager
+def _exclusive(tracker: Tracker) -> Iterator[MlflowClient]:
+    """An MLflow client with the folder to ourselves: SQLite has one writer, and two first uses would make it twice.
+
+    What MLflow refuses comes out as ShortlistError.
+    """
+    tracker.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (tracker.folder / ".lock").open("w") as lock:
+        _wait_for(lock.fileno(), tracker)
+        _calm_mlflow()
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield MlflowClient(tracking_uri=tracker.uri, registry_uri=tracker.uri)
+        except (MlflowException, SQLAlchemyError) as error:
+            raise ShortlistError(
+                f"MLflow in {tracker.folder} refused: {error}. If another release of MLflow made mlflow.db, run "
+                "`mlflow db upgrade` on it; if the file is damaged, restore it from a backup"
+            ) from error
+
+
+def _wait_for(lock: int, tracker: Tracker) -> None:
+    deadline = time.monotonic() + tracker.lock_seconds
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= deadline:
+                raise ShortlistError(
+                    f"MLflow in {tracker.folder} was busy for {tracker.lock_seconds:g} s: another process holds "
+                    f"{tracker.folder / '.lock'}. Wait for it or end it, then run this again"
+                ) from error
+            time.sleep(0.05)
+
+
+def _calm_mlflow() -> None:
+    """Before MLflow is imported, as it reads its switches then: nothing is sent anywhere, and progress goes unreported.
+
+    MLflow and alembic tell of each migration of a new database at INFO; their warnings and errors still come through.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow  # noqa: F401  it sets up its own logger, so ours comes after
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _experiment(client: MlflowClient, tracker: Tracker, name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        location = (tracker.folder.resolve() / "artifacts").as_uri()
+        return str(client.create_experiment(name, artifact_location=location))
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def _close_killed(client: MlflowClient, experiment: str) -> None:
+    """Whoever holds the lock is the only writer, so a run that still says RUNNING belongs to a process that died."""
+    for run in client.search_runs([experiment], "attributes.status = 'RUNNING'", max_results=_BATCH):
+        client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _start(client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str], started: int) -> str:
+    source = {"mlflow.source.name": "shortlist", "mlflow.source.type": "JOB"}
+    return str(client.create_run(experiment, started, {**source, **tags}, name).info.run_id)
+
+
+def _one_run(client: MlflowClient, experiment: str, as_of: str, name: str) -> str:
+    """The experiment's run for `as_of`, made when it is not there, so that the same night again adds nothing."""
+    found = client.search_runs([experiment], f"tags.as_of = '{as_of}'", max_results=1)
+    return str(found[0].info.run_id) if found else _start(client, experiment, name, {"as_of": as_of}, _now())
+
+
+def _log_numbers(client: MlflowClient, run_id: str, training: TrainingRecord) -> None:
+    now = _now()
+    metrics = [_metric(name, value, now) for name, value in training.metrics.items() if value is not None]
+    for name, values in training.curves.items():
+        metrics += [_metric(name, value, now, step) for step, value in enumerate(values)]
+    _log_batches(client, run_id, metrics, records.flat_params(training.params))
+    _log_data_versions(client, run_id, training.lake_versions)
+
+
+def _log_data_versions(client: MlflowClient, run_id: str, lake_versions: Mapping[str, int]) -> None:
+    """Shown by MLflow as the data sets that the run used."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    used = [InputTag("mlflow.data.context", "training")]
+    datasets = [
+        DatasetInput(Dataset(table, f"v{version}", "delta", json.dumps({"table": table, "version": version})), used)
+        for table, version in lake_versions.items()
+    ]
+    if datasets:
+        client.log_inputs(run_id, datasets)
+
+
+def _log_trials(client: MlflowClient, experiment: str, parent: str, trials: Sequence[Trial], started: int) -> None:
+    """Nested runs, laid one after another from the parent's start by the seconds that each took."""
+    for trial in trials:
+        ended = started + round(1000 * trial.seconds)
+        tags = {"mlflow.parentRunId": parent, "goal": trial.goal, "state": trial.state}
+        run_id = _start(client, experiment, f"{trial.goal} {trial.number:02d}", tags, started)
+        metrics = [] if trial.value is None else [_metric("value", trial.value, ended)]
+        _log_batches(client, run_id, metrics, records.flat_params(trial.params))
+        client.set_terminated(run_id, _STATUS.get(trial.state, "FAILED"), ended)
+        started = ended
+
+
+def _log_batches(
+    client: MlflowClient, run_id: str, metrics: Sequence[Metric] = (), params: Mapping[str, str] | None = None
+) -> None:
+    from mlflow.entities import Param
+
+    for start in range(0, len(metrics), _BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+    pairs = [Param(records.metric_name(name), value[:_LONGEST]) for name, value in (params or {}).items()]
+    for start in range(0, len(pairs), 100):
+        client.log_batch(run_id, params=pairs[start : start + 100])
+
+
+def _new_points(history: Mapping[str, Mapping[int, Metric]], grades: Sequence[Grade]) -> list[Metric]:
+    points = []
+    for grade in grades:
+        key, moment = records.metric_name(grade.metric), records.utc(grade.as_of)
+        known = history[key].get(records.hour(moment))
+        if known is None:
+            points.append(_metric(key, grade.value, round(1000 * moment.timestamp()), records.hour(moment)))
+        elif known.value != grade.value:
+            points.append(_metric(key, grade.value, known.timestamp + 1, known.step))
+    return points
+
+
+def _latest_points(client: MlflowClient, run_id: str, key: str) -> dict[int, Metric]:
+    history = sorted(client.get_metric_history(run_id, key), key=lambda metric: metric.timestamp)
+    return {metric.step: metric for metric in history}
+
+
+def _metric(name: str, value: float, timestamp: int, step: int = 0) -> Metric:
+    from mlflow.entities import Metric
+
+    return Metric(records.metric_name(name), float(value), timestamp, step)
+
+
+def _register(client: MlflowClient, tracker: Tracker, run_id: str, training: TrainingRecord) -> str:
+    if not client.search_registered_models(f"name = '{tracker.model_name}'"):
+        client.create_registered_model(tracker.model_name, description=f"The rankers of {tracker.project}.")
+    digests = {_SHA + name: hashlib.sha256(content).hexdigest() for name, content in training.files.items()}
+    tags = {"as_of": records.iso(training.as_of), "goals": ",".join(training.goals), **digests}
+    source = (tracker.artifacts(run_id) / "model").as_uri()
+    made = client.create_model_version(
+        tracker.model_name, source, run_id, tags, description=training.description, await_creation_for=0
+    )
+    return str(made.version)
+
+
+def _tag_version(client: MlflowClient, tracker: Tracker, version: str, tags: Mapping[str, str]) -> None:
+    for key, value in tags.items():
+        client.set_model_version_tag(tracker.model_name, version, key, value)
+
+
+def _aliases(client: MlflowClient, tracker: Tracker) -> dict[str, str]:
+    models = client.search_registered_models(f"name = '{tracker.model_name}'")
+    return {alias: str(version) for model in models for alias, version in model.aliases.items()}
+
+
+def _alias(client: MlflowClient, tracker: Tracker, alias: str) -> RegisteredVersion | None:
+    version = _aliases(client, tracker).get(alias)
+    if version is None:
+        return None
+    found = client.get_model_version(tracker.model_name, version)
+    if "as_of" not in found.tags:
+        raise ShortlistError(
+            f"version {version} of {tracker.model_name} in {tracker.folder} is the {alias} but has no tag as_of, so "
+            "Shortlist did not train it. Move the alias to one that it did"
+        )
+    return found
+
+
+def _search_versions(client: MlflowClient, tracker: Tracker, condition: str = "") -> list[RegisteredVersion]:
+    wanted = f"name = '{tracker.model_name}'" + (f" and {condition}" if condition else "")
+    found: list[RegisteredVersion] = []
+    token: str | None = None
+    while True:
+        part = client.search_model_versions(wanted, max_results=_BATCH, page_token=token)
+        found += [version for version in part if "as_of" in version.tags]  # the others were not made by us
+        token = part.token
+        if not token:
+            return found
+
+
+def _version(tracker: Tracker, found: RegisteredVersion) -> ModelVersion:
+    digests = {key.removeprefix(_SHA): value for key, value in sorted(found.tags.items()) if key.startswith(_SHA)}
+    return ModelVersion(
+        version=str(found.version),
+        as_of=datetime.fromisoformat(found.tags["as_of"]),
+        run_id=str(found.run_id),
+        folder=tracker.artifacts(str(found.run_id)),
+        promoted=found.tags.get("promoted") == "true",
+        sha256=digests,
+    )
+
+
+def _promoted_as_of(found: RegisteredVersion) -> datetime:
+    """A person who moves the alias by hand leaves no promotion behind: the model then counts from its own night."""
+    return datetime.fromisoformat(found.tags.get("promoted_as_of", found.tags["as_of"]))
+
+
+def _now() -> int:
+    """Milliseconds since 1970. Only tells people when a run was recorded; no result depends on it."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,178 @@
+"""Great Expectations as the judge: a suite a table, run on what is about to be let in, its results kept for the Data Docs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.errors import ShortlistError
+
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+
+_PARAMETER = "$PARAMETER"
+_DOCS_KEEP = 200
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A suite's verdict on one table: whether it passed, and each failed expectation in words."""
+
+    suite: str
+    success: bool
+    failures: tuple[str, ...]
+    expectations: int
+
+
+def load_suite(name: str, parameters: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
+    """The expectations of `expectations/suites/<name>.json`, `{"$PARAMETER": p}` replaced by `parameters[p]`.
+
+    Raises:
+        ShortlistError: The suite is empty, or wants a parameter that was not given.
+    """
+    text = resources.files("expectations").joinpath("suites", f"{name}.json").read_text(encoding="utf-8")
+    try:
+        expectations: list[dict[str, Any]] = [_filled(e, parameters or {}) for e in json.loads(text)["expectations"]]
+    except KeyError as error:
+        raise ShortlistError(f"suite {name!r} needs the parameter {error}, which its caller did not give") from None
+    if not expectations:
+        raise ShortlistError(f"suite {name!r} holds no expectation: it would let anything pass")
+    return expectations
+
+
+def _filled(value: Any, parameters: Mapping[str, float]) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {_PARAMETER}:
+            return parameters[value[_PARAMETER]]
+        return {k: _filled(v, parameters) for k, v in value.items()}
+    return value
+
+
+def check(
+    name: str, rows: pa.Table, docs: Path, *, run: str, day: date, parameters: Mapping[str, float] | None = None
+) -> Validation:
+    """Judge `rows` by the suite `name` and keep the result under `docs` for the Data Docs.
+
+    Args:
+        run: What is judged, as the Data Docs show it: `web 2026-06-30`.
+        day: The day that is judged; it stands in for the time of the run, since no step reads the clock.
+
+    Raises:
+        ShortlistError: Great Expectations dropped an expectation that it does not know (it only logs that).
+    """
+    expectations = load_suite(name, parameters)
+    with _quiet():
+        context = _context(docs)
+        result = _run(context, name, expectations, rows, run, day)
+    failures = tuple(_in_words(one) for one in result["results"] if not one["success"])
+    return Validation(name, bool(result["success"]) and not failures, failures, len(expectations))
+
+
+def _run(
+    context: Any, name: str, expectations: list[dict[str, Any]], rows: pa.Table, run: str, day: date
+) -> dict[str, Any]:
+    import great_expectations as gx
+
+    suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=expectations))
+    if len(suite.expectations) != len(expectations):
+        raise ShortlistError(
+            f"suite {name!r}: Great Expectations understood {len(suite.expectations)} of {len(expectations)} "
+            "expectations; a misspelt type is dropped in silence. Compare the types in expectations/suites with its gallery."
+        )
+    asset = context.data_sources.add_pandas("lake").add_dataframe_asset(name)
+    batch = asset.add_batch_definition_whole_dataframe(run.replace(" ", "_"))
+    definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
+    run_id = gx.RunIdentifier(run_name=run, run_time=datetime.combine(day, time()))
+    result = definition.run(batch_parameters={"dataframe": _frame(rows)}, run_id=run_id)
+    found: dict[str, Any] = result.to_json_dict()
+    return found
+
+
+def _frame(rows: pa.Table) -> Any:
+    """Plain columns as pandas; maps are opaque to expectations and slow to convert."""
+    plain = [f.name for f in rows.schema if not pa.types.is_map(f.type)]
+    return rows.select(plain).to_pandas(timestamp_as_object=False)
+
+
+def _in_words(one: dict[str, Any]) -> str:
+    config = one["expectation_config"]
+    arguments = ", ".join(f"{k}={v}" for k, v in config["kwargs"].items() if k != "batch_id")
+    raised = (one.get("exception_info") or {}).get("exception_message")
+    result = one.get("result") or {}
+    found = raised or result.get(
+        "observed_value", f"{result.get('unexpected_count')} of {result.get('element_count')} rows"
+    )
+    return f"{config['type']}({arguments}), found: {found}"
+
+
+def build_docs(docs: Path) -> Path:
+    """Write the Data Docs of everything judged so far; returns the page to open."""
+    with _quiet():
+        _context(docs).build_data_docs()
+    return docs / "data_docs" / "index.html"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Great Expectations draws progress bars and warns about its own dependencies; neither is for our users."""
+    logger = logging.getLogger("great_expectations")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+def _context(docs: Path) -> Any:
+    """A context that remembers nothing but results: tasks that run at the same time share no file that they write."""
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import DataContextConfig, ProgressBarsConfig
+
+    def store(kind: str, backend: dict[str, str]) -> dict[str, Any]:
+        return {"class_name": kind, "store_backend": backend}
+
+    def files(folder: str) -> dict[str, str]:
+        return {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs / folder)}
+
+    memory = {"class_name": "InMemoryStoreBackend"}
+    return gx.get_context(
+        mode="ephemeral",
+        project_config=DataContextConfig(
+            config_version=4.0,
+            expectations_store_name="suites",
+            validation_results_store_name="results",
+            checkpoint_store_name="checkpoints",
+            stores={
+                "suites": store("ExpectationsStore", memory),
+                "results": store("ValidationResultsStore", files("results")),
+                "checkpoints": store("CheckpointStore", memory),
+                "validation_definition_store": store("ValidationDefinitionStore", memory),
+            },
+            data_docs_sites={
+                "site": {
+                    "class_name": "SiteBuilder",
+                    "show_how_to_buttons": False,
+                    "store_backend": files("data_docs"),
+                    "site_index_builder": {
+                        "class_name": "DefaultSiteIndexBuilder",
+                        "validation_results_limit": _DOCS_KEEP,
+                    },
+                }
+            },
+            analytics_enabled=False,
+            progress_bars=ProgressBarsConfig(globally=False),
+        ),
+    )

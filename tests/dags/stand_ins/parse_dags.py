@@ -1,0 +1,47 @@
+"""Parses a folder of DAG files as a scheduler would, in a process of its own, and prints as JSON what it found.
+
+Usage: python parse_dags.py <folder>
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from airflow.dag_processing.dagbag import BundleDagBag
+
+
+def described(dag: Any) -> dict[str, Any]:
+    """What a reader of the graph would want to be told of when it changes."""
+    schedule = dag.schedule
+    return {
+        "schedule": [asset.name for asset in schedule] if isinstance(schedule, list) else schedule.summary,
+        "catchup": dag.catchup,
+        "max_active_runs": dag.max_active_runs,
+        "paused_at_first": dag.is_paused_upon_creation,
+        "params": sorted(dag.params),
+        "tasks": {task.task_id: _task(task) for task in dag.tasks},
+    }
+
+
+def _task(task: Any) -> dict[str, Any]:
+    return {
+        "then": sorted(task.downstream_task_ids),
+        "rule": task.trigger_rule.value,
+        "outlets": [asset.name for asset in task.outlets],
+        "retries": task.retries,
+        "backs_off": task.retry_exponential_backoff,
+        "no_retry_for": [rule.exception for rule in task.retry_policy.rules],
+    }
+
+
+folder = Path(sys.argv[1])
+bag = BundleDagBag(dag_folder=folder, bundle_path=folder, bundle_name="shortlist")
+found = {
+    "dags": {dag_id: described(dag) for dag_id, dag in bag.dags.items()},
+    "import_errors": bag.import_errors,
+    "modules": sorted(sys.modules),
+}
+sys.stdout.write(json.dumps(found))

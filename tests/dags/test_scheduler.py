@@ -1,0 +1,120 @@
+"""The real thing: API server, DAG processor, scheduler and triggerer run a night that was asked for over REST."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pipeline import config
+from pipeline.up import Services, get_json
+
+AS_OF = "2026-07-01"
+PATIENCE_SECONDS = 240
+
+
+class Airflow:
+    """The little of Airflow's REST API that is needed here."""
+
+    def __init__(self, url: str) -> None:
+        self.url = f"{url}/api/v2"
+        self.token = get_json(f"{url}/auth/token")["access_token"]
+
+    def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """Send and receive JSON."""
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as response:
+            answer: dict[str, Any] = json.load(response)
+            return answer
+
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """The runs of a DAG."""
+        found: list[dict[str, Any]] = self.call("GET", f"/dags/{dag_id}/dagRuns")["dag_runs"]
+        return found
+
+
+def until_ended(services: Services, airflow: Airflow, dag_id: str) -> dict[str, Any]:
+    """The one run of a DAG, once it has ended."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (ended := [run for run in airflow.runs(dag_id) if run["state"] in {"success", "failed"}]):
+        services.check()
+        assert time.monotonic() < deadline, f"{dag_id} has not ended: {airflow.runs(dag_id)}"
+        time.sleep(0.5)
+    return ended[0]
+
+
+@pytest.fixture(name="services", scope="module")
+def _services(tiny_world: Path) -> Iterator[Services]:
+    with Services(tiny_world, mlflow=False, airflow_port=0) as services:
+        yield services
+
+
+@pytest.fixture(name="airflow", scope="module")
+def _airflow(services: Services) -> Airflow:
+    return Airflow(services.airflow_url)
+
+
+def test_lake_starts_personalize(tiny_world: Path, services: Services, airflow: Airflow) -> None:
+    """A run of `ingest` for a night ends in published rankings of that night: the asset carries it to `personalize`."""
+    airflow.call("PATCH", "/dags/ingest", {"is_paused": False})
+    airflow.call("POST", "/dags/ingest/dagRuns", {"logical_date": None, "conf": {"as_of": AS_OF}})
+    assert until_ended(services, airflow, "ingest")["state"] == "success"
+    run = until_ended(services, airflow, "personalize")
+    assert (run["state"], run["run_type"]) == ("success", "asset_triggered")
+    settings = config.load(tiny_world)
+    current = (settings.folder(settings.project.published) / "rankings" / "CURRENT").read_text()
+    assert current.startswith(AS_OF)
+
+
+def test_params_are_checked(airflow: Airflow) -> None:
+    """A day that is no day is refused when the run is asked for, not when it fails at night."""
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        airflow.call("POST", "/dags/ingest/dagRuns", {"logical_date": None, "conf": {"start_date": "soon"}})
+
+
+def test_only_this_machine_is_listened_to(services: Services) -> None:
+    """Every port that a service opened is on the loopback address."""
+    groups = {process.pid for process in services.running.values()}
+    sockets = [socket for process in members(groups) for socket in process.net_connections()]
+    assert {socket.laddr.ip for socket in sockets if socket.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
+
+
+def test_sigterm_leaves_nothing_behind(tmp_path: Path) -> None:
+    """`up` that is terminated half-way through its start takes every process that it started with it."""
+    (tmp_path / "shortlist.toml").write_text('[project]\nname = "tiny"\n')
+    code = (
+        "import pathlib, sys, pipeline.up as up; up.run(pathlib.Path(sys.argv[1]), str, airflow_port=0, mlflow_port=0)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "shortlist.toml")]
+    launcher = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while len(children := psutil.Process(launcher.pid).children()) < 3:  # API server, DAG processor, MLflow
+        assert launcher.poll() is None
+        time.sleep(0.1)
+    launcher.send_signal(signal.SIGTERM)
+    assert launcher.wait(60) == 0
+    assert members({child.pid for child in children}) == []
+
+
+def members(groups: set[int]) -> list[psutil.Process]:
+    """The living processes of these process groups."""
+    return [process for process in psutil.process_iter() if _group(process) in groups]
+
+
+def _group(process: psutil.Process) -> int:
+    try:
+        return -1 if process.status() == psutil.STATUS_ZOMBIE else os.getpgid(process.pid)
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return -1
