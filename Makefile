@@ -24,7 +24,7 @@ types: setup  ## Check types
 	@$(BIN)/mypy
 
 bench: setup  ## Measure one claim, e.g. make bench NAME=features
-	@$(BIN)/python benchmarks/$(or $(NAME),$(error which one? make bench NAME=...; see benchmarks/)).py
+	@$(BIN)/python -m benchmarks.$(or $(NAME),$(error which one? make bench NAME=...; see benchmarks/))
 
 up: setup  ## Airflow and MLflow with their pages, on this machine only, until Ctrl-C
 	@$(BIN)/shortlist up

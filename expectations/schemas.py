@@ -47,13 +47,16 @@ class Table:
 
     @property
     def schema(self) -> pa.Schema:
+        """As Arrow says it: a required column is one that cannot be null."""
         return pa.schema([pa.field(c.name, c.type, nullable=not c.required) for c in self.columns])
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The columns' names, in the order in which the table has them."""
         return tuple(c.name for c in self.columns)
 
     def column(self, name: str) -> Column:
+        """The column of this name, which must be one of the table's."""
         return next(c for c in self.columns if c.name == name)
 
 

@@ -26,7 +26,7 @@ def content_features(history: History) -> pa.Table:
     for label, half_life in HALF_LIVES_DAYS.items():
         found[f"popularity_{label}"] = history.per_content(active, strength * history.decay(half_life))
     found["trend"] = (found["people_1d"] + 1) / (found["people_7d"] / 7 + 1)
-    found["gravity"] = found["people_7d"] / (found["age_days"] + 0.5) ** 1.5
+    found["gravity"] = found["people_7d"] / (np.maximum(found["age_days"], 0) + 0.5) ** 1.5
     found["idle_days"] = _idle_days(history)
     found["author_popularity_7d"] = _group_mean(catalogue.author, found["popularity_7d"])
     found["category_popularity_7d"] = _group_mean(catalogue.category, found["popularity_7d"])
@@ -36,7 +36,7 @@ def content_features(history: History) -> pa.Table:
 
 
 def _rates(history: History, people: Floats) -> dict[str, Floats]:
-    """Smoothed goals per impression, or per reader where nothing records impressions: (n + prior) / (shown + prior weight)."""
+    """Smoothed goals per impression, or per reader where there are no impressions: (n + prior) / (shown + weight)."""
     shown = history.per_content(history.is_kind("impression") & history.within(30))
     exposure, weight = (shown, _PRIOR_SHOWN) if shown.any() else (people, _PRIOR_PEOPLE)
     found = {"shown_30d": shown}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
 from scipy import sparse
 
@@ -11,9 +13,12 @@ WINDOW_DAYS = 30
 HALF_LIFE_DAYS = 7.0
 NEIGHBOURS = 100
 
+Matrix: TypeAlias = Any
+"""A `scipy.sparse.csr_matrix`: scipy comes without types, so the alias tells people what it cannot tell mypy."""
 
-def covisits(history: History) -> sparse.csr_matrix:
-    """Content x content: cosine of the contents' vectors of people (item-to-item collaborative filtering, Linden et al. 2003).
+
+def covisits(history: History) -> Matrix:
+    """Content x content: cosine of the contents' vectors of people (item-to-item filtering, Linden et al. 2003).
 
     A person counts once a content, with the weight of the latest engagement; the diagonal is zero and only the
     `NEIGHBOURS` strongest of each row are kept (ties by the smaller index).
@@ -33,7 +38,7 @@ def covisits(history: History) -> sparse.csr_matrix:
     return _pruned(together)
 
 
-def _pruned(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+def _pruned(matrix: Matrix) -> Matrix:
     """The strongest entries of each row."""
     matrix.sort_indices()
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))

@@ -1,4 +1,4 @@
-"""The log and the catalogue as of one night, sorted once and encoded as integers: what every feature is computed from."""
+"""The log and the catalogue as of one night, sorted once and encoded as integers: what every feature starts from."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def reached(log: pa.Table, rule: GoalRule) -> pa.Array:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Content known at the night, sorted by id. Codes are -1 where nothing is known; `tags` is a flat list with offsets."""
+    """Content known at the night, sorted by id. Codes are -1 where unknown; `tag[i]` is a tag of `tag_content[i]`."""
 
     ids: pa.Array
     published: Ints
@@ -63,6 +63,7 @@ class Catalogue:
 
     @property
     def size(self) -> int:
+        """How many contents there are, listed or not."""
         return len(self.ids)
 
 
@@ -109,8 +110,7 @@ class History:
         dwell, value = (_floats(log[name]) for name in ("dwell_seconds", "value"))
         mobile = np.asarray(pc.fill_null(pc.equal(_whole(log["device"]), "mobile"), False)).astype(bool)
         flags = {name: np.asarray(reached(log, rule)).astype(bool) for name, rule in goals.items()}
-        keys = (*flags.values(), mobile, np.nan_to_num(value), np.nan_to_num(dwell), codes, kind, ts, person)
-        order = np.lexsort(keys)
+        order = np.lexsort((*flags.values(), mobile, value, dwell, codes, kind, ts, person))  # NaN sorts last
         return cls(
             as_of=instant,
             people=people,
@@ -127,6 +127,7 @@ class History:
 
     @property
     def rows(self) -> int:
+        """How many events there are."""
         return len(self.ts)
 
     @property
@@ -146,7 +147,9 @@ class History:
         return (self.kind != _IMPRESSION) & (self.kind != _REFUND)
 
     def is_kind(self, *names: str) -> Flags:
-        return np.isin(self.kind, [KINDS.index(name) for name in names])
+        """Rows whose event is one of these `KINDS`."""
+        found: Flags = np.isin(self.kind, [KINDS.index(name) for name in names])
+        return found
 
     def within(self, days: float) -> Flags:
         """Rows of the last `days` days."""

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import sparse
 
-from features.covisits import covisits
+from features.covisits import Matrix, covisits
 from features.history import DAY, Flags, Floats, History, Ints
-from features.sessions import Sessions, last_session_rows
+from features.sessions import Sessions, category_mix, last_session_rows
 
 HALF_LIVES_DAYS = {"1d": 1.0, "7d": 7.0, "30d": 30.0}
 PAIR_FEATURES = (
@@ -33,13 +34,12 @@ _PRIOR = 1.0
 _PRIOR_SHOWN = 10.0
 _SEEN_DAYS, _SHOWN_DAYS, _COVISIT_HALF_LIFE = 365, 30, 3.0
 
-Matrix = sparse.csr_matrix
 Dense = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class PairSpace:
-    """Sparse matrices of one night, people (rows, in the order of the history) by categories, authors, tags or content."""
+    """Sparse matrices of one night: people (rows, in the order of the history) by category, author, tag or content."""
 
     people: Ints
     content_ids: pa.Array
@@ -95,7 +95,7 @@ class PairSpace:
 
 @dataclass(frozen=True)
 class PairBlock:
-    """A slice of people against the whole catalogue; every method returns (people in the slice) x (content), float32."""
+    """A slice of people against the whole catalogue; matrices are (people in the slice) x (content), float32."""
 
     space: PairSpace
     rows: slice
@@ -129,21 +129,19 @@ class PairBlock:
         return np.column_stack(found)
 
 
-def affinity_table(history: History, sessions: Sessions) -> pa.Table:
-    """Each person's decayed share of each category, in long form: `person_id`, `category`, `affinity_<half-life>`.
+def affinity_table(history: History, sessions: Sessions, space: PairSpace) -> pa.Table:
+    """Each person's taste by category, long form: the columns of `category_mix` and `affinity_<half-life>`.
 
-    Only the categories that the person touched are listed.
+    An affinity is the share of the person's decayed activity that was in the category. Only the categories that the
+    person did something in are listed, sorted by person and category.
     """
-    space = PairSpace.of(history, sessions)
-    person, category = space.category_shares[-1].nonzero()
-    columns: dict[str, pa.Array] = {
-        "person_id": pa.array(history.people[person], pa.int64()),
-        "category": pa.array(history.catalogue.categories, pa.string()).take(pa.array(category, pa.int64())),
-    }
+    table = category_mix(history, sessions)
+    person = np.searchsorted(history.people, np.asarray(table["person_id"].combine_chunks()))
+    names = pa.array(history.catalogue.categories, pa.string())
+    category = np.asarray(pc.index_in(table["category"].combine_chunks(), value_set=names)).astype(np.int64)
     for label, share in zip(HALF_LIVES_DAYS, space.category_shares, strict=True):
-        values = np.asarray(share[person, category]).ravel()
-        columns[f"affinity_{label}"] = pa.array(values.astype(np.float64))
-    return pa.table(columns)
+        table = table.append_column(f"affinity_{label}", pa.array(share.toarray()[person, category], pa.float64()))
+    return table
 
 
 def _matrix(rows: Ints, columns: NDArray[np.integer], values: Floats, shape: tuple[int, int]) -> Matrix:
@@ -180,7 +178,7 @@ def _tag_shares(history: History, rows: Flags, weights: Floats) -> Matrix:
 
 
 def _response(history: History, category: NDArray[np.int32]) -> NDArray[np.float32]:
-    """People x (categories + 1): smoothed engaged-per-shown of each person in each category; the last column is unknown.
+    """People x (categories + 1): each person's smoothed engaged-per-shown by category; the last column is unknown.
 
     (engaged + prior weight x overall rate) / (shown + prior weight), over 30 days.
     """
@@ -212,7 +210,8 @@ def _last_shown(history: History) -> Matrix:
 
 
 def _dense(matrix: Matrix) -> Dense:
-    return matrix.toarray().astype(np.float32)
+    dense: Dense = matrix.toarray().astype(np.float32)
+    return dense
 
 
 def _spread(by_group: Matrix, codes: NDArray[np.int32]) -> Dense:

@@ -23,7 +23,7 @@ _NEW_DAYS = 7.0
 def rfm_features(history: History) -> pa.Table:
     """One row a person: days since the last activity, active days in 90, net value in 365, and what is known of orders.
 
-    Refunds count against monetary value. `purchase_recency_days` is null for whoever never bought.
+    Refunds count against monetary value. `purchase_recency_days` is NaN for whoever never bought.
     """
     active = history.active
     bought = history.is_kind("purchase")
@@ -53,7 +53,7 @@ def cut_points(tables: Sequence[pa.Table]) -> dict[str, list[float]]:
 
 
 def scores(people: pa.Table, cuts: Mapping[str, Sequence[float]]) -> pa.Table:
-    """`r_score`, `f_score`, `m_score` in 1..5 for each row of `people`; 5 is best; NaN where the raw value is unknown."""
+    """`r_score`, `f_score`, `m_score` of each row of `people`, 1 to 5 (best); NaN where the raw value is unknown."""
     raw = {name: np.asarray(people[name].combine_chunks(), dtype=np.float64) for name in RAW}
     recency = 6 - _score(raw[RAW[0]], cuts[RAW[0]])
     return pa.table(

@@ -1,4 +1,4 @@
-"""Sessions and their vectors. A session ends where a person was silent for more than 30 minutes; midnight does not end one."""
+"""Sessions and their vectors: a session ends where a person was silent for more than 30 minutes; midnight ends none."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HALF_LIFE_DAYS = 7.0
 
 @dataclass(frozen=True)
 class Sessions:
-    """The sessions of a history, in its order; `of_row` says which session each row belongs to."""
+    """The sessions of a history, in its order; `of_row` says which session each row belongs to, -1 for none."""
 
     of_row: Ints
     person: Ints
@@ -36,35 +36,38 @@ class Sessions:
 
     @property
     def count(self) -> int:
+        """How many sessions there are."""
         return len(self.person)
 
     @property
     def minutes(self) -> Floats:
+        """From each session's first row to its last: a session of one event takes none."""
         return (self.end - self.start) / 60e6
 
 
 def sessionize(history: History) -> Sessions:
-    """Cut every person's rows (impressions too: they prove presence) into sessions.
+    """Cut every person's rows into sessions: impressions prove presence, a refund is the shop's doing and is in none.
 
     The session that is open at the night ends at its last known row: it is never completed from the future.
     """
-    if not history.rows:
-        nothing = np.zeros(0, np.int64)
-        return Sessions(nothing, nothing, nothing, nothing, np.zeros(0), np.zeros(0))
-    first = np.empty(history.rows, bool)
-    first[0] = True
-    first[1:] = (np.diff(history.person) != 0) | (np.diff(history.ts) > GAP)
-    of_row = np.cumsum(first) - 1
+    present = np.flatnonzero(~history.is_kind("refund"))
+    person, ts = history.person[present], history.ts[present]
+    first = np.ones(len(present), bool)
+    first[1:] = (np.diff(person) != 0) | (np.diff(ts) > GAP)
+    session = np.cumsum(first) - 1
+    of_row = np.full(history.rows, -1, np.int64)
+    of_row[present] = session
     starts = np.flatnonzero(first)
-    ends = np.append(starts[1:], history.rows) - 1
-    active = history.active.astype(np.float64)
+    ends = np.append(starts[1:], len(present))[: len(starts)] - 1
+    active = history.active[present].astype(np.float64)
+    dwell = np.nan_to_num(history.dwell[present])
     return Sessions(
         of_row=of_row,
-        person=history.person[starts],
-        start=history.ts[starts],
-        end=history.ts[ends],
-        events=np.bincount(of_row, weights=active, minlength=len(starts)),
-        dwell=np.bincount(of_row, weights=np.nan_to_num(history.dwell), minlength=len(starts)),
+        person=person[starts],
+        start=ts[starts],
+        end=ts[ends],
+        events=_sum(session, active, len(starts)),
+        dwell=_sum(session, dwell, len(starts)),
     )
 
 
@@ -75,7 +78,7 @@ def session_features(history: History, sessions: Sessions) -> pa.Table:
     """
     people = len(history.people)
     age = (history.as_of - sessions.end) / DAY
-    weight = np.exp2(-age / HALF_LIFE_DAYS)
+    weight = _weight(history, sessions)
     columns = {
         "sessions_30d": _sum(sessions.person, (age <= 30).astype(np.float64), people),
         "session_minutes": _mean(sessions.person, sessions.minutes, weight, people),
@@ -88,11 +91,44 @@ def session_features(history: History, sessions: Sessions) -> pa.Table:
     return pa.table(columns)
 
 
+def category_mix(history: History, sessions: Sessions) -> pa.Table:
+    """Each person's sessions by category, long form: `person_id`, `category`, `session_share`, `last_session_share`.
+
+    A share is of what the person did in a session; `session_share` is its mean over sessions, each weighing
+    2^(-age / 7 days). Only categories that the person did something in, sorted by person and category.
+    """
+    people, groups = len(history.people), max(len(history.catalogue.categories), 1)
+    code = history.catalogue.category[history.content] if history.rows else np.zeros(0, np.int32)
+    rows = np.flatnonzero(history.active & (code >= 0))
+    keys, at = np.unique(history.person[rows] * groups + code[rows], return_inverse=True)
+    person, session = keys // groups, sessions.of_row[rows]
+    share = 1 / sessions.events[session]
+    weight = _weight(history, sessions)
+    last = last_session_rows(history, sessions)[rows]
+    mean = _sum(at, share * weight[session], len(keys)) / _sum(sessions.person, weight, people)[person]
+    names = pa.array(history.catalogue.categories, pa.string())
+    return pa.table(
+        {
+            "person_id": pa.array(history.people[person], pa.int64()),
+            "category": names.take(pa.array(keys % groups)),
+            "session_share": pa.array(mean, pa.float64()),
+            "last_session_share": pa.array(_sum(at, share * last, len(keys)), pa.float64()),
+        }
+    )
+
+
 def last_session_rows(history: History, sessions: Sessions) -> Flags:
     """Which rows belong to their person's last session."""
     last = np.zeros(len(history.people), np.int64)
     np.maximum.at(last, sessions.person, np.arange(sessions.count))
-    return sessions.of_row == last[history.person]
+    found: Flags = sessions.of_row == last[history.person]
+    return found
+
+
+def _weight(history: History, sessions: Sessions) -> Floats:
+    """2^(-age / 7 days) of each session."""
+    weight: Floats = np.exp2((sessions.end - history.as_of) / DAY / HALF_LIFE_DAYS)
+    return weight
 
 
 def _last(sessions: Sessions, people: int) -> dict[str, Floats]:
@@ -108,11 +144,8 @@ def _last(sessions: Sessions, people: int) -> dict[str, Floats]:
 def _mix(history: History, sessions: Sessions) -> dict[str, Floats]:
     """Each session's share of each kind of event among what the person did in it."""
     total = np.maximum(sessions.events, 1)
-    counts = {
-        name: np.bincount(sessions.of_row, weights=history.is_kind(*kinds).astype(np.float64), minlength=sessions.count)
-        for name, kinds in MIX
-    }
-    return {name: count / total for name, count in counts.items()}
+    rows = {name: history.is_kind(*kinds) for name, kinds in MIX}
+    return {name: np.bincount(sessions.of_row[of], minlength=sessions.count) / total for name, of in rows.items()}
 
 
 def _sum(index: Ints, values: Floats, size: int) -> Floats:
@@ -122,4 +155,6 @@ def _sum(index: Ints, values: Floats, size: int) -> Floats:
 def _mean(index: Ints, values: Floats, weights: Floats, size: int) -> Floats:
     """Weighted mean; NaN for whoever has no session."""
     total = _sum(index, weights, size)
-    return np.divide(_sum(index, values * weights, size), total, out=np.full(size, np.nan), where=total > 0)
+    weighted = _sum(index, values * weights, size)
+    mean: Floats = np.divide(weighted, total, out=np.full(size, np.nan), where=total > 0)
+    return mean

@@ -1,4 +1,4 @@
-"""One goal, learned: search, final trees, calibration; and how the result and its rivals do on rows nobody learned from."""
+"""One goal, learned: search, final trees, calibration; and how it and its rivals do on rows nobody learned from."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def logistic(training: Sample, *others: Array) -> tuple[Floats, ...]:
 
 def importance(model: GoalModel) -> list[tuple[str, float]]:
     """Every feature with its share of the trees' total gain, the largest first."""
-    gains = model.booster.get_score(importance_type="total_gain")
+    gains: dict[str, Any] = model.booster.get_score(importance_type="total_gain")  # of trees: a number a feature
     total = sum(gains.values()) or 1.0
     shares = [(name, float(gains.get(name, 0.0)) / total) for name in model.features]
     return sorted(shares, key=lambda pair: (-pair[1], pair[0]))

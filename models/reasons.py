@@ -1,4 +1,4 @@
-"""Why a content stands in a list, in words that a customer may read: the strongest of the plain facts about the pair."""
+"""Why a content stands in a list, in words that a customer may read: the strongest plain fact about the pair."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Relevance of pairs: rows are put together block by block, never as a cross product, and every goal's model reads them."""
+"""Relevance of pairs: rows are put together block by block, never as a cross product; every goal's model reads them."""
 
 from __future__ import annotations
 
@@ -49,4 +49,5 @@ def score(models: Mapping[str, GoalModel], weights: Mapping[str, float], x: Dens
 
 def relevance(probabilities: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats:
     """Sum of weight x probability, goals in alphabetical order so that the sum does not depend on theirs."""
-    return np.sum([weights[goal] * probabilities[goal] for goal in sorted(probabilities)], axis=0)
+    total: Floats = np.sum([weights[goal] * probabilities[goal] for goal in sorted(probabilities)], axis=0)
+    return total

@@ -1,4 +1,4 @@
-"""The features of a night: written for analysts and the drift check, and built the same way for training and ranking."""
+"""The features of a night: written for analysts and the drift check, built the same way for training and ranking."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from features import rfm, spec
 from features.contents import content_features
 from features.history import GoalRule, History
-from features.pairs import PairBlock, PairSpace
+from features.pairs import PairBlock, PairSpace, affinity_table
 from features.people import person_features
-from features.sessions import sessionize
+from features.sessions import Sessions, sessionize
 from models import candidates, scorer
 from models.candidates import Candidates
 from pipeline.config import Config
@@ -47,17 +47,20 @@ class NightFeatures:
 
     night: Night
     history: History
+    sessions: Sessions
     people: pa.Table
     contents: pa.Table
     space: PairSpace
 
     @classmethod
     def of(cls, night: Night, config: Config) -> NightFeatures:
+        """Everything that models are told about a night, from nothing but what was known then."""
         history = History.of(night.log, night.content, night.as_of, goal_rules(config))
         sessions = sessionize(history)
         return cls(
             night,
             history,
+            sessions,
             person_features(history, sessions),
             content_features(history),
             PairSpace.of(history, sessions),
@@ -115,12 +118,17 @@ def goal_rules(config: Config) -> dict[str, GoalRule]:
 
 
 def run(as_of: datetime, config: Config) -> FeaturesReport:
-    """Build the night's features and replace that night in `person_features` and `content_features`."""
+    """Build the night's features and replace that night in the lake.
+
+    `person_features` and `content_features` are wide; `person_affinities` has a row a person and category: its share of
+    the person's sessions and of the last one, and the decayed affinities.
+    """
     lake = Lake.of(config)
     night = Archive.load(lake, config, as_of, config.training.history_days).night(as_of)
     found = NightFeatures.of(night, config)
     lake.replace_night("person_features", found.people, as_of)
     lake.replace_night("content_features", found.contents, as_of)
+    lake.replace_night("person_affinities", affinity_table(found.history, found.sessions, found.space), as_of)
     return FeaturesReport(
         as_of=as_of.isoformat(),
         people=found.people.num_rows,
@@ -132,8 +140,10 @@ def run(as_of: datetime, config: Config) -> FeaturesReport:
 
 
 def replayed_nights(archive: Archive, config: Config) -> list[datetime]:
-    """The past nights whose outcome is mature at the archive's end, oldest first: at most `training.nights`, a day apart,
-    none with less than `training.warm_up_days` of history."""
+    """The past nights whose outcome is mature at the archive's end, oldest first.
+
+    At most `training.nights`, a day apart, none with less than `training.warm_up_days` of history.
+    """
     step = max(config.project.step, timedelta(days=1))
     horizon = max(goal.horizon for goal in config.goals.values())
     earliest = archive.first_ts() + timedelta(days=config.training.warm_up_days)

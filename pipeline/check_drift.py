@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features import spec
+from features import rfm, spec
 from models import drift
 from models.classifier import Bundle
-from models.drift import DriftResult
+from models.drift import DriftResult, FeatureDrift
 from pipeline import rank, tracking
 from pipeline.build_features import NightFeatures
 from pipeline.config import Config
@@ -25,6 +25,7 @@ from pipeline.records import ModelVersion, Tracker
 from pipeline.report import Report
 from pipeline.reports import decision_page
 from pipeline.reports.decision import Arm, Decision, FeatureRow
+from pipeline.reports.page import DASH
 
 _GROWS_WITH_HISTORY = (
     "tenure_days",
@@ -33,8 +34,10 @@ _GROWS_WITH_HISTORY = (
     "rfm_frequency_90d",
     "rfm_recency_days",
     "purchase_recency_days",
+    *rfm.SCORES,
 )
-"""Left out: where the log is young these move every night by construction, which says nothing about people."""
+"""Left out: where the log is young these (and the scores made of them) move every night by construction, which says
+nothing about people."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def _decide(
     else:
         verdict = f"Train a challenger: {fired['detail']}"
     result = windows.result
-    features = tuple(FeatureRow(**asdict(feature)) for feature in result.features) if result else ()
+    features = tuple(_row(feature) for feature in result.features) if result else ()
     return DriftReport(
         as_of=as_of.isoformat(),
         retrain=fired is not None and not never,
@@ -101,6 +104,10 @@ def _decide(
         drifted=tuple(f["name"] for f in features if f["drifted"]),
         features=features,
     )
+
+
+def _row(one: FeatureDrift) -> FeatureRow:
+    return FeatureRow(name=one.name, psi=one.psi, p_value=one.p_value, adjusted=one.adjusted, drifted=one.drifted)
 
 
 def _arms(
@@ -205,10 +212,11 @@ def _page(report: DriftReport, windows: _Windows, config: Config) -> Decision:
         verdict=report.verdict,
         arms=report.arms,
         features=report.features,
-        reference={"nights": _dates(windows.reference), "people": result.people_reference if result else "–"},
-        current={"nights": _dates(windows.current), "people": result.people_current if result else "–"},
+        reference={"nights": _dates(windows.reference), "people": result.people_reference if result else DASH},
+        current={"nights": _dates(windows.current), "people": result.people_current if result else DASH},
         facts=[("Champion", report.champion or "none")],
-        method=f"Population stability index on reference deciles; its null by permuting people ({settings.permutations} times); "
+        method="Population stability index on reference deciles; "
+        f"its null by permuting people ({settings.permutations} times); "
         f"Benjamini-Hochberg at {settings.q:g}; at least {settings.floor:g} to count.",
     )
 

@@ -283,8 +283,8 @@ def _warn_about_key(settings: Config) -> None:
 
     if settings.project.development_key and not os.environ.get(settings.project.id_key_env):
         people.print(
-            f"[bold yellow]warning:[/] pseudonyms use the public development key ({DEVELOPMENT_KEY!r}), so anybody can undo them. "
-            f"For real people set {settings.project.id_key_env} and remove development_key."
+            f"[bold yellow]warning:[/] pseudonyms use the public development key ({DEVELOPMENT_KEY!r}), "
+            f"so anybody can undo them. For real people set {settings.project.id_key_env} and remove development_key."
         )
 
 

@@ -53,10 +53,12 @@ class Project(Settings):
 
     @property
     def zone(self) -> ZoneInfo:
+        """The time zone in which a day begins and ends."""
         return ZoneInfo(self.timezone)
 
     @property
     def step(self) -> timedelta:
+        """The time from one night to the next."""
         return timedelta(hours=_CADENCES[self.cadence])
 
 
@@ -100,6 +102,7 @@ class Goal(Settings):
 
     @property
     def horizon(self) -> timedelta:
+        """How long after a night the goal can still be reached."""
         return timedelta(days=self.horizon_days)
 
     @model_validator(mode="after")
@@ -229,6 +232,8 @@ class Config(Settings):
     def sha256(self) -> str:
         """Of every effective value that can change what is published; not of where the file lies."""
         values = self.model_dump(mode="json", exclude={"file"})
+        for source in values["sources"]:
+            source["path"] = os.path.relpath(source["path"], self.file.parent)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

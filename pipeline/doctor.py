@@ -41,6 +41,7 @@ class DoctorReport(Report):
 
     @property
     def healthy(self) -> bool:
+        """Whether tonight can run: nothing that was looked at is bad."""
         return all(finding.healthy for finding in self.findings)
 
 

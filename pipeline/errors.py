@@ -1,10 +1,10 @@
-"""What can go wrong, said once: every message tells what failed, where, what was expected and found, and what to do next."""
+"""What can go wrong: every message tells what failed, where, what was expected and found, and what to do next."""
 
 from __future__ import annotations
 
 
 class ShortlistError(Exception):
-    """The work failed: a contract was violated, a gate refused, an input is bad. Exit code 1; retrying will not help."""
+    """The work failed: a contract was violated, a gate refused, an input is bad. Exit code 1; a retry will not help."""
 
 
 class ConfigurationError(ShortlistError):

@@ -1,4 +1,4 @@
-"""How the published tables did: each snapshot whose outcome has matured, graded once, beside what most-popular would have got."""
+"""How the published tables did: each snapshot whose outcome has matured, graded once, beside most-popular."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SnapshotGrade:
-    """One snapshot: the people who could be graded, NDCG@10 of our lists and of most-popular, and their paired difference."""
+    """One snapshot: how many could be graded, NDCG@10 of our lists and of most-popular, and their paired difference."""
 
     as_of: str
     people: int
@@ -67,7 +67,7 @@ def run(as_of: datetime, config: Config) -> GradeReport:
 
 def _due(as_of: datetime, config: Config, lake: Lake) -> list[tuple[str, datetime]]:
     """Names and nights to grade: the newest snapshot of each night."""
-    horizon = max(max(goal.horizon for goal in config.goals.values()), timedelta(days=1))
+    horizon = max(timedelta(days=1), *(goal.horizon for goal in config.goals.values()))
     nights = {_night(name): name for name in snapshot.snapshots(lake.rankings)}
     done = lake.graded_nights()
     return [(name, night) for night, name in sorted(nights.items()) if night + horizon <= as_of and night not in done]
@@ -87,19 +87,19 @@ def _grade(name: str, night: datetime, archive: Archive, config: Config, lake: L
     ours = _published(name, found, config, lake)
     theirs = _most_popular(found, people, config)
     values = [_ndcg(lists, wanted, people) for lists in (ours, theirs)]
-    hits = np.array([bool(set(ours.get(p, ())) & set(wanted[p].indices)) for p in people])
+    hits = np.array([bool(set(ours.get(int(p), [])) & set(wanted[p].indices)) for p in people])
     return SnapshotGrade(
         as_of=night.isoformat(),
         people=len(people),
         ndcg_10=float(values[0].mean()),
         most_popular=float(values[1].mean()),
-        difference=tuple(metrics.bootstrap_difference(values[0], values[1], people)),
+        difference=metrics.bootstrap_difference(values[0], values[1], people),
         hit_rate_10=float(hits.mean()),
     )
 
 
 def _wanted(found: NightFeatures, archive: Archive, night: datetime, config: Config) -> Any:
-    """People x content: summed goal weights of what each did in its goal's horizon, of content that a list could have held."""
+    """People x content: summed weights of the goals that each reached in time, of what a list could have held."""
     from scipy import sparse
 
     history, catalogue = found.history, found.history.catalogue

@@ -1,4 +1,4 @@
-"""Exports into the lake, a (source, day) at a time: read, pseudonymise, judge, then replace. A day that fails changes nothing."""
+"""Exports into the lake, a (source, day) at a time: read, pseudonymise, judge, replace; a bad day changes nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import schemas
-from pipeline import identify, night, sources, validate
+from pipeline import night, sources, validate
 from pipeline.config import Config, Source
 from pipeline.errors import ShortlistError
 from pipeline.lake import UNDATED, Lake
-from pipeline.pseudonyms import Pseudonyms, shard_of
+from pipeline.pseudonymise import LakeRows, bounds
+from pipeline.pseudonyms import Pseudonyms
 from pipeline.report import Report
 
 _UNLIMITED = 10**15
@@ -60,14 +61,17 @@ class Unit:
     day: date | None
 
     def to_json(self) -> dict[str, str | None]:
+        """The form in which Airflow hands a unit to a task."""
         return {"source": self.source, "day": self.day.isoformat() if self.day else None}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Unit:
+        """The unit that `to_json` wrote."""
         return cls(value["source"], date.fromisoformat(value["day"]) if value["day"] else None)
 
     @property
     def label(self) -> str:
+        """What messages and Data Docs call it."""
         return f"{self.source} {self.day or 'whole file'}"
 
 
@@ -92,8 +96,9 @@ def run(
 def plan(as_of: datetime, config: Config, start: date | None = None, end: date | None = None) -> list[dict[str, Any]]:
     """The (source, day) units to load, as JSON.
 
-    Without a range: the newest finished day, the source's `late_days` before it, and every older day that has a file but
-    was never loaded. With one: exactly the days from `start` to `end`, both included. Files without a date are read whole.
+    Without a range: the newest finished day, the source's `late_days` before it, and every older day that has a file
+    but was never loaded. With one: exactly the days from `start` to `end`, both included. Files without a date are read
+    whole.
 
     Raises:
         ShortlistError: The configuration has no sources.
@@ -141,11 +146,11 @@ def load(unit: Mapping[str, Any], as_of: datetime, config: Config) -> IngestRepo
     ids = Pseudonyms.of(config)
     path = sources.locate(source, what.day)
     fingerprint = _fingerprint(path, source)
-    if _loaded(lake).get((source.name, what.day or UNDATED)) == fingerprint:
+    if _loaded(lake, what).get((source.name, what.day or UNDATED)) == fingerprint:
         return IngestReport((), changed=False)
-    parsed = sources.read_export(path, source, _bounds(what.day, config))
+    parsed = sources.read_export(path, source, bounds(what.day, config))
     _refuse_if_broken(what, path, parsed, config)
-    bundle = _LakeRows.of(parsed, source, what.day, config, ids)
+    bundle = LakeRows.of(parsed, source, what.day, config, ids)
     _judge(bundle, what, lake, config)
     _write(bundle, what, path, fingerprint, lake)
     return IngestReport(_reports(parsed, what), changed=True, warnings=())
@@ -172,8 +177,8 @@ def _warnings(as_of: datetime, config: Config, lake: Lake) -> list[str]:
         if len(strangers):
             rows = pc.sum(unknown.cast(pa.int64())).as_py()
             said.append(
-                f"{rows} events of {newest} are about {len(strangers)} content ids that are in no catalogue, for example "
-                f"{strangers[0].as_py()!r}: they tell what people do, but cannot be recommended"
+                f"{rows} events of {newest} are about {len(strangers)} content ids that are in no catalogue, "
+                f"for example {strangers[0].as_py()!r}: they tell what people do, but cannot be recommended"
             )
     for table, without in _WITHOUT.items():
         if not lake.exists(table):
@@ -192,9 +197,11 @@ _WITHOUT = {
 # ---------------------------------------------------------------- one unit, step by step
 
 
-def _loaded(lake: Lake) -> dict[tuple[str, date], str]:
-    rows = lake.read("loads", columns=["source", "day", "sha256"]).to_pylist()
-    return {(row["source"], row["day"]): row["sha256"] for row in rows}
+def _loaded(lake: Lake, unit: Unit | None = None) -> dict[tuple[str, date], str]:
+    """The fingerprint of every load, or of one unit's."""
+    source, days = (unit.source, [unit.day or UNDATED]) if unit else (None, None)
+    rows = lake.read("loads", columns=["source", "day", "sha256"], source=source, days=days)
+    return {(row["source"], row["day"]): row["sha256"] for row in rows.to_pylist()}
 
 
 def _fingerprint(path: Path, source: Source) -> str:
@@ -207,14 +214,6 @@ def _fingerprint(path: Path, source: Source) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _bounds(day: date | None, config: Config) -> tuple[datetime, datetime] | None:
-    """The instants between which the export's day lies."""
-    if day is None:
-        return None
-    zone = config.project.zone
-    return datetime.combine(day, time(), zone), datetime.combine(day + timedelta(days=1), time(), zone)
 
 
 def _refuse_if_broken(unit: Unit, path: Path, parsed: sources.Parsed, config: Config) -> None:
@@ -238,149 +237,7 @@ def _counted(rejected: pa.Table) -> dict[str, int]:
     return dict(zip(counts["reason"].to_pylist(), counts["reason_count"].to_pylist(), strict=True))
 
 
-@dataclass(frozen=True)
-class _LakeRows:
-    """One unit's rows as the lake holds them."""
-
-    tables: Mapping[str, pa.Table]
-
-    @classmethod
-    def of(cls, parsed: sources.Parsed, source: Source, day: date | None, config: Config, ids: Pseudonyms) -> _LakeRows:
-        books = _Books(source, day, config)
-        tables: dict[str, pa.Table] = {}
-        links, native_ids = [], []
-        for name, native in parsed.tables.items():
-            rows = _PSEUDONYMISE[name](native, books, ids)
-            tables[name] = rows.select(schemas.LAKE[name].names).cast(schemas.LAKE[name].schema)
-            native_ids.append(_native_ids(native, rows, books, ids))
-            links.append(_links(name, native, rows, books, ids))
-        tables["native_ids"] = _unique(pa.concat_tables(native_ids), "native_ids")
-        tables["identities"] = _unique(pa.concat_tables(links), "identities")
-        tables["quarantine"] = books.stamp(parsed.rejected, None).select(schemas.LAKE["quarantine"].names)
-        return cls(tables)
-
-
-@dataclass(frozen=True)
-class _Books:
-    """The bookkeeping columns of one unit."""
-
-    source: Source
-    day: date | None
-    config: Config
-
-    def stamp(self, rows: pa.Table, ts: pa.ChunkedArray | None) -> pa.Table:
-        """`rows` with `source` and `day`; a whole file's rows belong to the day on which they happened."""
-        n = rows.num_rows
-        if self.day is None and ts is not None:
-            local = pc.local_timestamp(ts.cast(pa.timestamp("us", tz=self.config.project.timezone)))
-            day = local.cast(pa.date32())
-        else:
-            day = pa.array([self.day or UNDATED] * n, pa.date32())
-        return rows.append_column("source", pa.array([self.source.name] * n, pa.string())).append_column("day", day)
-
-    def available(self, rows: pa.Table) -> pa.ChunkedArray:
-        """When each row could first be known: as the export says, else when it happened plus the source's delay."""
-        delay = pa.scalar(timedelta(minutes=self.source.delay_minutes), pa.duration("us"))
-        return pc.coalesce(rows["available_at"], pc.add(rows["ts"], delay))
-
-    def snapshot_known_at(self) -> datetime:
-        """A dated snapshot is of its day; who is in it was known when that day began at the latest at its end."""
-        bounds = _bounds(self.day, self.config)
-        return (
-            bounds[1] - timedelta(microseconds=1)
-            if bounds
-            else datetime.combine(UNDATED, time(), self.config.project.zone)
-        )
-
-
-def _events(native: pa.Table, books: _Books, ids: Pseudonyms) -> pa.Table:
-    rows = _with(
-        native,
-        available_at=books.available(native),
-        visitor_id=ids.column(native["visitor_id"], "visitor"),
-        customer_id=ids.column(native["customer_id"], "customer"),
-        session_id=ids.column(native["session_id"], "session"),
-    )
-    return books.stamp(_with_person(rows, "customer_id", "visitor_id"), rows["ts"])
-
-
-def _content(native: pa.Table, books: _Books, ids: Pseudonyms) -> pa.Table:
-    return books.stamp(native, None)
-
-
-def _customers(native: pa.Table, books: _Books, ids: Pseudonyms) -> pa.Table:
-    return books.stamp(_with(native, customer_id=ids.column(native["customer_id"], "customer")), None)
-
-
-def _transactions(native: pa.Table, books: _Books, ids: Pseudonyms) -> pa.Table:
-    rows = _with(
-        native,
-        available_at=books.available(native),
-        order_id=ids.column(native["order_id"], "order"),
-        customer_id=ids.column(native["customer_id"], "customer"),
-        email_id=ids.column(native["email"], "email"),
-    )
-    return books.stamp(_with_person(rows, "customer_id", "email_id"), rows["ts"])
-
-
-_PSEUDONYMISE: Mapping[str, Callable[[pa.Table, _Books, Pseudonyms], pa.Table]] = {
-    "events": _events,
-    "content": _content,
-    "customers": _customers,
-    "transactions": _transactions,
-}
-
-
-def _with(rows: pa.Table, **columns: pa.Array | pa.ChunkedArray) -> pa.Table:
-    for name, values in columns.items():
-        at = rows.schema.get_field_index(name)
-        rows = rows.set_column(at, name, values) if at >= 0 else rows.append_column(name, values)
-    return rows
-
-
-def _with_person(rows: pa.Table, first: str, second: str) -> pa.Table:
-    person = pc.coalesce(rows[first], rows[second])
-    shard = shard_of(np.asarray(person.combine_chunks()))
-    return _with(rows, person_id=person, shard=pa.array(shard, pa.int16()))
-
-
-def _native_ids(native: pa.Table, rows: pa.Table, books: _Books, ids: Pseudonyms) -> pa.Table:
-    """The way back from pseudonyms, for publication; e-mails have none."""
-    parts = [schemas.LAKE["native_ids"].schema.empty_table()]
-    for kind in ("visitor", "customer"):
-        name = f"{kind}_id"
-        if name in native.column_names:
-            ids_of_kind = pa.table(
-                {"id": rows[name], "native_id": native[name], "day": rows["day"], "source": rows["source"]}
-            )
-            ids_of_kind = ids_of_kind.filter(pc.is_valid(ids_of_kind["id"]))
-            kinds = pa.array([kind] * ids_of_kind.num_rows, pa.string())
-            parts.append(
-                ids_of_kind.append_column("id_type", kinds).select(parts[0].column_names).cast(parts[0].schema)
-            )
-    return pa.concat_tables(parts)
-
-
-def _links(name: str, native: pa.Table, rows: pa.Table, books: _Books, ids: Pseudonyms) -> pa.Table:
-    if name == "events":
-        links = identify.links_of_events(rows)
-    elif name == "customers":
-        emails = ids.column(native["email"], "email")
-        customers = rows["customer_id"].combine_chunks()
-        links = identify.links_of_customers(customers, emails, books.snapshot_known_at())
-    else:
-        return schemas.LAKE["identities"].schema.empty_table()
-    stamped = books.stamp(links, links["available_at"] if name == "events" else None)
-    return stamped.select(schemas.LAKE["identities"].names).cast(schemas.LAKE["identities"].schema)
-
-
-def _unique(rows: pa.Table, table: str) -> pa.Table:
-    """One row a (day and) id: what the vault needs of a file in which every event repeats its visitor."""
-    key = ["id", "id_type", "native_id", "source", "day"] if table == "native_ids" else list(rows.column_names)
-    return rows.group_by(key).aggregate([]).select(rows.column_names).cast(rows.schema)
-
-
-def _judge(bundle: _LakeRows, unit: Unit, lake: Lake, config: Config) -> None:
+def _judge(bundle: LakeRows, unit: Unit, lake: Lake, config: Config) -> None:
     for name in schemas.NATIVE:
         if name not in bundle.tables:
             continue
@@ -396,23 +253,26 @@ def _judge(bundle: _LakeRows, unit: Unit, lake: Lake, config: Config) -> None:
 
 
 def _row_limits(table: str, unit: Unit, lake: Lake, config: Config) -> dict[str, float]:
-    """How many rows are plausible: a share of the median of the trailing days; anything above zero where there are none."""
+    """How many rows are plausible: a share of the trailing days' median; anything above zero where there are none.
+
+    A source that may be empty (`allow_empty`) has no lower limit.
+    """
+    least = 0 if config.source(unit.source).options.get("allow_empty") == "true" else 1
     if unit.day is None or not lake.exists(table):
-        return {"min_rows": 1, "max_rows": _UNLIMITED}
+        return {"min_rows": least, "max_rows": _UNLIMITED}
     quality = config.quality
     since, until = unit.day - timedelta(days=quality.trailing_days), unit.day - timedelta(days=1)
-    before = lake.read(table, columns=["day"], source=unit.source, since=since, until=until)
-    counts = np.unique(np.asarray(before["day"].combine_chunks().cast(pa.int32())), return_counts=True)[1]
+    counts = list(lake.rows_by_day(table, unit.source, since, until).values())
     if len(counts) < 3:
-        return {"min_rows": 1, "max_rows": _UNLIMITED}
+        return {"min_rows": least, "max_rows": _UNLIMITED}
     median = float(np.median(counts))
     return {
-        "min_rows": max(1, int(median * quality.min_rows_share)),
+        "min_rows": least and max(1, int(median * quality.min_rows_share)),
         "max_rows": int(median * quality.max_rows_share) + 100,
     }
 
 
-def _write(bundle: _LakeRows, unit: Unit, path: Path, fingerprint: str, lake: Lake) -> None:
+def _write(bundle: LakeRows, unit: Unit, path: Path, fingerprint: str, lake: Lake) -> None:
     """The vault first, the proof of the load last: whoever is interrupted in between loads the unit again."""
     kept = sum(bundle.tables[name].num_rows for name in schemas.NATIVE if name in bundle.tables)
     for name in ("native_ids", "identities", "quarantine", *schemas.NATIVE):

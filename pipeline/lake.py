@@ -53,15 +53,18 @@ class Lake:
 
     @classmethod
     def of(cls, config: Config) -> Lake:
+        """The lake, published tables and state of a configuration."""
         project = config.project
         return cls(config.folder(project.lake), config.folder(project.published), config.folder(project.state))
 
     @property
     def vault(self) -> Path:
+        """What leads from a pseudonym back to a person; only its owner can enter."""
         return self.root / "vault"
 
     @property
     def rankings(self) -> Path:
+        """Every published snapshot, and `current`, which leads to the one that serves."""
         return self.published / "rankings"
 
     @property
@@ -71,24 +74,30 @@ class Lake:
 
     @property
     def tracking(self) -> Path:
+        """MLflow's database and the artifacts of its runs."""
         return self.state / "mlflow"
 
     @property
     def data_docs(self) -> Path:
+        """Great Expectations' verdicts, and the Data Docs made of them."""
         return self.state / "great_expectations"
 
     @property
     def studies(self) -> Path:
+        """Optuna's journals, a file a training."""
         return self.state / "optuna"
 
     @property
     def airflow(self) -> Path:
+        """The homes of the Airflows that we start: databases, settings, logs."""
         return self.state / "airflow"
 
     def path(self, table: str) -> Path:
+        """The folder of a table, whether it exists yet or not."""
         return (self.vault if table in _VAULT else self.root) / table
 
     def exists(self, table: str) -> bool:
+        """Whether anything was ever written to the table."""
         return DeltaTable.is_deltatable(str(self.path(table)))
 
     def version(self, table: str) -> int | None:
@@ -121,8 +130,8 @@ class Lake:
         filters: list[tuple[str, str, Any]] = []
         if source is not None:
             filters.append(("source", "=", source))
-        if since is not None:
-            filters.append(("day", ">=", since))
+        if since is not None or until is not None:
+            filters.append(("day", ">=", max(since or UNDATED, UNDATED + timedelta(days=1))))
         if until is not None:
             filters.append(("day", "<=", until))
         if days is not None:
@@ -136,6 +145,20 @@ class Lake:
             return set()
         partitions = DeltaTable(self.path(table)).partitions()
         return {(p["source"], date.fromisoformat(str(p["day"]))) for p in partitions}
+
+    def rows_by_day(self, table: str, source: str, since: date, until: date) -> dict[date, int]:
+        """How many rows `source` brought for each day from `since` to `until`, from the table's log alone."""
+        if not self.exists(table):
+            return {}
+        files = pa.table(DeltaTable(self.path(table)).get_add_actions(flatten=True))
+        days = files["partition.day"].cast(pa.date32()).to_pylist()
+        counts: dict[date, int] = {}
+        for name, day, rows in zip(
+            files["partition.source"].to_pylist(), days, files["num_records"].to_pylist(), strict=True
+        ):
+            if name == source and since <= day <= until:
+                counts[day] = counts.get(day, 0) + rows
+        return counts
 
     def replace_day(self, table: str, rows: pa.Table, source: str, day: date) -> None:
         """Put `rows` in the place of everything that `source` brought for `day`, in one commit."""
@@ -152,9 +175,9 @@ class Lake:
         if table in _ORDER:
             rows = rows.sort_by([(name, "ascending") for name in _ORDER[table]])
         with self._open_for_writing(table) as path:
-            DeltaTable.create(path, schema=schema, partition_by=_PARTITIONS, mode="ignore")
+            known = DeltaTable.is_deltatable(path)
             write_deltalake(
-                path,
+                DeltaTable(path) if known else _create(path, schema),
                 rows.select(schema.names).cast(schema),
                 mode="overwrite",
                 predicate=predicate,
@@ -201,7 +224,8 @@ class Lake:
         folder = self.ranked / as_of.strftime(NIGHT)
         if not folder.is_dir():
             raise ShortlistError(
-                f"{as_of.isoformat()} was not ranked yet ({folder} is missing). Run `shortlist rank --as-of {as_of.isoformat()}`."
+                f"{as_of.isoformat()} was not ranked yet ({folder} is missing). "
+                f"Run `shortlist rank --as-of {as_of.isoformat()}`."
             )
         return {path.stem: pq.read_table(path) for path in sorted(folder.glob("*.parquet"))}
 
@@ -227,7 +251,7 @@ class Lake:
         try:
             path.mkdir(parents=True, exist_ok=True)
             if table in _VAULT:
-                os.chmod(self.vault, 0o700)
+                self.vault.chmod(0o700)
             if not os.access(path, os.W_OK):
                 raise PermissionError(f"no write permission for {path}")
             yield str(path)
@@ -246,6 +270,20 @@ class Lake:
                 gone = DeltaTable(self.path(name)).vacuum(hours, dry_run=False, enforce_retention_duration=False)
                 removed[name] = len(gone)
         return removed
+
+
+def _create(path: str, schema: pa.Schema) -> DeltaTable:
+    """An empty table. Two loads that make it at the same moment make it once.
+
+    Opening a table replays its log: a checkpoint every 10 commits keeps that short.
+    """
+    return DeltaTable.create(
+        path,
+        schema=schema,
+        partition_by=_PARTITIONS,
+        mode="ignore",
+        configuration={"delta.checkpointInterval": "10"},
+    )
 
 
 def _writer(schema: pa.Schema) -> WriterProperties:

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 
 from pipeline import airflow_environment, config
 from pipeline.errors import ShortlistError
+from pipeline.lake import Lake
 
 OnTask = Callable[[str, str, int, str], None]
 """Called when a task starts and when it ends, with dag_id, task_id, map_index (-1 when it is not mapped) and its state:
@@ -103,8 +104,7 @@ def run_dags(
 
 
 def _home(config_path: Path) -> Path:
-    settings = config.load(config_path)
-    home = settings.folder(settings.project.state) / "airflow" / "local"
+    home = Lake.of(config.load(config_path)).airflow / "local"
     home.mkdir(parents=True, exist_ok=True)
     return home
 

@@ -6,6 +6,7 @@ same archive by the same function as tonight's snapshot.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -43,7 +44,7 @@ _HALF_HOUR_SLACK = timedelta(days=2)
 
 @dataclass(frozen=True)
 class Night:
-    """Everything known strictly before `as_of`: `log` (in canonical order), `content`, `customers`, and who must not be ranked."""
+    """All known strictly before `as_of`: `log` (in canonical order), `content`, `customers`, who must not be ranked."""
 
     as_of: datetime
     log: pa.Table
@@ -52,7 +53,7 @@ class Night:
     suppressed: pa.Array
 
     def rankable(self, config: Config) -> pa.Array:
-        """The people of the log who may be ranked, sorted: not suppressed, and known to consent where silence means no."""
+        """The people of the log who may be ranked, sorted: not suppressed, and consenting where silence means no."""
         people = pc.unique(self.log["person_id"]).sort()
         allowed = pc.invert(pc.is_in(people, value_set=self.suppressed))
         if config.privacy.unknown_consent == "deny":
@@ -76,11 +77,12 @@ class Archive:
     def load(cls, lake: Lake, config: Config, until: datetime, history_days: int | None = None) -> Archive:
         """All rows that became available before `until`, at most `history_days` old.
 
+        Without `history_days`, as many as the oldest night that training replays needs behind it.
+
         Raises:
             ShortlistError: The lake holds no engagement at all.
         """
-        days = history_days if history_days is not None else config.training.history_days + config.training.nights
-        since = (until - timedelta(days=days)).date()
+        since = (until - timedelta(days=history_days or _replayed_days(config))).date()
         last = (until + _HALF_HOUR_SLACK).date()
         events = _before(lake.read("events", since=since, until=last), until)
         transactions = _before(lake.read("transactions", since=since, until=last), until)
@@ -100,7 +102,9 @@ class Archive:
         )
 
     def night(self, as_of: datetime) -> Night:
-        """What was known strictly before `as_of`.
+        """What was known strictly before `as_of`: the same, whether the archive ends there or later.
+
+        Nothing is older than `training.history_days`, so that a replayed night knows no more than a served one.
 
         Raises:
             ValueError: `as_of` lies after what this archive holds.
@@ -110,32 +114,39 @@ class Archive:
                 f"this archive ends at {self.until.isoformat()}, so it cannot know the night {as_of.isoformat()}"
             )
         aliases = identify.customer_by_alias(self.identities, as_of)
-        log = _log(_before(self.events, as_of), _before(self.transactions, as_of), aliases)
+        since = as_of - timedelta(days=self.config.training.history_days)
+        events, transactions = (_before(_since(t, since.date()), as_of) for t in (self.events, self.transactions))
+        log = _log(events, transactions, aliases, orders=transactions.num_rows > 0)
         customers = _latest(self.customers, as_of, self.config)
         content = self._content(as_of, log)
         return Night(as_of, log, content, customers, _suppressed(customers, as_of, self.config))
 
     def outcome(self, as_of: datetime, horizon: timedelta) -> pa.Table:
-        """What people did in [`as_of`, `as_of` + `horizon`), as a log; people are named as they were known at `as_of`."""
+        """What people did in [`as_of`, `as_of` + `horizon`), as a log; people are named as they were known at `as_of`.
+
+        Raises:
+            ValueError: That time is not over where this archive ends.
+        """
         if as_of + horizon > self.until:
             raise ValueError(f"the outcome of {as_of.isoformat()} is not mature before {(as_of + horizon).isoformat()}")
         aliases = identify.customer_by_alias(self.identities, as_of)
         events, transactions = (_between(t, as_of, as_of + horizon) for t in (self.events, self.transactions))
-        return _log(events, transactions, aliases)
+        orders = transactions.num_rows > 0 or _before(self.transactions, as_of).num_rows > 0
+        return _log(events, transactions, aliases, orders=orders)
 
     def first_ts(self) -> datetime:
         """When the oldest row of the archive happened."""
-        found = [pc.min(t["ts"]).as_py() for t in (self.events, self.transactions) if t.num_rows]
+        found: list[datetime] = [pc.min(t["ts"]).as_py() for t in (self.events, self.transactions) if t.num_rows]
         return min(found)
 
     def _content(self, as_of: datetime, log: pa.Table) -> pa.Table:
-        catalogue = _latest(self.content, as_of, self.config)
+        catalogue = _once(_latest(self.content, as_of, self.config))
         facts = catalogue.select(list(schemas.NATIVE["content"].names))
         return facts if facts.num_rows else content_of_log(log)
 
 
 def content_of_log(log: pa.Table) -> pa.Table:
-    """A catalogue made of what people did, for companies that export none: first seen is published; nothing else is known."""
+    """A catalogue of what people did, for companies that export none: first seen is published; no more is known."""
     first = log.group_by("content_id").aggregate([("ts", "min")]).sort_by("content_id")
     schema = schemas.NATIVE["content"].schema
     known = {
@@ -147,10 +158,20 @@ def content_of_log(log: pa.Table) -> pa.Table:
 
 
 def _before(rows: pa.Table, as_of: datetime) -> pa.Table:
-    """Rows that we could have known before `as_of`; a row cannot be known before it happened, whatever its file says."""
+    """Rows that could be known before `as_of`; a row cannot be known before it happened, whatever its file says."""
     limit = pa.scalar(as_of, schemas.TIMESTAMP)
     known = pc.less(rows["available_at"], limit)
     return rows.filter(pc.and_(known, pc.less(rows["ts"], limit)) if "ts" in rows.column_names else known)
+
+
+def _since(rows: pa.Table, day: date) -> pa.Table:
+    """Rows of the exports of `day` and later."""
+    return rows.filter(pc.greater_equal(rows["day"], pa.scalar(day, pa.date32())))
+
+
+def _replayed_days(config: Config) -> int:
+    longest = max(goal.horizon for goal in config.goals.values())
+    return config.training.history_days + config.training.nights + math.ceil(longest / timedelta(days=1))
 
 
 def _between(rows: pa.Table, start: datetime, end: datetime) -> pa.Table:
@@ -158,9 +179,9 @@ def _between(rows: pa.Table, start: datetime, end: datetime) -> pa.Table:
     return rows.filter(pc.and_(pc.greater_equal(rows["ts"], first), pc.less(rows["ts"], last)))
 
 
-def _log(events: pa.Table, transactions: pa.Table, aliases: pa.Table) -> pa.Table:
-    """Events and orders in one log, in canonical order. Where orders exist they are the truth about purchases."""
-    if transactions.num_rows:
+def _log(events: pa.Table, transactions: pa.Table, aliases: pa.Table, *, orders: bool) -> pa.Table:
+    """Events and orders in one log, in canonical order. Where there are `orders` they are the truth about purchases."""
+    if orders:
         events = events.filter(pc.not_equal(events["event"], "purchase"))
     rows = pa.concat_tables([events.select(LOG.names).cast(LOG), _purchases(transactions)])
     people = identify.resolve(rows["person_id"].combine_chunks(), aliases)
@@ -198,6 +219,14 @@ def _latest(rows: pa.Table, as_of: datetime, config: Config) -> pa.Table:
         for source, day in zip(newest["source"].to_pylist(), newest["day_max"].to_pylist(), strict=True)
     ]
     return pa.concat_tables(parts) if parts else rows.schema.empty_table()
+
+
+def _once(catalogue: pa.Table) -> pa.Table:
+    """Each content once, sorted by id: where sources share an id, the newest snapshot counts, then the first name."""
+    ordered = catalogue.sort_by([("content_id", "ascending"), ("day", "descending"), ("source", "ascending")])
+    ids = ordered["content_id"].combine_chunks()
+    first = pc.not_equal(ids[1:], ids[:-1]).to_pylist()
+    return ordered.filter(pa.array([True, *first][: len(ids)], pa.bool_()))
 
 
 def last_finished_day(as_of: datetime, config: Config) -> date:

@@ -1,7 +1,7 @@
 """Native ids in, pseudonyms out: HMAC-SHA-256 with a purpose prefix, cut to 64 bits.
 
-Without the key nobody can get from a pseudonym to an id, or test a guess (ENISA 2019: a plain hash can be brute-forced).
-64 bits keep ids fast everywhere; among 10 million people a collision has a chance of 3 in a million.
+Without the key nobody can get from a pseudonym to an id, or test a guess (ENISA 2019: a plain hash can be
+brute-forced). 64 bits keep ids fast everywhere; among 10 million people a collision has a chance of 3 in a million.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class Pseudonyms:
             found = f"{len(key)} characters" if key else "nothing"
             raise ConfigurationError(
                 f"the environment variable {name} must hold the secret key for pseudonyms (at least {_MINIMUM_KEY} "
-                f"characters; found {found}). Make one with `openssl rand -hex 32` and keep it: with another key the same person gets another pseudonym."
+                f"characters; found {found}). Make one with `openssl rand -hex 32` and keep it: "
+                "with another key the same person gets another pseudonym."
             )
         return cls(key.encode())
 
@@ -63,7 +64,7 @@ class Pseudonyms:
 
 
 def shard_of(ids: np.ndarray, shards: int = 64) -> np.ndarray:
-    """The shard (int16, 0..shards-1) of each int64 id: the SplitMix64 finalizer (Steele et al. 2014), never an engine's hash()."""
+    """The shard (int16, 0..shards-1) of each int64 id: SplitMix64's finalizer (Steele et al. 2014), not hash()."""
     x = ids.astype(np.uint64)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -36,7 +36,7 @@ def run(as_of: datetime, config: Config) -> PublishReport:
     """Publish what `rank` left for the night.
 
     Raises:
-        ShortlistError: The night was not ranked, a check failed, or the disk is full or not ours; CURRENT is where it was.
+        ShortlistError: The night was not ranked, a check failed, or the disk is full or not ours; CURRENT is as it was.
     """
     lake = Lake.of(config)
     tables = lake.read_ranked(as_of)

@@ -90,7 +90,8 @@ def run(as_of: datetime, config: Config) -> RankReport:
     if not len(scored.person):
         raise ShortlistError(
             f"nothing can be ranked for {as_of.isoformat()}: {len(people)} people may be ranked and "
-            f"{int(found.history.catalogue.listed.sum())} contents are published. Check the catalogue's status and expiry."
+            f"{int(found.history.catalogue.listed.sum())} contents are published. "
+            "Check the catalogue's status and expiry."
         )
     tables = _Writer(found, scored, people, native, model, config).tables()
     lake.write_ranked(as_of, tables)
@@ -253,7 +254,7 @@ class _Writer:
         )
 
     def _fallback(self, group: NDArray[Any], strategy: str) -> pa.Table:
-        """The mean relevance of every content over the people of a group; groups of fewer than 11 people are left out."""
+        """The mean relevance of every content over a group's people; groups of fewer than 11 people are left out."""
         scored, size = self.scored, self.found.history.catalogue.size
         ranked = np.unique(scored.person)
         names, codes, people = np.unique(group[ranked].astype(str), return_inverse=True, return_counts=True)
@@ -306,11 +307,12 @@ class _Writer:
 def _group_mean(
     group: NDArray[Any], content: NDArray[np.int64], values: Floats, people: NDArray[Any], size: int
 ) -> Floats:
-    """(groups, content): the sum of `values` over the group's people divided by their number; no candidate counts zero."""
+    """(groups, content): the sum of `values` over the group's people by their number; no candidate counts zero."""
     total = np.bincount(group * size + content, weights=values, minlength=len(people) * size)
     mean: Floats = total.reshape(len(people), size) / people[:, None]
     return mean
 
 
 def _names(names: tuple[str, ...], codes: NDArray[Any]) -> NDArray[Any]:
-    return np.array([*names, ""], object)[codes]
+    named: NDArray[Any] = np.array([*names, ""], object)[codes]
+    return named

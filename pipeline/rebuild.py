@@ -43,6 +43,7 @@ class Rows:
 
     @property
     def size(self) -> int:
+        """How many pairs there are."""
         return len(self.person)
 
     def scored(self, cuts: Cuts, goals: Sequence[str]) -> Rows:
@@ -67,7 +68,7 @@ class Rebuilt:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Indices of one night's people and content, sorted; `position` where it was shown, NaN where nobody recorded that."""
+    """Indices of one night's people and content, sorted; `position` where it was shown, NaN where that is unknown."""
 
     person: Integers
     content: Integers
@@ -78,8 +79,8 @@ def rebuild(archive: Archive, nights: Sequence[datetime], config: Config, *, lis
     """Rebuild each night with what was known then, joined to its outcome.
 
     Rows to learn from are the impressions of the following day where impressions are recorded: a probability is then
-    one of engaging *if shown*. Otherwise they are the candidates of the people who did something on that day. RFM scores
-    are left missing (see `Rows.scored`): their cut-points are learned from these very nights.
+    one of engaging *if shown*. Otherwise they are the candidates of the people who did something on that day. RFM
+    scores are left missing (see `Rows.scored`): their cut-points are learned from these very nights.
 
     Args:
         lists: Also build the full candidate sets of active people, to grade rankings on.
@@ -88,16 +89,12 @@ def rebuild(archive: Archive, nights: Sequence[datetime], config: Config, *, lis
         found = NightFeatures.of(archive.night(as_of), config)
         day = archive.outcome(as_of, max(_DAY, config.project.step))
         hits = _hits(archive, as_of, found, config)
-        shown = _shown(found, day, config)
-        candidates = _candidates(found, _active(found, day), config) if lists or shown is None else None
-        learn = shown if shown is not None else candidates
-        assert learn is not None
-        yield Rebuilt(
-            as_of,
-            found.people,
-            _rows(found, learn, hits, config),
-            _rows(found, candidates, hits, config) if lists and candidates is not None else None,
-        )
+        shown, graded = _shown(found, day, config), None
+        if shown is None or lists:
+            candidates = _candidates(found, _active(found, day), config)
+            shown = candidates if shown is None else shown
+            graded = _rows(found, candidates, hits, config) if lists else None
+        yield Rebuilt(as_of, found.people, _rows(found, shown, hits, config), graded)
 
 
 def joined(parts: Sequence[Rows]) -> Rows:
@@ -164,7 +161,7 @@ def _keys(found: NightFeatures, log: pa.Table) -> tuple[Integers, NDArray[np.boo
 
 
 def _shown(found: NightFeatures, day: pa.Table, config: Config) -> _Pairs | None:
-    """The pairs shown in `day` that could have stood in a list of this night; None where impressions are not recorded."""
+    """The pairs shown in `day` that a list of this night could have held; None where impressions are not recorded."""
     impressions = day.filter(pc.equal(day["event"], "impression"))
     if not impressions.num_rows:
         return None

@@ -13,6 +13,7 @@ from pipeline import snapshot
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
+from pipeline.reports.page import DASH
 
 
 def run(person: str, config: Config) -> list[dict[str, Any]]:
@@ -25,8 +26,9 @@ def run(person: str, config: Config) -> list[dict[str, Any]]:
     rows = ds.dataset(current / "people").to_table(filter=pc.field("person_id") == person)
     if not rows.num_rows:
         raise ShortlistError(
-            f"{current.name} has no list for {person!r}. The id is the company's own (a CRM id, else a visitor id); people who opted "
-            "out have none, and people nobody has seen get the list of their segment or the default one."
+            f"{current.name} has no list for {person!r}. "
+            "The id is the company's own (a CRM id, else a visitor id); people who opted out have none, "
+            "and people nobody has seen get the list of their segment or the default one."
         )
     found: list[dict[str, Any]] = rows.sort_by([("id_type", "ascending"), ("rank", "ascending")]).to_pylist()
     return found
@@ -36,13 +38,14 @@ def draw(rows: list[dict[str, Any]], out: Console) -> None:
     """The list as a table."""
     first = rows[0]
     out.print(
-        f"{first['id_type']} {first['person_id']}, segment {first['segment']}, as of {first['as_of']:%Y-%m-%d %H:%M %Z}",
+        f"{first['id_type']} {first['person_id']}, segment {first['segment']}, "
+        f"as of {first['as_of']:%Y-%m-%d %H:%M %Z}",
         markup=False,
     )
     goals = [name for name in first if name.startswith("p_")]
     table = Table("rank", "content", "score", *goals, "from", "why")
     for row in rows:
-        probabilities = ["–" if row[goal] is None else f"{row[goal]:.3f}" for goal in goals]
+        probabilities = [DASH if row[goal] is None else f"{row[goal]:.3f}" for goal in goals]
         table.add_row(
             str(row["rank"]),
             row["content_id"],

@@ -66,8 +66,8 @@ def _graded(one: Mapping[str, Any]) -> str:
     mean, low, high = one["difference"]
     better = "better than" if low > 0 else "worse than" if high < 0 else "no different from"
     return (
-        f"graded {one['as_of'][:10]}: NDCG@10 {one['ndcg_10']:.3f} over {one['people']:,} people, {better} most-popular "
-        f"{one['most_popular']:.3f} (difference {mean:+.3f}, 95 % {low:+.3f} to {high:+.3f})"
+        f"graded {one['as_of'][:10]}: NDCG@10 {one['ndcg_10']:.3f} over {one['people']:,} people, "
+        f"{better} most-popular {one['most_popular']:.3f} (difference {mean:+.3f}, 95 % {low:+.3f} to {high:+.3f})"
     )
 
 
@@ -79,7 +79,8 @@ def _trained(train: Mapping[str, Any]) -> list[str]:
     ]
     for goal, figures in train["goals"].items():
         lines.append(
-            f"  {goal}: AUC {figures['auc']:.3f}, PR-AUC {figures['pr_auc']:.3f}, ECE {figures['ece']:.4f}, lift@10% {figures['lift_10']:.1f}"
+            f"  {goal}: AUC {figures['auc']:.3f}, PR-AUC {figures['pr_auc']:.3f}, "
+            f"ECE {figures['ece']:.4f}, lift@10% {figures['lift_10']:.1f}"
         )
     lines += [f"  {goal}: not learned ({why})" for goal, why in train["skipped"].items()]
     lines.append(

@@ -22,8 +22,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import typer
+
 from pipeline import airflow_environment, config
 from pipeline.errors import ShortlistError
+from pipeline.lake import Lake
+from pipeline.records import Tracker
 
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 180.0
@@ -50,8 +54,9 @@ class Services:
         self, config_path: Path, *, mlflow: bool = True, airflow_port: int = 8080, mlflow_port: int = 5000
     ) -> None:
         settings = config.load(config_path)
-        self._state = settings.folder(settings.project.state)
-        self._home = self._state / "airflow" / "service"
+        lake = Lake.of(settings)
+        self._home = lake.airflow / "service"
+        self._tracker = Tracker(lake.tracking, settings.project.name)
         self._mlflow_port = free_port(mlflow_port) if mlflow else None
         port = free_port(airflow_port)
         self.airflow_url = f"http://{LOOPBACK}:{port}"
@@ -77,7 +82,7 @@ class Services:
         self._spawn("api-server", "airflow", "api-server", "--host", LOOPBACK, "--port", port, "--workers", "1")
         self._spawn("dag-processor", "airflow", "dag-processor")
         if self._mlflow_port is not None:
-            self._spawn("mlflow", *_mlflow_command(self._state, self._mlflow_port))
+            self._spawn("mlflow", *_mlflow_command(self._tracker, self._mlflow_port))
         # Tasks talk to the API server: a scheduler that is up before it fails its first ones.
         self._await("the API server", lambda: "metadatabase" in self._healthy_parts())
         self._spawn("scheduler", "airflow", "scheduler", "--skip-serve-logs")
@@ -152,7 +157,9 @@ class Services:
         return "\n".join(self._log(name).read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
 
 
-def run(config_path: Path, say: Callable[[str], None], *, airflow_port: int = 8080, mlflow_port: int = 5000) -> None:
+def run(
+    config_path: Path, say: Callable[[str], object] = typer.echo, *, airflow_port: int = 8080, mlflow_port: int = 5000
+) -> None:
     """Start everything, say where it is, and stay until Ctrl-C or SIGTERM; then stop everything.
 
     Raises:
@@ -220,8 +227,9 @@ def _environment(home: Path, config_path: Path, port: int) -> Mapping[str, str]:
     }
 
 
-def _mlflow_command(state: Path, port: int) -> list[str]:
-    store = ["--backend-store-uri", f"sqlite:///{state / 'mlflow.db'}"]
+def _mlflow_command(tracker: Tracker, port: int) -> list[str]:
+    tracker.folder.mkdir(parents=True, exist_ok=True)
+    store = ["--backend-store-uri", tracker.uri]
     return ["mlflow", "server", *store, "--host", LOOPBACK, "--port", str(port), "--workers", "1"]
 
 

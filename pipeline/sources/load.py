@@ -87,23 +87,22 @@ def _json_lines(path: Path, source: Settings, choose: Choose) -> tuple[pa.Table,
 def _json_chunks(text: IO[str], broken: Broken) -> Iterator[pa.Table]:
     numbered = enumerate((line for line in text if line.strip()), start=1)
     while lines := list(islice(numbered, _CHUNK)):
-        yield _json_columns(
-            [row for row in ((number, _json_row(number, line, broken)) for number, line in lines) if row[1]]
-        )
+        rows = [(number, _json_row(number, line, broken)) for number, line in lines]
+        yield _json_columns([(number, row) for number, row in rows if row is not None])
 
 
 def _json_row(number: int, line: str, broken: Broken) -> dict[str, Any] | None:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         row = None
-    if isinstance(row, dict) and row:
+    if isinstance(row, dict):
         return row
     broken.add(number, "is not a JSON object")
     return None
 
 
-def _json_columns(rows: Sequence[tuple[int, Any]]) -> pa.Table:
+def _json_columns(rows: Sequence[tuple[int, dict[str, Any]]]) -> pa.Table:
     names = list(dict.fromkeys(name for _, row in rows for name in row))
     columns = [strings(plain_text(row.get(name)) for _, row in rows) for name in names]
     numbers = pa.array([number for number, _ in rows], pa.int64())

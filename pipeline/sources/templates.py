@@ -20,8 +20,8 @@ def whole_file(source: Settings) -> bool:
     return _DATE.search(source.path) is None
 
 
-def locate(source: Settings, day: date) -> Path:
-    """The file of `day`; ShortlistError when there is none, naming the newest that exists."""
+def locate(source: Settings, day: date | None) -> Path:
+    """The file of `day` (None: the one file of every day); ShortlistError when there is none, naming the newest."""
     path = Path(_filled(source, day))
     if path.is_file():
         return path
@@ -30,10 +30,10 @@ def locate(source: Settings, day: date) -> Path:
     raise ShortlistError(f"{source.name}: no export for {day}: {path} does not exist; {_newest(source)}.")
 
 
-def _filled(source: Settings, day: date) -> str:
+def _filled(source: Settings, day: date | None) -> str:
     try:
         return source.path.format(date=day)
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, ValueError, TypeError) as error:
         raise ConfigurationError(
             f"{source.name}: path {source.path!r} cannot be filled in ({error}); it may hold {{date:%Y%m%d}} only."
         ) from error

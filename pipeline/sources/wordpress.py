@@ -43,13 +43,14 @@ def read(path: Path, source: Settings, bounds: Bounds | None = None) -> Parsed:
 
 
 def _posts(path: Path, source: Settings) -> list[Any]:
-    with open_text(path, source) as text:
-        try:
-            document = json.load(text)
-        except json.JSONDecodeError as error:
-            raise ShortlistError(
-                f"{source.name}: {path} is no whole JSON document ({error}); it is cut off or damaged: export it again."
-            ) from error
+    with open_text(path, source) as stream:
+        text = stream.read()
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ShortlistError(
+            f"{source.name}: {path} is no whole JSON document ({error}); it is cut off or damaged: export it again."
+        ) from error
     posts = document.get("posts") if isinstance(document, dict) else document
     if not isinstance(posts, list):
         raise ShortlistError(
@@ -103,7 +104,8 @@ def _title(post: Mapping[str, Any]) -> str | None:
 def _terms(post: Mapping[str, Any], taxonomy: str) -> list[str]:
     groups = _listed(_object(post.get("_embedded")).get("wp:term"))
     terms = (_object(term) for group in groups for term in _listed(group))
-    return [html.unescape(term["name"]) for term in terms if term.get("taxonomy") == taxonomy and term.get("name")]
+    names = (_text(term.get("name")) for term in terms if term.get("taxonomy") == taxonomy)
+    return [html.unescape(name) for name in names if name]
 
 
 def _category(post: Mapping[str, Any]) -> str | None:
@@ -140,9 +142,9 @@ def _instant(value: str | None, name: str) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise _UnreadableError(f"{name} is not a time in the form iso8601") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 _FIELDS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {

@@ -12,7 +12,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
 STAND_INS = Path(__file__).with_name("stand_ins")
-REAL = ("__init__", "airflow_environment", "clock", "config", "errors", "local_airflow")
+REAL = ("__init__", "airflow_environment", "clock", "config", "errors", "lake", "local_airflow")
 STEPS = ("build_features", "grade", "train", "rank", "publish", "housekeep")
 
 STEP = """

@@ -1,4 +1,4 @@
-"""Crashes, torn writes and full disks at a chosen file-system call of a publication."""
+"""Crashes, half-done writes and removals, and full disks at a chosen file-system call of a publication."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ class Calls:
         if self.fault == "torn" and name == "write":
             path, fill = arguments
             real(path, _half(fill))
+        if self.fault == "torn" and name == "remove" and arguments[0].is_dir():
+            next(path for path in arguments[0].rglob("*") if path.is_file()).unlink()
         if self.fault in ("crash", "torn"):
             raise Crash
         if self.fault == "full":

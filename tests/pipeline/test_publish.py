@@ -109,6 +109,8 @@ def test_everyone_expected_is_there(root: Path) -> None:
     everyone = {("p000", "customer"), ("p001", "customer"), ("p002", "visitor"), ("p009", "customer")}
     assert "3 of 4 expected people have one" in refusal(root, ranked(), expected_people=everyone)
     assert "3 of 4 expected people have one" in refusal(root, ranked(), expected_people=4)
+    namesake = {("p009", "visitor")}
+    assert "3 of 4 expected" in refusal(root, ranked(), expected_people=everyone, suppressed=namesake)
     gone = {("p009", "customer")}
     assert publish(root, ranked(), facts(), as_of(0), terms(expected_people=everyone, suppressed=gone)).current
     lenient = terms(expected_people=everyone, limits=Limits(min_coverage=0.75))

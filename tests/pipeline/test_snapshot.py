@@ -6,6 +6,7 @@ import os
 import shutil
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,13 +20,21 @@ from pipeline import disk, manifest, parts, snapshot
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.snapshot import Ranked
 from tests.pipeline.faults import leftovers
-from tests.pipeline.nights import FORMS, as_of, changed, facts, is_whole, publish, ranked
+from tests.pipeline.nights import FIRST, FORMS, as_of, changed, facts, is_whole, publish, ranked
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A folder that does not exist yet, nor does the one around it."""
     return tmp_path / "published" / "rankings"
+
+
+def staged_name(root: Path, tables: Ranked, instant: datetime = FIRST, **others: Any) -> str:
+    """The name under which these tables would be published."""
+    staged = snapshot.stage(root, tables, facts(**others), instant)
+    snapshot.discard(staged)
+    assert leftovers(root) == []
+    return staged.name
 
 
 class TestPublishing:
@@ -89,7 +98,7 @@ class TestPublishing:
 
     def test_another_fact_is_another_snapshot(self, root: Path, tmp_path: Path) -> None:
         """The same rows made from another lake version are told apart by name."""
-        names = {snapshot.stage(root, ranked(), facts(lake_versions={"events": v}), as_of(0)).name for v in (3, 4)}
+        names = {staged_name(root, ranked(), lake_versions={"events": version}) for version in (3, 4)}
         assert len(names) == 2
 
     def test_an_older_night_does_not_take_over(self, root: Path) -> None:
@@ -108,7 +117,7 @@ class TestPublishing:
         pieces = pa.concat_tables([tables.people.slice(n, 1) for n in range(tables.people.num_rows)])
         loose = pieces.drop(["strategy"]).append_column("strategy", pieces["strategy"].dictionary_encode())
         names = {
-            snapshot.stage(root, Ranked(people, tables.segments, tables.default), facts(), as_of(0)).name
+            staged_name(root, Ranked(people, tables.segments, tables.default))
             for people in (tables.people, pieces, loose)
         }
         assert len(names) == 1
@@ -129,10 +138,20 @@ class TestPublishing:
         )
         assert pa.concat_tables(found).equals(ranked().people)
 
+    def test_any_cutting_by_the_sorter_gives_the_same_pages(self, tmp_path: Path) -> None:
+        """However many pieces DuckDB's threads hand over, the file's pages are the same, byte by byte."""
+        rows = pa.table({"rank": pa.array(range(20_000), pa.int32())})
+        written = set()
+        for pieces in (20_000, 777):
+            (part,) = parts._parts(rows.to_batches(max_chunksize=pieces), rows.schema)
+            pq.write_table(part, tmp_path / f"{pieces}.parquet", data_page_size=1000)
+            written.add((tmp_path / f"{pieces}.parquet").read_bytes())
+        assert len(written) == 1
+
     def test_local_midnights_are_named_in_utc(self, root: Path) -> None:
         """The instant in the name is UTC, so that names sort by time whatever the project's time zone."""
         berlin = datetime(2026, 11, 2, tzinfo=timezone(timedelta(hours=1)))
-        assert snapshot.stage(root, ranked(), facts(), berlin).name.startswith("2026-11-01T230000Z-")
+        assert staged_name(root, ranked(), berlin).startswith("2026-11-01T230000Z-")
 
     def test_the_snapshot_before_is_strictly_earlier(self, root: Path) -> None:
         """A night is compared with the latest earlier one, never with itself or a later one."""

@@ -90,6 +90,20 @@ def test_a_full_disk_at_every_call(published: Path, root: Path, tmp_path: Path) 
         assert set(leftovers(place)) <= {".CURRENT.new", ".current.new"}
 
 
+@pytest.mark.parametrize("fault", ["crash", "torn"])
+def test_a_crash_while_removing_old_snapshots(root: Path, tmp_path: Path, fault: Fault) -> None:
+    """No reader ever finds a snapshot of which some files have gone: it is there whole, or not at all."""
+    publish(root, night=1)
+    for at, place in copies(root, tmp_path / "copies", range(3)):
+        with calls(fault, at), pytest.raises(Crash):
+            snapshot.collect_garbage(place, keep=1)
+        assert all(is_whole(place / "snapshots" / name) for name in snapshot.snapshots(place))
+        snapshot.collect_garbage(place, keep=1)
+        snapshot.heal(place)
+        assert len(snapshot.snapshots(place)) == 1
+        assert leftovers(place) == []
+
+
 def test_no_permission(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that is not ours to write is one clear message; what serves goes on serving."""
 
@@ -193,7 +207,9 @@ def name_of(night: int, variant: int) -> str:
     """The name that this content has wherever it is published."""
     with tempfile.TemporaryDirectory() as folder:
         content = facts(night=night, variant=variant)
-        return snapshot.stage(Path(folder) / "rankings", ranked(night, variant), content, as_of(night)).name
+        staged = snapshot.stage(Path(folder) / "rankings", ranked(night, variant), content, as_of(night))
+        snapshot.discard(staged)
+        return staged.name
 
 
 class Publications(RuleBasedStateMachine):

@@ -87,7 +87,7 @@ def test_a_path_without_a_date_is_one_file_for_every_day(tmp_path: Path, setting
     path.touch()
     source = setting(path=str(path))
     assert templates.whole_file(source)
-    assert templates.locate(source, date(2026, 1, 1)) == path
+    assert templates.locate(source, date(2026, 1, 1)) == templates.locate(source, None) == path
     assert templates.available_days(source) == []
     with pytest.raises(ShortlistError, match="does not exist"):
         templates.locate(setting(path=str(tmp_path / "other.csv")), date(2026, 1, 1))

@@ -1,0 +1,72 @@
+"""Worlds that many tests look at, each made once a session whichever test process asks first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import worlds
+from tests.worlds import World
+
+CHEAPER = {"trials = 12": "trials = 3"}
+"""The one difference from the example's settings in `default_night`: the search is shorter."""
+
+SMALL = {
+    "nights = 21": "nights = 8\nwarm_up_days = 3\nmin_positives = 5",
+    "trials = 12": "trials = 2",
+    "seconds = 60": "seconds = 600",  # a budget that never binds: the same night is then the same model
+}
+
+
+@pytest.fixture(name="shared", scope="session")
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all test processes of this session share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def default_night(shared: Path) -> World:
+    """What `make run` makes, 2,000 people and 30 days, as of 2026-07-01; the search is 3 trials a goal instead of 12."""
+
+    def make(folder: Path) -> str:
+        size = ("--days", "30", "--people", "2000", "--content", "300", "--seed", "7", "--end", "2026-06-30")
+        worlds.simulated(folder, CHEAPER, *size)
+        return worlds.night(folder, "2026-07-01")
+
+    return worlds.made_once(shared, "default", make)
+
+
+@pytest.fixture(scope="session")
+def small_night(shared: Path) -> World:
+    """80 people and 13 days, as of 2026-07-01; a further day is exported already, for a next night."""
+
+    def make(folder: Path) -> str:
+        size = ("--days", "13", "--people", "80", "--content", "60", "--seed", "3", "--end", "2026-07-01")
+        worlds.simulated(folder, SMALL, *size)
+        return worlds.night(folder, "2026-07-01")
+
+    return worlds.made_once(shared, "small", make)
+
+
+@pytest.fixture
+def copy_of(tmp_path: Path) -> Callable[[World], World]:
+    """Copies a world for a test that changes it."""
+    return lambda world: world.copied_to(tmp_path / world.folder.name)
+
+
+@pytest.fixture(scope="session")
+def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The configuration of a world that nothing was run in: 3 days of web analytics and a catalogue, to 2026-06-30."""
+    folder = tmp_path_factory.mktemp("tiny") / "world"
+    folder.mkdir()
+    size = ("--days", "3", "--people", "40", "--content", "40", "--seed", "3", "--end", "2026-06-30")
+    worlds.simulated(folder, {}, *size)
+    text = (folder / "shortlist.toml").read_text(encoding="utf-8")
+    head, *sources = text.split("[[sources]]\n")
+    kept = [source for source in sources if source.startswith(('name = "web"', 'name = "catalogue"'))]
+    (folder / "shortlist.toml").write_text("[[sources]]\n".join([head, *kept]), encoding="utf-8")
+    return folder / "shortlist.toml"

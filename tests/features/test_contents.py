@@ -1,0 +1,105 @@
+"""Everything known about each content, against counting by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from features.contents import HALF_LIVES_DAYS, content_features
+from features.history import DAY
+from tests.features.logs import CATALOGUE, CATEGORY, GOALS, Row, history_of, logs
+
+NAN = float("nan")
+PUBLISHED = {str(one["content_id"]): one["published"] for one in CATALOGUE}
+AUTHOR = {str(one["content_id"]): one["author"] for one in CATALOGUE}
+
+
+def people(rows: list[Row], days: int) -> int:
+    """Distinct people who did something in the last `days`."""
+    return len({row.person for row in rows if row.active and row.age <= days * DAY})
+
+
+def popularity(rows: list[Row], half_life: float) -> float:
+    """Decayed activity."""
+    return float(sum(row.strength * 2 ** (-row.age / DAY / half_life) for row in rows if row.active))
+
+
+def by_hand(content: str, rows: list[Row]) -> dict[str, float]:
+    """One content's own features, from its rows."""
+    published = PUBLISHED.get(content)
+    age = (max((row.age for row in rows), default=0) if published is None else published) / DAY
+    idle = min([row.age / DAY for row in rows if row.active], default=age)
+    counts = {f"people_{days}d": people(rows, days) for days in (1, 7, 30)}
+    return {
+        "age_days": age,
+        **counts,
+        **{f"popularity_{label}": popularity(rows, half_life) for label, half_life in HALF_LIVES_DAYS.items()},
+        "trend": (counts["people_1d"] + 1) / (counts["people_7d"] / 7 + 1),
+        "gravity": counts["people_7d"] / (max(age, 0) + 0.5) ** 1.5,
+        "idle_days": min(idle, age),
+        "content_shown_30d": sum(row.event == "impression" and row.age <= 30 * DAY for row in rows),
+    }
+
+
+@settings(max_examples=80, deadline=None)
+@given(logs())
+def test_age_popularity_and_trend_are_those_counted_by_hand(rows: list[Row]) -> None:
+    """Of every content of the catalogue or the log: readers, decayed activity, trend, gravity, idleness, impressions."""
+    found = content_features(history_of(rows)).to_pylist()
+    assert [row["content_id"] for row in found] == sorted({*CATEGORY, *(row.content for row in rows)})
+    for row in found:
+        expected = by_hand(row["content_id"], [r for r in rows if r.content == row["content_id"]])
+        assert {name: row[name] for name in expected} == pytest.approx(expected)
+
+
+@settings(max_examples=80, deadline=None)
+@given(logs())
+def test_rates_are_smoothed_towards_everybodys(rows: list[Row]) -> None:
+    """(goals + rate x prior) / (impressions + prior); readers stand in for impressions where none are logged."""
+    recent = [row for row in rows if row.age <= 30 * DAY]
+    logged = any(row.event == "impression" for row in recent)
+    found = {row["content_id"]: row for row in content_features(history_of(rows)).to_pylist()}
+
+    def exposure(mine: list[Row]) -> int:
+        return sum(row.event == "impression" for row in mine) if logged else people(mine, 30)
+
+    by_content = {name: [row for row in recent if row.content == name] for name in found}
+    whole, prior = max(sum(map(exposure, by_content.values())), 1), 50 if logged else 20
+    for goal in GOALS:
+        overall = sum(row.reaches(goal) for row in recent) / whole
+        for name, mine in by_content.items():
+            expected = (sum(row.reaches(goal) for row in mine) + prior * overall) / (exposure(mine) + prior)
+            assert found[name][f"content_{goal}_rate_30d"] == pytest.approx(expected)
+
+
+@settings(max_examples=50, deadline=None)
+@given(logs())
+def test_authors_and_categories_have_the_mean_of_their_content(rows: list[Row]) -> None:
+    """The mean popularity of an author's or a category's content; missing where there is none."""
+    found = {row["content_id"]: row for row in content_features(history_of(rows)).to_pylist()}
+
+    def mean(group: Callable[[str], str | None], name: str) -> float:
+        alike = [other for other in found if group(other) is not None and group(other) == group(name)]
+        return float(np.mean([found[other]["popularity_7d"] for other in alike])) if alike else NAN
+
+    for name, row in found.items():
+        assert row["category_popularity_7d"] == pytest.approx(mean(CATEGORY.get, name), nan_ok=True)
+        assert row["author_popularity_7d"] == pytest.approx(mean(AUTHOR.get, name), nan_ok=True)
+
+
+def test_content_from_the_future_has_no_gravity_problem() -> None:
+    """Scheduled content (published after the night) has finite figures: a root of a negative age is none."""
+    found = {row["content_id"]: row for row in content_features(history_of([Row(content="c5")])).to_pylist()}
+    assert found["c5"]["age_days"] == -2
+    assert not found["c5"]["listed"]
+    assert np.isfinite(found["c5"]["gravity"])
+
+
+def test_nothing_at_all_is_an_empty_table() -> None:
+    """No log and no catalogue give no rows, but all columns."""
+    found = content_features(history_of([], content=()))
+    assert found.num_rows == 0
+    assert {"people_7d", "content_click_rate_30d"} <= set(found.column_names)

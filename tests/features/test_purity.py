@@ -1,0 +1,234 @@
+"""Every public function of `features`: the order of rows means nothing, and what is passed in stays as it was."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy import sparse
+
+import features
+from features import contents, covisits, history, pairs, people, rfm, sessions, spec
+from features.history import DAY, History
+from tests.features.logs import AS_OF, CONTENTS, GOALS, LOG, MINUTE, PEOPLE, Row, content_of, log_of
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that a public function may ask for, made of one log and one catalogue."""
+
+    log: pa.Table
+    content: pa.Table
+
+    @classmethod
+    def in_order(cls, order: int) -> World:
+        """The same rows in another order; 0 is as they came."""
+        log, content = log_of(awkward()), content_of()
+        if order == 0:
+            return cls(log, content)
+        rng = np.random.default_rng(order)
+        return cls(log.take(rng.permutation(log.num_rows)), content.take(rng.permutation(content.num_rows)))
+
+    @property
+    def history(self) -> History:
+        """The log and the catalogue, encoded."""
+        return History.of(self.log, self.content, AS_OF, GOALS)
+
+    @property
+    def people(self) -> pa.Table:
+        """What `person_features` makes of it."""
+        past = self.history
+        return people.person_features(past, sessions.sessionize(past))
+
+
+def awkward() -> list[Row]:
+    """400 rows with ties, duplicates, gaps of half an hour, missing values and unknown content."""
+    rng = np.random.default_rng(3)
+
+    def one_of(*options: Any) -> Any:
+        return options[rng.integers(len(options))]
+
+    events = ("impression", "impression", "view", "click", "like", "purchase", "refund", "custom:a", "custom:b")
+    rows = [
+        Row(
+            person=one_of(*PEOPLE),
+            age=one_of(0, 0, 1, 5, 29, 80) * DAY + int(rng.integers(1, 20)) * 10 * MINUTE,
+            content=one_of(*CONTENTS),
+            event=one_of(*events),
+            dwell=one_of(None, 0.0, 12.3, 45.6),
+            value=one_of(None, 0.0, 0.1, 0.2, 0.3, -0.7),
+            device=one_of(None, "mobile", "desktop"),
+        )
+        for _ in range(380)
+    ]
+    return [*rows, *rows[:20]]
+
+
+Case = Callable[[World], Any]
+
+
+def with_history(call: Callable[[History], Any]) -> Case:
+    """A case for a function of the history alone."""
+    return lambda world: call(world.history)
+
+
+def with_sessions(call: Callable[[History, sessions.Sessions], Any]) -> Case:
+    """A case for a function of the history and its sessions."""
+
+    def case(world: World) -> Any:
+        past = world.history
+        return call(past, sessions.sessionize(past))
+
+    return case
+
+
+def with_space(past: History, cut: sessions.Sessions) -> pa.Table:
+    """`affinity_table` with the space that it wants."""
+    return pairs.affinity_table(past, cut, pairs.PairSpace.of(past, cut))
+
+
+CASES: Mapping[str, Case] = {
+    "contents.content_features": with_history(contents.content_features),
+    "covisits.covisits": with_history(covisits.covisits),
+    "history.History.of": lambda world: world.history,
+    "history.reached": lambda world: _sorted(world.log.append_column("hit", history.reached(world.log, GOALS["read"]))),
+    "pairs.PairSpace.of": with_sessions(pairs.PairSpace.of),
+    "pairs.affinity_table": with_sessions(with_space),
+    "people.person_features": with_sessions(people.person_features),
+    "rfm.cut_points": lambda world: rfm.cut_points([world.people, world.people.slice(1)]),
+    "rfm.rfm_features": with_history(rfm.rfm_features),
+    "rfm.scores": lambda world: rfm.scores(world.people, rfm.cut_points([world.people])),
+    "rfm.segments": lambda world: rfm.segments(
+        world.people, rfm.scores(world.people, rfm.cut_points([world.people]))
+    ),
+    "sessions.category_mix": with_sessions(sessions.category_mix),
+    "sessions.last_session_rows": with_sessions(sessions.last_session_rows),
+    "sessions.session_features": with_sessions(sessions.session_features),
+    "sessions.sessionize": with_history(sessions.sessionize),
+    "spec.features": lambda _: list(map(repr, spec.features(GOALS))),
+    "spec.names": lambda _: list(spec.names(GOALS)),
+}
+
+
+def public() -> Iterator[str]:
+    """Every public function of `features`, and every public class that is built by `of`."""
+    for found in pkgutil.iter_modules(features.__path__):
+        module = importlib.import_module(f"features.{found.name}")
+        for name, thing in vars(module).items():
+            if name.startswith("_") or getattr(thing, "__module__", "") != module.__name__:
+                continue
+            if inspect.isfunction(thing):
+                yield f"{found.name}.{name}"
+            elif inspect.isclass(thing) and hasattr(thing, "of"):
+                yield f"{found.name}.{name}.of"
+
+
+def image(thing: Any) -> list[bytes]:
+    """The bytes of a table, an array, a matrix, a dataclass of those, or plain data."""
+    if isinstance(thing, pa.Table | pa.Array):
+        table = thing if isinstance(thing, pa.Table) else pa.table({"array": thing})
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table.combine_chunks())
+        return [sink.getvalue().to_pybytes()]
+    if isinstance(thing, np.ndarray):
+        return [str((thing.dtype, thing.shape)).encode(), thing.tobytes()]
+    if sparse.issparse(thing):
+        return [part for array in (thing.indptr, thing.indices, thing.data) for part in image(array)]
+    if is_dataclass(thing):
+        return [part for field in fields(thing) for part in image(getattr(thing, field.name))]
+    if isinstance(thing, Mapping):
+        return [part for key, value in thing.items() for part in (repr(key).encode(), *image(value))]
+    if isinstance(thing, tuple | list):
+        return [part for one in thing for part in image(one)]
+    return [repr(thing).encode()]
+
+
+def _sorted(table: pa.Table) -> pa.Table:
+    """`reached` answers row by row; side by side with its rows it has no order of its own."""
+    return table.sort_by([(name, "ascending") for name in (*LOG.names, "hit")])
+
+
+@cache
+def expected(name: str) -> tuple[bytes, ...]:
+    """What the rows give in the order in which they came."""
+    return tuple(image(CASES[name](World.in_order(0))))
+
+
+def test_every_public_function_is_held_to_it() -> None:
+    """A public function of `features` that is not in CASES is not tested, and nobody may forget one."""
+    assert sorted(CASES) == sorted(public())
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("name", CASES)
+def test_the_order_of_rows_means_nothing(name: str, order: int) -> None:
+    """The same rows in another order give the same bytes."""
+    assert tuple(image(CASES[name](World.in_order(order)))) == expected(name)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_passed_in_stays_as_it_was(name: str) -> None:
+    """Neither the tables nor any array of a history, its sessions or a space is written to."""
+    world = World.in_order(1)
+    past = world.history
+    cut = sessions.sessionize(past)
+    space = pairs.PairSpace.of(past, cut)
+    handed = _Handed(world.log, world.content, past, cut, space)
+    before = image(handed)
+    _call(name, handed)
+    assert image(handed) == before
+
+
+@dataclass(frozen=True)
+class _Handed:
+    """What a caller holds on to."""
+
+    log: pa.Table
+    content: pa.Table
+    history: History
+    sessions: sessions.Sessions
+    space: pairs.PairSpace
+
+
+def _call(name: str, handed: _Handed) -> None:
+    """Call a public function with the very objects that the caller holds, by the names of its parameters."""
+    persons = people.person_features(handed.history, handed.sessions)
+    cuts = rfm.cut_points([persons])
+    arguments = {
+        **{field.name: getattr(handed, field.name) for field in fields(handed)},
+        "as_of": AS_OF,
+        "goals": GOALS,
+        "rule": GOALS["read"],
+        "people": persons,
+        "tables": [persons],
+        "cuts": cuts,
+        "scored": rfm.scores(persons, cuts),
+    }
+    thing: Any = features
+    for part in name.split("."):
+        thing = getattr(thing, part)
+    given = {p: arguments[p] for p, about in inspect.signature(thing).parameters.items() if about.default is about.empty}
+    before = image(list(given.values()))
+    thing(**given)
+    assert image(list(given.values())) == before
+
+
+@pytest.mark.parametrize("rows", [slice(0, 2), slice(1, 4)])
+def test_opening_a_block_leaves_the_space_alone(rows: slice) -> None:
+    """Pair features are gathered from matrices that all blocks share."""
+    past = World.in_order(0).history
+    space = pairs.PairSpace.of(past, sessions.sessionize(past))
+    before = image(space)
+    block = space.block(rows)
+    block.features(np.array([0, 1]), np.array([3, 0]))
+    block.seen()
+    assert image(space) == before

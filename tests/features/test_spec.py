@@ -1,0 +1,48 @@
+"""The list of features: what it names exists, and what exists is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from features.contents import content_features
+from features.pairs import PAIR_FEATURES
+from features.people import person_features
+from features.rfm import SCORES
+from features.sessions import sessionize
+from features.spec import features, names
+from tests.features.logs import GOALS, Row, history_of
+
+NOT_FOR_THE_MODEL = {"person_id", "content_id", "listed"}
+
+
+def test_names_are_unique_and_every_feature_says_its_unit_and_meaning() -> None:
+    """A name means one thing, and nobody has to read code to learn which."""
+    found = features(GOALS)
+    assert len({feature.name for feature in found}) == len(found)
+    assert [feature.name for feature in found if not (feature.unit and feature.meaning)] == []
+
+
+def test_groups_come_in_the_order_in_which_rows_are_put_together() -> None:
+    """Person, content, pair, context: `models.scorer.rows` stacks them like this."""
+    order = ("person", "content", "pair", "context")
+    assert names(GOALS) == tuple(name for group in order for name in names(GOALS, group))
+    assert names(GOALS, "context") == ("position",)
+
+
+def test_every_goal_has_its_features() -> None:
+    """A goal that the configuration adds brings a count, and a rate each of the person and the content."""
+    added = set(names((*GOALS, "subscribe"))) - set(names(GOALS))
+    assert added == {"subscribe_30d", "subscribe_per_shown_30d", "content_subscribe_rate_30d"}
+
+
+@pytest.mark.parametrize("group", ["person", "content", "pair"])
+def test_every_column_that_is_computed_is_described_and_the_other_way_round(group: str) -> None:
+    """The tables have the columns that are named, and no others but ids."""
+    history = history_of([Row()])
+    computed = {
+        "person": {*person_features(history, sessionize(history)).column_names, *SCORES},
+        "content": set(content_features(history).column_names),
+        "pair": set(PAIR_FEATURES),
+    }[group]
+    described = {feature.name for feature in features(GOALS) if feature.group == group}
+    assert computed - NOT_FOR_THE_MODEL == described

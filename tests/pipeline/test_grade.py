@@ -1,0 +1,191 @@
+"""Grades: what published lists were worth, by hand for six people, and never before the outcome is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from math import log2
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+from mlflow import MlflowClient
+
+from expectations import schemas
+from pipeline import grade, ingest, snapshot
+from pipeline.config import Config
+from pipeline.records import Tracker
+from pipeline.snapshot import Ranked
+from tests.pipeline.nights import facts
+from tests.pipeline.small import House
+
+NIGHT = datetime(2026, 7, 1, tzinfo=UTC)
+RIPE = NIGHT + timedelta(days=2)
+GOALS = ("like", "click")
+SETTINGS = """
+[[sources]]
+name = "log"
+format = "table"
+table = "events"
+path = "log.csv"
+[[sources]]
+name = "cms"
+format = "table"
+table = "content"
+path = "cms.csv"
+[goals.like]
+events = ["like"]
+weight = 1.0
+horizon_days = 1
+[goals.click]
+events = ["click"]
+weight = 0.5
+horizon_days = 2
+"""
+
+BEFORE = {"a": ["c0"], "b": ["c0"], "c": ["c0"], "d": ["c0", *["c1"] * 3, *["c2"] * 2, "c3"], "f": ["c0"]}
+"""What each has looked at before the night: c0 is most popular, then c1, c2, c3; nobody knows c4."""
+
+AFTER = [
+    ("a", "like", "c2", 10),
+    ("a", "like", "ghost", 11),  # in no catalogue: no list could have held it
+    ("b", "like", "c1", 10),
+    ("b", "click", "c3", 34),  # on the second day, which is in time for a click
+    ("c", "like", "c2", 34),  # on the second day, which is too late for a like
+    ("d", "like", "c1", 10),  # known to d already: never listed again
+    ("f", "like", "c3", 23),
+    ("e", "like", "c2", 10),  # first seen after the night
+]
+"""Person, event, content, hours after the night."""
+
+LISTS = {"a": ["c2", "c1", "c3"], "b": ["c4", "c3", "c1"], "c": ["c1", "c2"], "d": ["c4"], "f": ["c1", "c2"]}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    """The company with all its events, ingested after the outcome was whole; nothing is published yet."""
+    house = House(tmp_path)
+    looked = [(p, "view", c, -36 + i / 60) for p, seen in BEFORE.items() for i, c in enumerate(seen)]
+    house.write_csv(
+        "log.csv",
+        [
+            {"ts": (NIGHT + timedelta(hours=h)).isoformat(), "visitor_id": p, "event": event, "content_id": c}
+            for p, event, c, h in [*looked, *AFTER]
+        ],
+    )
+    house.write_csv(
+        "cms.csv",
+        [{"content_id": f"c{i}", "status": "published", "published_at": "2026-06-01T00:00:00Z"} for i in range(5)],
+    )
+    ingest.run(RIPE, configured(house))
+    return house
+
+
+def configured(house: House, more: str = "") -> Config:
+    """The company's configuration."""
+    return house.configure(SETTINGS + more)
+
+
+def publish(house: House, lists: Mapping[str, Sequence[str]], as_of: datetime = NIGHT) -> None:
+    """Let these lists be the published ones."""
+    forms = schemas.published(GOALS)
+    rows = [
+        {**_filled(as_of, rank), "person_id": person, "id_type": "visitor", "content_id": content}
+        for person, contents in lists.items()
+        for rank, content in enumerate(contents, start=1)
+    ]
+    one = {**_filled(as_of, 1), "content_id": "c0", "segment": "any"}
+    tables = {
+        name: pa.Table.from_pylist(rows if name == "people" else [one], schema=form.schema)
+        for name, form in forms.items()
+    }
+    snapshot.commit(house.lake.rankings, snapshot.stage(house.lake.rankings, Ranked(**tables), facts(), as_of))
+
+
+def _filled(as_of: datetime, rank: int) -> dict[str, object]:
+    said = {"strategy": "model", "candidate_source": "trending", "reason": "why", "segment": "new"}
+    return {**said, "rank": rank, "score": 1 / rank, "model_version": "1", "as_of": as_of}
+
+
+def discount(rank: int) -> float:
+    """What a hit at this rank is worth (Järvelin & Kekäläinen 2002)."""
+    return 1 / log2(rank + 1)
+
+
+def test_the_grade_is_the_one_computed_by_hand(house: House) -> None:
+    """NDCG@10 with goal weights as gains, over those who wanted something that a list could have held."""
+    publish(house, LISTS)
+    (found,) = grade.run(RIPE, configured(house)).graded
+    best_of_b = 1.0 + 0.5 * discount(2)
+    ours = [1.0, (0.5 * discount(2) + 1.0 * discount(3)) / best_of_b, 0.0]
+    popular = [discount(2), (1.0 + 0.5 * discount(3)) / best_of_b, discount(3)]
+    assert found.people == 3
+    assert found.ndcg_10 == pytest.approx(sum(ours) / 3)
+    assert found.most_popular == pytest.approx(sum(popular) / 3)
+    assert found.hit_rate_10 == pytest.approx(2 / 3)
+    mean, low, high = found.difference
+    assert mean == pytest.approx((sum(ours) - sum(popular)) / 3)
+    assert low <= mean <= high
+
+
+def test_a_list_may_hold_what_is_known_if_the_company_says_so(house: House) -> None:
+    """With `hide_engaged = false` d wanted c1 too, which d's list does not hold."""
+    publish(house, LISTS)
+    (found,) = grade.run(RIPE, configured(house, "[ranking]\nhide_engaged = false\n")).graded
+    assert found.people == 4
+
+
+def test_perfect_lists_get_one(house: House) -> None:
+    """Whoever gets all they wanted, best first, is worth 1, whatever else the list holds below."""
+    publish(house, {"a": ["c2"], "b": ["c1", "c3", "c4"], "f": ["c3", "c4"]})
+    (found,) = grade.run(RIPE, configured(house)).graded
+    assert (found.ndcg_10, found.hit_rate_10) == (1.0, 1.0)
+
+
+def test_never_before_the_longest_horizon_has_passed(house: House) -> None:
+    """A click may come two days later: until then there is no grade, and the note says so."""
+    publish(house, LISTS)
+    early = grade.run(RIPE - timedelta(microseconds=1), configured(house))
+    assert (early.graded, early.note) == ((), "no published table has an outcome that matured and was not graded yet")
+    assert not house.lake.graded_nights()
+    assert len(grade.run(RIPE, configured(house)).graded) == 1
+
+
+def test_grading_twice_is_once(house: House) -> None:
+    """A night that has its grade is left alone: neither lake nor MLflow feel the second time."""
+    publish(house, LISTS)
+    config = configured(house)
+    (first,) = grade.run(RIPE, config).graded
+    table = DeltaTable(house.lake.path("grades"))
+    kept = {row["metric"]: row["value"] for row in table.to_pyarrow_table().to_pylist()}
+    assert kept == {
+        "ndcg_10": first.ndcg_10,
+        "ndcg_10.most_popular": first.most_popular,
+        "hit_rate_10": first.hit_rate_10,
+        "people": 3.0,
+    }
+    recorded = points(house, config)
+    assert grade.run(RIPE + timedelta(days=1), config).graded == ()
+    assert DeltaTable(house.lake.path("grades")).version() == table.version()
+    assert points(house, config) == recorded == {metric: [value] for metric, value in kept.items()}
+
+
+def points(house: House, config: Config) -> dict[str, list[float]]:
+    """What MLflow draws of the grades: each metric's values."""
+    tracker = Tracker(house.lake.tracking, config.project.name)
+    client = MlflowClient(tracking_uri=tracker.uri)
+    experiment = client.get_experiment_by_name(f"{config.project.name}-grades")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    return {name: [m.value for m in client.get_metric_history(run.info.run_id, name)] for name in run.data.metrics}
+
+
+def test_nobody_to_grade_on_is_no_grade(house: House) -> None:
+    """A night after which nobody did anything is not a bad night: it has no grade, and the others have theirs."""
+    publish(house, LISTS)
+    publish(house, LISTS, NIGHT + timedelta(days=30))
+    report = grade.run(NIGHT + timedelta(days=32), configured(house))
+    assert [one.as_of for one in report.graded] == [NIGHT.isoformat()]
+    assert report.note == "1 of 2 matured tables had somebody to grade them on"
+    assert house.lake.graded_nights() == {NIGHT}

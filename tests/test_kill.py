@@ -1,0 +1,93 @@
+"""A run that is killed at any moment: readers never see anything but a whole snapshot, and the next run puts all right."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import manifest, snapshot
+from tests.worlds import World
+from tests.zygote import Zygote
+
+KILLS = 20
+NEXT = ("run", "--as-of", "2026-07-02", "--json")
+RETRAIN = (*NEXT, "--retrain")
+
+
+class Reader(threading.Thread):
+    """Reads as downstream systems do, all the time: resolves CURRENT, checks every file of what it names."""
+
+    def __init__(self, rankings: Path) -> None:
+        super().__init__(daemon=True)
+        self.rankings, self.reads = rankings, 0
+        self.seen: set[str] = set()
+        self.problems: list[str] = []
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        while not self._done.wait(0.01):
+            self.look()
+
+    def look(self) -> None:
+        """One read; whatever goes wrong is a problem, and an exception is too."""
+        try:
+            current = snapshot.resolve(self.rankings)
+            self.problems += snapshot.verify(current)
+            self.seen.add(current.name)
+            self.reads += 1
+        except Exception as error:
+            self.problems.append(repr(error))
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._done.set()
+        self.join()
+
+
+def rows(world: World) -> dict[str, pd.DataFrame]:
+    """The tables that serve, but for the number of the model's version: killed trainings use numbers up."""
+    current = snapshot.resolve(world.rankings)
+    tables = {name: pq.read_table(current / name).to_pandas() for name in ("people", "segments", "default")}
+    return {name: table.drop(columns="model_version") for name, table in tables.items()}
+
+
+@pytest.fixture(name="world")
+def _world(small_night: World, copy_of: Callable[[World], World]) -> World:
+    return copy_of(small_night)
+
+
+def test_killed_runs(small_night: World, world: World, tmp_path: Path) -> None:
+    """Twenty runs of the next night are killed at random moments, while a reader looks; then one run does it all."""
+    log = tmp_path / "run.log"
+    with Zygote(world.config) as zygote:
+        seconds = {arguments: zygote.run(arguments, log) for arguments in (NEXT, RETRAIN)}
+        undisturbed = rows(world)
+        shutil.rmtree(world.folder)
+        small_night.copied_to(world.folder)
+        moments = random.Random(20260702)
+        with Reader(world.rankings) as reader:
+            killed = 0
+            for arguments in itertools.islice(itertools.cycle([NEXT, NEXT, NEXT, RETRAIN]), KILLS):
+                killed += zygote.kill(arguments, log, moments.uniform(0, seconds[arguments]))
+            zygote.run(RETRAIN, log)
+    reader.look()
+    assert killed >= KILLS // 2
+    assert reader.reads > KILLS
+    assert reader.problems == []
+    assert {manifest.instant(name)[:10] for name in reader.seen} == {"2026-07-01", "2026-07-02"}
+    assert rows(world).keys() == undisturbed.keys()
+    for name, table in rows(world).items():
+        pd.testing.assert_frame_equal(table, undisturbed[name])
