@@ -144,12 +144,12 @@ class History:
     @property
     def active(self) -> Flags:
         """Rows in which the person did something: neither an impression nor a refund."""
-        return (self.kind != _IMPRESSION) & (self.kind != _REFUND)
+        found: Flags = (self.kind != _IMPRESSION) & (self.kind != _REFUND)
+        return found
 
     def is_kind(self, *names: str) -> Flags:
         """Rows whose event is one of these `KINDS`."""
-        found: Flags = np.isin(self.kind, [KINDS.index(name) for name in names])
-        return found
+        return np.isin(self.kind, [KINDS.index(name) for name in names])
 
     def within(self, days: float) -> Flags:
         """Rows of the last `days` days."""

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import ColumnProperties, DeltaTable, WriterProperties, write_deltalake
+from deltalake.exceptions import DeltaError
 
 from expectations import schemas
 from pipeline.config import Config
@@ -255,7 +256,7 @@ class Lake:
             if not os.access(path, os.W_OK):
                 raise PermissionError(f"no write permission for {path}")
             yield str(path)
-        except OSError as error:
+        except (OSError, DeltaError) as error:
             raise ShortlistError(
                 f"lake: cannot write table {table!r} at {path}: {error}. Nothing was changed; "
                 "give this user write permission (or free disk space) and run the same command again."

@@ -36,9 +36,8 @@ LOG = pa.schema(
 
 REFUND = "refund"
 
-_CANONICAL = [
-    (name, "ascending") for name in ("person_id", "ts", "event", "content_id", "position", "value", "dwell_seconds")
-]
+_ORDER = ("person_id", "ts", "event", "content_id", "position", "value", "dwell_seconds", "device", "country")
+_CANONICAL = [(name, "ascending") for name in _ORDER]
 _HALF_HOUR_SLACK = timedelta(days=2)
 
 
@@ -114,10 +113,9 @@ class Archive:
                 f"this archive ends at {self.until.isoformat()}, so it cannot know the night {as_of.isoformat()}"
             )
         aliases = identify.customer_by_alias(self.identities, as_of)
-        since = as_of - timedelta(days=self.config.training.history_days)
-        events, transactions = (_before(_since(t, since.date()), as_of) for t in (self.events, self.transactions))
+        events, transactions = (self._history(_before(t, as_of), as_of) for t in (self.events, self.transactions))
         log = _log(events, transactions, aliases, orders=transactions.num_rows > 0)
-        customers = _latest(self.customers, as_of, self.config)
+        customers = _latest(self._history(self.customers, as_of), as_of, self.config)
         content = self._content(as_of, log)
         return Night(as_of, log, content, customers, _suppressed(customers, as_of, self.config))
 
@@ -139,8 +137,14 @@ class Archive:
         found: list[datetime] = [pc.min(t["ts"]).as_py() for t in (self.events, self.transactions) if t.num_rows]
         return min(found)
 
+    def _history(self, rows: pa.Table, as_of: datetime) -> pa.Table:
+        """Rows of the exports that a night may look back on, and undated ones."""
+        since = (as_of - timedelta(days=self.config.training.history_days)).date()
+        undated = pc.equal(rows["day"], pa.scalar(UNDATED, pa.date32()))
+        return rows.filter(pc.or_(undated, pc.greater_equal(rows["day"], pa.scalar(since, pa.date32()))))
+
     def _content(self, as_of: datetime, log: pa.Table) -> pa.Table:
-        catalogue = _once(_latest(self.content, as_of, self.config))
+        catalogue = _once(_latest(self._history(self.content, as_of), as_of, self.config))
         facts = catalogue.select(list(schemas.NATIVE["content"].names))
         return facts if facts.num_rows else content_of_log(log)
 
@@ -162,11 +166,6 @@ def _before(rows: pa.Table, as_of: datetime) -> pa.Table:
     limit = pa.scalar(as_of, schemas.TIMESTAMP)
     known = pc.less(rows["available_at"], limit)
     return rows.filter(pc.and_(known, pc.less(rows["ts"], limit)) if "ts" in rows.column_names else known)
-
-
-def _since(rows: pa.Table, day: date) -> pa.Table:
-    """Rows of the exports of `day` and later."""
-    return rows.filter(pc.greater_equal(rows["day"], pa.scalar(day, pa.date32())))
 
 
 def _replayed_days(config: Config) -> int:

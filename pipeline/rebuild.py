@@ -172,7 +172,7 @@ def _shown(found: NightFeatures, day: pa.Table, config: Config) -> _Pairs | None
     pairs, first = np.unique(keys[order], return_index=True)
     person, content = pairs // history.catalogue.size, pairs % history.catalogue.size
     fair = history.catalogue.listed[content]
-    if config.ranking.hide_engaged:
+    if config.ranking.hide_engaged and len(person):  # scipy gives no array for no pairs
         fair &= np.asarray(found.space.seen[person, content]).ravel() == 0
     return _Pairs(person[fair], content[fair], position[order][first][fair])
 

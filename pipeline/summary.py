@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from pipeline.config import Config
 from pipeline.ingest import IngestReport
@@ -21,16 +20,22 @@ def night(report: Mapping[str, Any], config: Config, out: Console) -> None:
     for line in _story(report):
         out.print(line, markup=False)
     out.print()
-    table = Table.grid(padding=(0, 2))
-    table.add_row("published tables", f"{lake.rankings / 'current'}")
-    table.add_row("model and decision", f"{lake.tracking}  (shortlist up opens MLflow)")
-    table.add_row("Data Docs", f"{report['finish']['data_docs']}")
-    if model_page := (report.get("train") or {}).get("report"):
-        table.add_row("training report", model_page)
-    out.print(table, soft_wrap=True)
+    for name, place in _places(report, lake):
+        out.print(f"{name:<18}{place}", markup=False, soft_wrap=True)
     out.print("\nNext, for example:", markup=False)
     for command in _next(report, config):
         out.print(f"  {command}", markup=False, soft_wrap=True)
+
+
+def _places(report: Mapping[str, Any], lake: Lake) -> list[tuple[str, str]]:
+    """What was made, and where it lies."""
+    places = [
+        ("published tables", str(lake.rankings / "current")),
+        ("models, decisions", f"{lake.tracking}  (`shortlist up` opens MLflow)"),
+        ("Data Docs", str(report["finish"]["data_docs"])),
+    ]
+    training_page = (report.get("train") or {}).get("report")
+    return [*places, ("training report", training_page)] if training_page else places
 
 
 def _story(report: Mapping[str, Any]) -> list[str]:

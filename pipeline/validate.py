@@ -68,10 +68,11 @@ def check(
         day: The day that is judged; it stands in for the time of the run, since no step reads the clock.
 
     Raises:
-        ShortlistError: Great Expectations dropped an expectation that it does not know (it only logs that).
+        ShortlistError: Great Expectations dropped an expectation that it does not know (it only logs that), or the
+            result cannot be written.
     """
     expectations = load_suite(name, parameters)
-    with _quiet():
+    with _quiet(), _kept_in(docs):
         context = _context(docs)
         result = _run(context, name, expectations, rows, run, day)
     failures = tuple(_in_words(one) for one in result["results"] if not one["success"])
@@ -124,8 +125,8 @@ def _raised(info: dict[str, Any]) -> str | None:
 
 
 def build_docs(docs: Path) -> Path:
-    """Write the Data Docs of everything judged so far; returns the page to open."""
-    with _quiet():
+    """Write the Data Docs of everything judged so far; returns the page to open. Raises ShortlistError if it cannot."""
+    with _quiet(), _kept_in(docs):
         _context(docs).build_data_docs()
     return docs / "data_docs" / "index.html"
 
@@ -142,6 +143,18 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(before)
+
+
+@contextmanager
+def _kept_in(docs: Path) -> Iterator[None]:
+    """What the file system refused, as one message: a verdict that cannot be kept is none."""
+    try:
+        yield
+    except OSError as error:
+        raise ShortlistError(
+            f"the verdicts of Great Expectations cannot be kept in {docs}: {error}. Nothing was let in; "
+            "give this user write permission (or free disk space) and run the same command again."
+        ) from error
 
 
 def _context(docs: Path) -> Any:

@@ -15,6 +15,7 @@ CHEAPER = {"trials = 12": "trials = 3"}
 """The one difference from the example's settings in `default_night`: the search is shorter."""
 
 SMALL = {
+    "late_days = 3 ": "late_days = 0 ",
     "nights = 21": "nights = 8\nwarm_up_days = 3\nmin_positives = 5",
     "trials = 12": "trials = 2",
     "seconds = 60": "seconds = 600",  # a budget that never binds: the same night is then the same model

@@ -6,18 +6,18 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy import sparse
 
 import features
 from features import contents, covisits, history, pairs, people, rfm, sessions, spec
 from features.history import DAY, History
+from tests.features.images import image
 from tests.features.logs import AS_OF, CONTENTS, GOALS, LOG, MINUTE, PEOPLE, Row, content_of, log_of
 
 
@@ -129,27 +129,6 @@ def public() -> Iterator[str]:
                 yield f"{found.name}.{name}"
             elif inspect.isclass(thing) and hasattr(thing, "of"):
                 yield f"{found.name}.{name}.of"
-
-
-def image(thing: Any) -> list[bytes]:
-    """The bytes of a table, an array, a matrix, a dataclass of those, or plain data."""
-    if isinstance(thing, pa.Table | pa.Array):
-        table = thing if isinstance(thing, pa.Table) else pa.table({"array": thing})
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as stream:
-            stream.write_table(table.combine_chunks())
-        return [sink.getvalue().to_pybytes()]
-    if isinstance(thing, np.ndarray):
-        return [str((thing.dtype, thing.shape)).encode(), thing.tobytes()]
-    if sparse.issparse(thing):
-        return [part for array in (thing.indptr, thing.indices, thing.data) for part in image(array)]
-    if is_dataclass(thing):
-        return [part for field in fields(thing) for part in image(getattr(thing, field.name))]
-    if isinstance(thing, Mapping):
-        return [part for key, value in thing.items() for part in (repr(key).encode(), *image(value))]
-    if isinstance(thing, tuple | list):
-        return [part for one in thing for part in image(one)]
-    return [repr(thing).encode()]
 
 
 def _sorted(table: pa.Table) -> pa.Table:

@@ -173,6 +173,14 @@ def test_ingest_tells_people_what_happened(house: House, capsys: Capture) -> Non
     assert said.lacks("12 rows kept, 0 quarantined", "note: no content catalogue", "Data Docs: ") == []
 
 
+def test_ingest_tells_people_of_refused_rows(house: House, capsys: Capture) -> None:
+    """Rows that were set aside are told with their source, day, table, number and reason."""
+    rows = list(events_csv(DAY, 12))
+    house.write_csv(f"exports/web_{DAY:%Y%m%d}.csv", [{**rows[0], "ts": "soon"}, *rows[1:]])
+    said = shortlist(capsys, "ingest", "--config", house.file, "--as-of", "2026-07-01")
+    assert said.lacks("web 2026-06-30 events: 1 rows quarantined: ts is not a time in the form iso8601") == []
+
+
 def test_an_instant_is_understood_in_the_projects_time_zone(house: House, capsys: Capture) -> None:
     """A date is its midnight where the company is: 30 June in New York is not over at a UTC midnight."""
     text = house.file.read_text(encoding="utf-8")

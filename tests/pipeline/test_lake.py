@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -164,6 +166,32 @@ def test_what_cannot_be_written_is_named(lake: Lake, table: str) -> None:
     rows = loads("web", MONDAY, "a") if table == "loads" else ids("web", MONDAY, 1)
     with pytest.raises(ShortlistError, match=rf"lake: cannot write table '{table}' at {lake.path(table)}.*permission"):
         lake.replace_day(table, rows, "web", MONDAY)
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """Let no file grow beyond so many bytes: the next best thing to a full disk, which is the same to who writes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_fills_up_changes_nothing(lake: Lake) -> None:
+    """A write that breaks off in the middle leaves the version and the rows of before, and says what to do."""
+    lake.replace_day("native_ids", ids("web", MONDAY, 1), "web", MONDAY)
+    many = ids("web", MONDAY, *range(1, 1 << 40, 1 << 24))
+    with (
+        room_for(10_000),
+        pytest.raises(ShortlistError, match=r"cannot write table 'native_ids'.*\(or free disk space\)"),
+    ):
+        lake.replace_day("native_ids", many, "web", MONDAY)
+    assert lake.version("native_ids") == 1
+    assert lake.read("native_ids")["id"].to_pylist() == [1]
+    lake.replace_day("native_ids", many, "web", MONDAY)
+    assert lake.read("native_ids").num_rows == many.num_rows
 
 
 def night(*people: int, **more: Iterable[float]) -> pa.Table:

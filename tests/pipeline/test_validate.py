@@ -96,6 +96,14 @@ def test_a_suite_without_expectations_is_an_error(tmp_path: Path, monkeypatch: p
         validate.load_suite("own")
 
 
+def test_a_verdict_that_cannot_be_kept_is_none(tmp_path: Path) -> None:
+    """Where the folder of the results cannot be written, nothing passes, and the message has the folder."""
+    docs = tmp_path / "file"
+    docs.touch()
+    with pytest.raises(ShortlistError, match=f"cannot be kept in {docs}: .*Nothing was let in; .*free disk space"):
+        judged(docs, customers(1))
+
+
 def test_data_docs_show_every_verdict(tmp_path: Path) -> None:
     """The page lists each suite with its run, and links to a page that says what failed."""
     judged(tmp_path, customers(1), run="crm 2026-06-29")

@@ -1,0 +1,231 @@
+"""Lakes for tests: tables from plain rows, and a busy fortnight of a company in which everything comes late."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from expectations import schemas
+from pipeline import config as configuration
+from pipeline.config import Config
+from pipeline.lake import UNDATED, Lake
+from pipeline.night import Archive
+
+Tables = Mapping[str, pa.Table]
+Rows = list[dict[str, Any]]
+
+NAMES = ("events", "transactions", "identities", "content", "customers")
+FIRST, NIGHT, END = (datetime(2026, 3, day, tzinfo=UTC) for day in (1, 10, 17))
+VISITORS, CUSTOMERS = range(1, 31), range(101, 113)
+CONTENT = tuple(f"c{number:02d}" for number in range(20))
+
+SETTINGS: Mapping[str, Any] = {
+    "project": {"development_key": True},
+    "goals": {
+        "click": {"events": ["click"], "weight": 0.2},
+        "read": {"events": ["like", "comment"], "min_dwell_seconds": 30, "horizon_days": 2, "weight": 0.5},
+        "purchase": {"events": ["purchase"], "horizon_days": 3},
+    },
+    "ranking": {"k": 5, "candidates": 8, "max_per_category": 3},
+    "training": {"history_days": 7, "nights": 5, "warm_up_days": 2},
+}
+
+
+def config_in(folder: Path, **sections: Mapping[str, Any]) -> Config:
+    """SETTINGS with some sections changed, as if `shortlist.toml` lay in `folder`."""
+    changed = {name: {**SETTINGS.get(name, {}), **values} for name, values in sections.items()}
+    return configuration.parse({**SETTINGS, **changed}, folder / "shortlist.toml")
+
+
+def table(name: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Rows of a lake table. What follows from other columns, or is of no interest, is filled in."""
+    filled = [_FILLED[name](number, dict(row)) for number, row in enumerate(rows)]
+    return pa.Table.from_pylist(filled, schema=schemas.LAKE[name].schema)
+
+
+def tables(**rows: Iterable[Mapping[str, Any]]) -> dict[str, pa.Table]:
+    """All tables that a night is made of, from plain rows; those that are not given are empty."""
+    return {name: table(name, rows.get(name, ())) for name in NAMES}
+
+
+def archive(found: Tables, config: Config, until: datetime = END) -> Archive:
+    """What `Archive.load` would read from a lake that holds nothing else."""
+    return Archive(until=until, config=config, **found)
+
+
+def written(found: Tables, config: Config) -> Lake:
+    """The tables as the lake of `config`."""
+    lake = Lake.of(config)
+    for name, rows in found.items():
+        for source in rows["source"].unique().to_pylist():
+            lake.replace_source(name, rows.filter(pc.equal(rows["source"], source)), source)
+    return lake
+
+
+def split(found: Tables, as_of: datetime) -> tuple[dict[str, pa.Table], dict[str, pa.Table]]:
+    """What could be known before `as_of`, and all the rest."""
+    marked = {name: _known(rows, as_of) for name, rows in found.items()}
+    known = {name: rows.filter(marked[name]) for name, rows in found.items()}
+    return known, {name: rows.filter(pc.invert(marked[name])) for name, rows in found.items()}
+
+
+def shuffled(rows: pa.Table, rng: np.random.Generator) -> pa.Table:
+    """The same rows in another order."""
+    return rows.take(pa.array(rng.permutation(rows.num_rows)))
+
+
+def garbled(rows: pa.Table, rng: np.random.Generator) -> pa.Table:
+    """The rows with every fact about people and content dealt out anew; when they became known stays as it was."""
+    kept = {"source", "day", "ts", "available_at", "event_id", "order_id", "line_no"}
+    for at, name in enumerate(rows.column_names):
+        if name not in kept:
+            dealt = rows[name].take(pa.array(rng.permutation(rows.num_rows)))
+            rows = rows.set_column(at, rows.schema.field(at), dealt)
+    return rows
+
+
+def joined(*parts: Tables) -> dict[str, pa.Table]:
+    """The rows of several sets of tables."""
+    return {name: pa.concat_tables([part[name] for part in parts]) for name in parts[0]}
+
+
+def fortnight(seed: int = 11, *, impressions: bool = True) -> dict[str, pa.Table]:
+    """16 days of 42 people and 20 contents: late rows, links found later, orders, refunds, catalogues and opt-outs."""
+    rng = np.random.default_rng(seed)
+    return tables(
+        events=list(_events(rng, impressions)),
+        transactions=list(_transactions(rng)),
+        identities=list(_identities(rng)),
+        content=list(_content(rng)),
+        customers=list(_customers(rng)),
+    )
+
+
+# ---------------------------------------------------------------- rows, filled in
+
+
+def _event(number: int, row: dict[str, Any]) -> dict[str, Any]:
+    person = row.pop("person")
+    given = {"event_id": f"e{number}", "available_at": row["ts"], "event": "view", "shard": 0, "source": "web"}
+    return {**given, "person_id": person, "visitor_id": person, "day": row["ts"].date(), **row}
+
+
+def _transaction(number: int, row: dict[str, Any]) -> dict[str, Any]:
+    given = {"order_id": number, "line_no": 1, "available_at": row["ts"], "shard": 0, "source": "shop"}
+    return {**given, "person_id": row.pop("person"), "day": row["ts"].date(), **row}
+
+
+def _identity(number: int, row: dict[str, Any]) -> dict[str, Any]:
+    return {"alias_type": "visitor", "source": "web", "day": row["available_at"].date(), **row}
+
+
+def _content_row(number: int, row: dict[str, Any]) -> dict[str, Any]:
+    given = {"published_at": datetime(2026, 1, 1, tzinfo=UTC), "status": "published", "source": "catalogue"}
+    return {**given, "day": UNDATED, **row}
+
+
+def _customer(number: int, row: dict[str, Any]) -> dict[str, Any]:
+    return {"source": "crm", "day": UNDATED, **row}
+
+
+_FILLED = {
+    "events": _event,
+    "transactions": _transaction,
+    "identities": _identity,
+    "content": _content_row,
+    "customers": _customer,
+}
+
+
+def _known(rows: pa.Table, as_of: datetime) -> pa.ChunkedArray:
+    """Which rows could be known strictly before the instant; a snapshot is known when its day is over."""
+    if "available_at" not in rows.column_names:
+        return pc.less(rows["day"], pa.scalar(as_of.date(), pa.date32()))
+    limit = pa.scalar(as_of, schemas.TIMESTAMP)
+    known = pc.less(rows["available_at"], limit)
+    return pc.and_(known, pc.less(rows["ts"], limit)) if "ts" in rows.column_names else known
+
+
+# ---------------------------------------------------------------- the fortnight
+
+
+def _instants(rng: np.random.Generator, count: int) -> Rows:
+    """When rows happened (on a coarse grid: ties) and were known: at once, soon, or days later."""
+    minutes = rng.integers(0, 16 * 24 * 6, count) * 10
+    late = rng.choice([0, 0, 0, 5, 90, 24 * 60, 3 * 24 * 60], count)
+    happened = [FIRST + timedelta(minutes=int(minute)) for minute in minutes]
+    return [
+        {"ts": ts, "available_at": ts + timedelta(minutes=int(wait))} for ts, wait in zip(happened, late, strict=True)
+    ]
+
+
+def _events(rng: np.random.Generator, impressions: bool) -> Iterable[dict[str, Any]]:
+    kinds = ["impression"] * 4 * impressions + ["view", "view", "view", "click", "click", "like", "comment"]
+    kinds += ["purchase", "custom:scroll"]
+    for when in _instants(rng, 1500):
+        person = int(rng.choice([*VISITORS, *CUSTOMERS]))
+        event = str(rng.choice(kinds))
+        yield {
+            **when,
+            "person": person,
+            "content_id": str(rng.choice([*CONTENT, "ghost"])),
+            "event": event,
+            "dwell_seconds": rng.choice([None, 3.0, 30.0, 77.7]) if event == "view" else None,
+            "position": int(rng.integers(1, 9)) if event == "impression" else None,
+            "device": rng.choice(["mobile", "desktop", None]),
+        }
+
+
+def _transactions(rng: np.random.Generator) -> Iterable[dict[str, Any]]:
+    for when in _instants(rng, 120):
+        yield {
+            **when,
+            "person": int(rng.choice([*CUSTOMERS, *range(201, 207)])),
+            "content_id": rng.choice([*CONTENT, None]),
+            "amount": float(rng.choice([0.1, 0.2, 19.99, 0.0, -0.2])),
+        }
+
+
+def _identities(rng: np.random.Generator) -> Iterable[dict[str, Any]]:
+    for alias in (*VISITORS[:15], *range(201, 207)):
+        for _ in range(int(rng.integers(1, 3))):
+            seen = FIRST + timedelta(minutes=int(rng.integers(0, 16 * 24 * 60)))
+            kind = "visitor" if alias in VISITORS else "email"
+            customer = int(rng.choice(CUSTOMERS))
+            yield {"alias_id": alias, "alias_type": kind, "customer_id": customer, "available_at": seen}
+
+
+def _days() -> list[date]:
+    return [FIRST.date() + timedelta(days=number) for number in range(16)]
+
+
+def _content(rng: np.random.Generator) -> Iterable[dict[str, Any]]:
+    """A catalogue a day in which categories, status and quality change; and an undated one that knows two of them."""
+    for day in _days():
+        for number, name in enumerate(CONTENT[: 10 + (day - FIRST.date()).days // 2]):
+            yield {
+                "content_id": name,
+                "category": rng.choice(["news", "sport", "arts", None]),
+                "author": rng.choice(["ann", "bob", None]),
+                "tags": list(rng.choice(["x", "y", "z"], int(rng.integers(0, 3)), replace=False)),
+                "published_at": FIRST - timedelta(days=20 - 2 * number),
+                "status": rng.choice(["published", "published", "published", "draft"]),
+                "quality": rng.choice([None, 0.2, 0.9]),
+                "day": day,
+            }
+    for name in ("c01", "manual"):
+        yield {"content_id": name, "category": "manual", "source": "handbook"}
+
+
+def _customers(rng: np.random.Generator) -> Iterable[dict[str, Any]]:
+    for day in _days():
+        for customer in CUSTOMERS:
+            opted_out = FIRST + timedelta(hours=int(rng.integers(0, 20 * 24))) if rng.random() < 0.2 else None
+            consent = rng.choice([True, True, True, None, False])
+            yield {"customer_id": customer, "consent_personalization": consent, "opted_out_at": opted_out, "day": day}

@@ -1,0 +1,230 @@
+"""The features of a night: what is written, what models read, and who is considered for whom."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from deltalake import DeltaTable
+
+from features import rfm, spec
+from features.history import History
+from features.pairs import PairSpace, affinity_table
+from features.sessions import sessionize
+from pipeline import build_features
+from pipeline.build_features import NightFeatures, goal_rules, replayed_nights
+from pipeline.config import Config
+from pipeline.lake import Lake
+from pipeline.night import Archive
+from tests.pipeline.lakes import END, FIRST, NIGHT, archive, config_in, fortnight, tables, written
+
+DAY = timedelta(days=1)
+WRITTEN = ("person_features", "content_features", "person_affinities")
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """The fortnight's settings, with its lake written."""
+    config = config_in(tmp_path_factory.mktemp("features"))
+    written(fortnight(), config)
+    return config
+
+
+@pytest.fixture(scope="module")
+def found(config: Config) -> NightFeatures:
+    """The night in the middle of it."""
+    return features_of(config)
+
+
+def features_of(config: Config) -> NightFeatures:
+    """The fortnight's middle night under other settings."""
+    return NightFeatures.of(archive(fortnight(), config).night(NIGHT), config)
+
+
+def read(lake: Lake, name: str, as_of: datetime) -> pa.Table:
+    """A night's rows of a feature table, without the night's name."""
+    rows = DeltaTable(lake.path(name)).to_pyarrow_table()
+    return rows.filter(pc.equal(rows["night"], f"{as_of:%Y-%m-%dT%H%M%SZ}")).drop_columns("night")
+
+
+# ---------------------------------------------------------------- what is written
+
+
+def test_a_night_is_written_as_it_was_computed(config: Config, found: NightFeatures) -> None:
+    """Three tables: people, contents, and each person's categories; the report counts them."""
+    report = build_features.run(NIGHT, config)
+    lake = Lake.of(config)
+    people, contents = (read(lake, name, NIGHT) for name in WRITTEN[:2])
+    assert people.sort_by("person_id").to_pandas().equals(found.people.to_pandas())
+    assert contents.sort_by("content_id").to_pandas().equals(found.contents.to_pandas())
+    assert (report.people, report.content) == (found.people.num_rows, found.contents.num_rows)
+    assert report.events == found.night.log.num_rows
+    assert report.features == len(spec.names(config.goals))
+    assert report.without == ()
+
+
+def test_tastes_are_written_person_by_person_and_category_by_category(config: Config) -> None:
+    """Session shares and decayed affinities side by side, the same as from a history of one's own."""
+    build_features.run(NIGHT, config)
+    got = read(Lake.of(config), "person_affinities", NIGHT)
+    assert got.column_names == [
+        "person_id",
+        "category",
+        "session_share",
+        "last_session_share",
+        "affinity_1d",
+        "affinity_7d",
+        "affinity_30d",
+    ]
+    night = archive(fortnight(), config).night(NIGHT)
+    history = History.of(night.log, night.content, NIGHT, goal_rules(config))
+    sessions = sessionize(history)
+    expected = affinity_table(history, sessions, PairSpace.of(history, sessions))
+    assert got.num_rows > 40
+    assert got.sort_by([("person_id", "ascending"), ("category", "ascending")]).equals(expected)
+
+
+def test_writing_a_night_again_changes_neither_it_nor_another(config: Config) -> None:
+    """A night is replaced, never appended to, and its neighbour stays as it was."""
+    lake, later = Lake.of(config), NIGHT + DAY
+    build_features.run(NIGHT, config)
+    before = {name: read(lake, name, NIGHT).num_rows for name in WRITTEN}
+    for _ in range(2):
+        build_features.run(later, config)
+    assert {name: read(lake, name, NIGHT).num_rows for name in WRITTEN} == before
+    again = {name: read(lake, name, later).num_rows for name in WRITTEN}
+    build_features.run(later, config)
+    assert {name: read(lake, name, later).num_rows for name in WRITTEN} == again
+
+
+def test_what_a_night_does_without_is_said(tmp_path: Path) -> None:
+    """A lake of views alone has no impressions, purchases, CRM or catalogue, and the report tells."""
+    config = config_in(tmp_path)
+    written(tables(events=[{"ts": FIRST, "person": 1, "content_id": "c"}]), config)
+    report = build_features.run(FIRST + DAY, config)
+    assert report.without == ("no impressions", "no purchases", "no CRM", "no content catalogue")
+
+
+# ---------------------------------------------------------------- what models read
+
+
+def test_matrices_have_the_columns_that_the_spec_names(config: Config, found: NightFeatures) -> None:
+    """In its order, person by person and content by content, as float32."""
+    goals = tuple(config.goals)
+    people, contents = found.person_matrix(goals, None), found.content_matrix(goals)
+    for matrix, table, group in ((people, found.people, "person"), (contents, found.contents, "content")):
+        assert matrix.dtype == np.float32
+        names = spec.names(goals, group)  # type: ignore[arg-type]
+        assert matrix.shape == (table.num_rows, len(names))
+        for at, name in enumerate(names):
+            if name not in rfm.SCORES:
+                np.testing.assert_array_equal(matrix[:, at], np.asarray(table[name], np.float32))
+
+
+def test_rfm_scores_are_missing_until_cut_points_are_learned(config: Config, found: NightFeatures) -> None:
+    """And then they are those of the given cut-points, which need not be this night's."""
+    goals = tuple(config.goals)
+    at = [spec.names(goals, "person").index(name) for name in rfm.SCORES]
+    assert np.isnan(found.person_matrix(goals, None)[:, at]).all()
+    cuts = {name: [0.5, 2.0] for name in rfm.RAW}
+    expected = rfm.scores(found.people, cuts)
+    got = found.person_matrix(goals, cuts)[:, at]
+    np.testing.assert_array_equal(got, np.column_stack([np.asarray(expected[name]) for name in rfm.SCORES]))
+
+
+def test_everybody_is_scored_at_the_top_where_positions_are_recorded(found: NightFeatures, config: Config) -> None:
+    """And at no position at all where no impression ever had one."""
+    assert found.position == 1.0
+    without = archive(fortnight(impressions=False), config).night(NIGHT)
+    assert np.isnan(NightFeatures.of(without, config).position)
+
+
+# ---------------------------------------------------------------- candidates
+
+
+def pairs_of(found: NightFeatures, config: Config) -> list[tuple[int, int, int]]:
+    """Every (person, content, source) that is considered."""
+    return [
+        (int(person) + rows.start, int(content), int(source))
+        for rows, block in found.blocks()
+        for chosen in [found.candidates(block, config)]
+        for person, content, source in zip(chosen.person, chosen.content, chosen.source, strict=True)
+    ]
+
+
+def test_blocks_hold_everybody_once_and_choose_alike(
+    found: NightFeatures, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many people fit into a block changes nothing but memory."""
+    whole = pairs_of(found, config)
+    monkeypatch.setattr(build_features, "_BLOCK_CELLS", 5 * found.history.catalogue.size)
+    slices = [rows for rows, _ in found.blocks()]
+    assert [at for rows in slices for at in range(rows.start, rows.stop)] == list(range(found.people.num_rows))
+    assert {rows.stop - rows.start for rows in slices[:-1]} == {5}
+    assert pairs_of(found, config) == whole
+
+
+def test_only_listed_content_that_is_new_to_the_person_is_a_candidate(found: NightFeatures, config: Config) -> None:
+    """No draft, nothing unknown to the catalogue, and nothing that the person has done something with."""
+    pairs = pairs_of(found, config)
+    assert pairs
+    assert all(found.history.catalogue.listed[content] for _, content, _ in pairs)
+    assert not any(found.space.seen[person, content] for person, content, _ in pairs)
+    assert max(np.bincount([person for person, _, _ in pairs])) <= config.ranking.candidates
+
+
+def test_what_was_engaged_with_may_be_shown_again_if_one_says_so(tmp_path: Path) -> None:
+    """`hide_engaged = false`."""
+    config = config_in(tmp_path, ranking={"hide_engaged": False})
+    found = features_of(config)
+    assert any(found.space.seen[person, content] for person, content, _ in pairs_of(found, config))
+
+
+def test_poor_content_is_left_out_but_not_content_of_unknown_quality(tmp_path: Path) -> None:
+    """`min_quality` is for what somebody rated."""
+    config = config_in(tmp_path, ranking={"min_quality": 0.5})
+    found = features_of(config)
+    quality = found.history.catalogue.quality[[content for _, content, _ in pairs_of(found, config)]]
+    assert not (quality < 0.5).any()
+    assert np.isnan(quality).any()
+    assert (quality >= 0.5).any()
+
+
+# ---------------------------------------------------------------- nights to replay
+
+
+def replayed(config: Config, until: datetime, first: datetime = FIRST) -> list[datetime]:
+    """The nights that a lake from `first` to `until` can be replayed on."""
+    events = tables(events=[{"ts": first, "person": 1, "content_id": "c"}])
+    return replayed_nights(archive(events, config, until), config)
+
+
+def test_nights_are_replayed_a_day_apart_once_their_outcome_is_known(config: Config) -> None:
+    """The newest is one longest horizon (3 days) ago, and there are at most `training.nights` = 5."""
+    assert replayed(config, END) == [END - timedelta(days=days) for days in (7, 6, 5, 4, 3)]
+
+
+def test_no_night_is_replayed_without_a_warm_up(config: Config) -> None:
+    """With two days of warm-up, a lake of six days has two nights whose outcome is known; one of five has one."""
+    assert replayed(config, FIRST + 6 * DAY) == [FIRST + 2 * DAY, FIRST + 3 * DAY]
+    assert replayed(config, FIRST + 5 * DAY) == [FIRST + 2 * DAY]
+    assert replayed(config, FIRST + 5 * DAY - timedelta(hours=1)) == []
+
+
+def test_a_shorter_cadence_replays_the_same_hour(tmp_path: Path) -> None:
+    """At 06:00 with a snapshot every six hours, the nights before are all at 06:00."""
+    config = config_in(tmp_path, project={"cadence": "6h"})
+    morning = datetime(2026, 3, 17, 6, tzinfo=UTC)
+    nights = replayed(config, morning)
+    assert {night.hour for night in nights} == {6}
+    assert nights[-1] == morning - 3 * DAY
+
+
+def test_an_archive_read_back_from_the_lake_gives_the_same(config: Config, found: NightFeatures) -> None:
+    """What the other tests take from memory is what the lake would have given."""
+    night = Archive.load(Lake.of(config), config, END).night(NIGHT)
+    assert NightFeatures.of(night, config).people.to_pandas().equals(found.people.to_pandas())

@@ -1,0 +1,346 @@
+"""What was known before an instant: the future, however it is changed, changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline import config as configuration
+from pipeline.build_features import NightFeatures
+from pipeline.config import Config
+from pipeline.errors import ShortlistError
+from pipeline.lake import Lake
+from pipeline.night import Archive, Night
+from tests.features.images import image
+from tests.pipeline.lakes import END, FIRST, NIGHT, archive, config_in, fortnight, garbled, joined, shuffled, split
+from tests.pipeline.lakes import tables, written
+from tests.worlds import World
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+INSTANTS = [NIGHT, NIGHT + timedelta(hours=6, minutes=10), datetime(2026, 3, 14, tzinfo=UTC)]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """Settings whose history is shorter than the fortnight."""
+    return config_in(tmp_path_factory.mktemp("night"))
+
+
+def seen(lake: Lake, config: Config, as_of: datetime, until: datetime | None = None) -> list[bytes]:
+    """Everything that is known and computed of a night, to the last bit; `until` is where the archive ends."""
+    days = config.training.history_days if until is None else None
+    return _seen(Archive.load(lake, config, until or as_of, days), config, as_of)
+
+
+def _seen(found: Archive, config: Config, as_of: datetime) -> list[bytes]:
+    night = found.night(as_of)
+    features = NightFeatures.of(night, config)
+    assert features.people.num_rows
+    rest = [getattr(features, name) for name in ("history", "sessions", "people", "contents", "space")]
+    candidates = [features.candidates(block, config) for _, block in features.blocks()]
+    return image([night.log, night.content, night.suppressed.sort(), night.rankable(config), rest, candidates])
+
+
+# ---------------------------------------------------------------- the future means nothing
+
+
+@pytest.mark.parametrize("as_of", INSTANTS)
+def test_a_lake_cut_at_the_night_gives_the_same_features(as_of: datetime, tmp_path: Path) -> None:
+    """Truncation: byte for byte, the full lake as of a night is the lake without anything that came later."""
+    whole, cut = config_in(tmp_path / "whole"), config_in(tmp_path / "cut")
+    known, later = split(fortnight(), as_of)
+    assert all(rows.num_rows for rows in (*known.values(), *later.values()))
+    expected = seen(written(known, cut), cut, as_of)
+    full = written(joined(known, later), whole)
+    assert seen(full, whole, as_of) == expected
+    assert seen(full, whole, as_of, until=END) == expected
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("as_of", INSTANTS)
+def test_a_garbled_future_gives_the_same_features(as_of: datetime, seed: int, config: Config) -> None:
+    """Future shuffle: people, contents, amounts, links, catalogues and consents of later rows may be anything at all."""
+    rng = np.random.default_rng(seed)
+    known, later = split(fortnight(), as_of)
+    other = {name: garbled(rows, rng) for name, rows in later.items()}
+    assert all(other[name] != later[name] for name in later)
+    expected = _seen(archive(joined(known, later), config), config, as_of)
+    assert _seen(archive(joined(other, known), config), config, as_of) == expected
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_order_of_the_lakes_rows_means_nothing(seed: int, config: Config) -> None:
+    """A lake promises no order, and none is asked of it."""
+    rng = np.random.default_rng(seed)
+    found = fortnight()
+    mixed = {name: shuffled(rows, rng) for name, rows in found.items()}
+    assert _seen(archive(mixed, config), config, NIGHT) == _seen(archive(found, config), config, NIGHT)
+
+
+def test_the_night_before_is_another_one(config: Config) -> None:
+    """The comparison above can fail: a day less of the same rows is seen."""
+    found = archive(fortnight(), config)
+    assert _seen(found, config, NIGHT) != _seen(found, config, NIGHT - DAY)
+
+
+def test_a_simulated_companys_lake_may_be_cut_too(small_night: World, tmp_path: Path) -> None:
+    """Truncation on what real exports brought in: analytics, a CRM, orders and a catalogue, three nights ago."""
+    config = configuration.load(small_night.config)
+    lake, as_of = Lake.of(config), datetime(2026, 6, 28, tzinfo=UTC)
+    found = {name: lake.read(name) for name in ("events", "transactions", "identities", "content", "customers")}
+    known, later = split(found, as_of)
+    assert later["events"].num_rows
+    cut = configuration.parse(config.model_dump(exclude={"file"}), tmp_path / "shortlist.toml")
+    until = datetime(2026, 7, 1, tzinfo=UTC)
+    assert seen(written(known, cut), cut, as_of) == seen(lake, config, as_of, until=until)
+
+
+# ---------------------------------------------------------------- what is known, row by row
+
+
+@pytest.fixture
+def night(config: Config) -> Callable[..., Night]:
+    """The night of a few rows, after somebody read something long ago."""
+
+    def of(*, settings: Config = config, as_of: datetime = NIGHT, **rows: list[dict[str, Any]]) -> Night:
+        return archive(tables(**rows), settings).night(as_of)
+
+    return of
+
+
+def event(ts: datetime, person: int = 1, content: str = "c01", **more: Any) -> dict[str, Any]:
+    """One event."""
+    return {"ts": ts, "person": person, "content_id": content, **more}
+
+
+@pytest.mark.parametrize(
+    ("ts", "available_at", "known"),
+    [
+        (NIGHT - HOUR, NIGHT - HOUR, True),
+        (NIGHT - HOUR, NIGHT, False),
+        (NIGHT - HOUR, NIGHT + DAY, False),
+        (NIGHT, NIGHT, False),
+        (NIGHT + HOUR, NIGHT - HOUR, False),
+        (NIGHT - timedelta(microseconds=1), NIGHT - timedelta(microseconds=1), True),
+    ],
+)
+def test_a_row_is_known_when_it_happened_and_came_in_before(
+    ts: datetime, available_at: datetime, known: bool, night: Callable[..., Night]
+) -> None:
+    """Strictly before, both: what came late was not known, and a file from the future knows nothing."""
+    rows = [{**event(ts), "available_at": available_at}]
+    assert night(events=rows).log.num_rows == known
+    assert night(transactions=[{**rows[0], "amount": 1.0}]).log.num_rows == known
+
+
+@pytest.mark.parametrize(("seen_at", "person"), [(NIGHT - HOUR, 101), (NIGHT, 1), (NIGHT + HOUR, 1)])
+def test_a_link_is_known_once_it_was_seen(seen_at: datetime, person: int, night: Callable[..., Night]) -> None:
+    """A visitor who logs in later is a visitor tonight, and a customer, all history included, from then on."""
+    link = {"alias_id": 1, "customer_id": 101, "available_at": seen_at}
+    assert night(events=[event(FIRST + 5 * DAY)], identities=[link]).log["person_id"].to_pylist() == [person]
+
+
+@pytest.mark.parametrize(
+    ("day", "title"), [(date(2026, 3, 9), "new"), (date(2026, 3, 10), "old"), (date(2026, 3, 11), "old")]
+)
+def test_a_catalogue_is_known_when_its_day_is_over(day: date, title: str, night: Callable[..., Night]) -> None:
+    """The export of the night's own day is not made yet."""
+    rows = [
+        {"content_id": "c01", "title": "old", "day": date(2026, 3, 8)},
+        {"content_id": "c01", "title": "new", "day": day},
+    ]
+    assert night(content=rows).content["title"].to_pylist() == [title]
+
+
+def test_a_day_is_over_at_midnight_in_the_projects_time_zone(tmp_path: Path, night: Callable[..., Night]) -> None:
+    """At 04:00 UTC it is still yesterday in New York (until 05:00, in winter), and its catalogue is not there yet."""
+    settings = config_in(tmp_path, project={"timezone": "America/New_York"})
+    rows = [{"content_id": name, "day": date(2026, 3, day)} for name, day in (("old", 4), ("new", 5))]
+    for hour, expected in ((4, "old"), (5, "new")):
+        as_of = datetime(2026, 3, 6, hour, tzinfo=UTC)
+        assert night(settings=settings, as_of=as_of, content=rows).content["content_id"].to_pylist() == [expected]
+
+
+def test_each_catalogue_counts_with_its_own_newest_snapshot(night: Callable[..., Night]) -> None:
+    """What vanished from a catalogue is gone; another catalogue's older or undated snapshot still counts."""
+    rows = [
+        {"content_id": "gone", "day": date(2026, 3, 8)},
+        {"content_id": "kept", "day": date(2026, 3, 9)},
+        {"content_id": "other", "day": date(2026, 3, 7), "source": "shop"},
+        {"content_id": "undated", "source": "handbook"},
+    ]
+    assert night(content=rows).content["content_id"].to_pylist() == ["kept", "other", "undated"]
+
+
+def test_of_a_content_in_two_catalogues_the_newest_word_counts(night: Callable[..., Night]) -> None:
+    """An id that two sources share is one content: the newer snapshot's, and of two equally new the first by name."""
+    rows = [
+        {"content_id": "c01", "title": "web", "source": "web", "day": date(2026, 3, 9)},
+        {"content_id": "c01", "title": "shop", "source": "shop", "day": date(2026, 3, 9)},
+        {"content_id": "c01", "title": "older", "source": "a", "day": date(2026, 3, 8)},
+    ]
+    assert night(content=rows).content["title"].to_pylist() == ["shop"]
+
+
+def test_without_a_catalogue_content_is_what_people_touched(night: Callable[..., Night]) -> None:
+    """Each content of the log, published when it was first seen."""
+    rows = [event(NIGHT - 2 * DAY), event(NIGHT - 3 * DAY), event(NIGHT - DAY, content="c02"), event(NIGHT + DAY)]
+    found = night(events=rows).content
+    assert found.select(["content_id", "published_at", "status"]).to_pylist() == [
+        {"content_id": "c01", "published_at": NIGHT - 3 * DAY, "status": "published"},
+        {"content_id": "c02", "published_at": NIGHT - DAY, "status": "published"},
+    ]
+
+
+def test_history_is_as_long_for_a_replayed_night_as_for_tonight(config: Config) -> None:
+    """A row eight days old is beyond `history_days = 7`, also in an archive that reaches back further."""
+    rows = [event(NIGHT - 8 * DAY), event(NIGHT - 7 * DAY), event(NIGHT - DAY)]
+    assert archive(tables(events=rows), config).night(NIGHT).log.num_rows == 2
+
+
+def test_a_night_beyond_the_archive_is_refused(config: Config) -> None:
+    """An archive that ends at noon cannot say what was known at midnight."""
+    with pytest.raises(ValueError, match="cannot know the night"):
+        archive(tables(events=[event(FIRST)]), config, until=NIGHT - HOUR).night(NIGHT)
+
+
+# ---------------------------------------------------------------- who may be ranked
+
+
+def rankable(found: Night, config: Config) -> list[int]:
+    """Who may be ranked."""
+    ids: list[int] = found.rankable(config).to_pylist()
+    return ids
+
+
+@pytest.mark.parametrize(
+    ("opted_out_at", "may"), [(NIGHT - HOUR, False), (NIGHT, True), (NIGHT + HOUR, True), (None, True)]
+)
+def test_an_objection_counts_from_its_instant_on(
+    opted_out_at: datetime | None, may: bool, night: Callable[..., Night], config: Config
+) -> None:
+    """Who objects tomorrow is ranked tonight; who objected an hour ago is not, nor is any of their aliases."""
+    found = night(
+        events=[event(NIGHT - DAY, person=1), event(NIGHT - DAY, person=101), event(NIGHT - DAY, person=2)],
+        identities=[{"alias_id": 1, "customer_id": 101, "available_at": NIGHT - DAY}],
+        customers=[{"customer_id": 101, "opted_out_at": opted_out_at}],
+    )
+    assert rankable(found, config) == ([2, 101] if may else [2])
+
+
+@pytest.mark.parametrize(("unknown", "expected"), [("allow", [1, 101, 103, 104]), ("deny", [101])])
+def test_unknown_consent_is_a_setting(
+    unknown: str, expected: list[int], tmp_path: Path, night: Callable[..., Night]
+) -> None:
+    """No is no; silence, being no customer, and a consent left open are what the setting says."""
+    settings = config_in(tmp_path, privacy={"unknown_consent": unknown})
+    found = night(
+        settings=settings,
+        events=[event(NIGHT - DAY, person=person) for person in (1, 101, 102, 103, 104)],
+        customers=[
+            {"customer_id": customer, "consent_personalization": consent}
+            for customer, consent in ((101, True), (102, False), (103, None))
+        ],
+    )
+    assert rankable(found, settings) == expected
+
+
+def test_one_no_among_several_crms_is_enough(night: Callable[..., Night], config: Config) -> None:
+    """Two systems that disagree: the objection wins."""
+    rows = [{"customer_id": 101, "consent_personalization": yes, "source": name} for name, yes in (("a", 0), ("b", 1))]
+    rows = [{**row, "consent_personalization": bool(row["consent_personalization"])} for row in rows]
+    assert rankable(night(events=[event(NIGHT - DAY, person=101)], customers=rows), config) == []
+
+
+# ---------------------------------------------------------------- orders
+
+
+def test_where_there_are_orders_they_are_the_truth_about_purchases(night: Callable[..., Night]) -> None:
+    """The web's purchase is not counted a second time; a negative amount is a refund; no amount or content is nothing."""
+    orders = [
+        {**event(NIGHT - HOUR, person=101), "amount": 20.0},
+        {**event(NIGHT - HOUR, person=102), "amount": -5.0},
+        {**event(NIGHT - HOUR, person=103), "amount": 0.0},
+        {**event(NIGHT - HOUR, person=104), "amount": 9.0, "content_id": None},
+    ]
+    log = night(events=[event(NIGHT - HOUR, event="purchase"), event(NIGHT - HOUR)], transactions=orders).log
+    found = log.select(["person_id", "event", "value"]).to_pylist()
+    assert found == [
+        {"person_id": 1, "event": "view", "value": None},
+        {"person_id": 101, "event": "purchase", "value": 20.0},
+        {"person_id": 102, "event": "refund", "value": -5.0},
+    ]
+
+
+def test_without_orders_purchases_are_what_the_events_say(night: Callable[..., Night]) -> None:
+    """A company without a shop's export still has purchases."""
+    assert night(events=[event(NIGHT - HOUR, event="purchase")]).log["event"].to_pylist() == ["purchase"]
+
+
+# ---------------------------------------------------------------- outcomes
+
+
+def test_an_outcome_is_what_happened_within_the_horizon(config: Config) -> None:
+    """From the night's instant on, up to the horizon's end and without it, however late it came in."""
+    rows = [
+        event(NIGHT - timedelta(microseconds=1), content="before"),
+        event(NIGHT, content="first"),
+        {**event(NIGHT + HOUR, content="late"), "available_at": NIGHT + 3 * DAY},
+        event(NIGHT + DAY, content="after"),
+    ]
+    found = archive(tables(events=rows), config).outcome(NIGHT, DAY)
+    assert found["content_id"].to_pylist() == ["first", "late"]
+
+
+def test_people_of_an_outcome_are_named_as_they_were_known(config: Config) -> None:
+    """Who logs in during the outcome was ranked as a visitor, and is graded as one."""
+    rows = tables(
+        events=[event(NIGHT + HOUR, person=person) for person in (1, 2)],
+        identities=[
+            {"alias_id": alias, "customer_id": 100 + alias, "available_at": NIGHT + wait}
+            for alias, wait in ((1, -DAY), (2, HOUR))
+        ],
+    )
+    assert archive(rows, config).outcome(NIGHT, DAY)["person_id"].to_pylist() == [2, 101]
+
+
+def test_purchases_mean_the_same_on_a_day_without_orders(config: Config) -> None:
+    """Where a shop's orders are known, a web purchase is none, even if nobody happened to order in the outcome."""
+    rows = tables(
+        events=[event(NIGHT + HOUR, event="purchase")],
+        transactions=[{**event(NIGHT - 3 * DAY, person=101), "amount": 20.0}],
+    )
+    assert archive(rows, config).outcome(NIGHT, DAY).num_rows == 0
+
+
+def test_an_outcome_that_is_not_over_is_refused(config: Config) -> None:
+    """Half an outcome would grade everybody too low."""
+    found = archive(tables(events=[event(FIRST)]), config, until=NIGHT + DAY)
+    assert found.outcome(NIGHT, DAY).num_rows == 0
+    with pytest.raises(ValueError, match="not mature before"):
+        found.outcome(NIGHT, DAY + HOUR)
+
+
+# ---------------------------------------------------------------- loading
+
+
+def test_an_empty_lake_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    """Nothing before the instant is nothing at all."""
+    config = config_in(tmp_path)
+    lake = written(tables(events=[event(NIGHT)]), config)
+    with pytest.raises(ShortlistError, match="holds no events or transactions before 2026-03-10.*shortlist ingest"):
+        Archive.load(lake, config, NIGHT)
+    assert Archive.load(lake, config, NIGHT + HOUR).first_ts() == NIGHT
+
+
+def test_an_archive_for_training_reaches_back_for_its_oldest_night(tmp_path: Path) -> None:
+    """The oldest of the replayed nights has all of its own history behind it, past the longest goal's horizon."""
+    config = config_in(tmp_path)  # 5 nights, 7 days of history, and 3 days until a purchase is mature
+    oldest = END - timedelta(days=3 + 4)
+    found = tables(events=[event(oldest - 7 * DAY), event(END - HOUR)])
+    assert Archive.load(written(found, config), config, END).night(oldest).log.num_rows == 1

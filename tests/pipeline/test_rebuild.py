@@ -1,0 +1,280 @@
+"""Past nights as rows to learn from, against a brute-force join of the lake's own rows."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from features import rfm, spec
+from pipeline.build_features import NightFeatures
+from pipeline.config import Config
+from pipeline.rebuild import Rebuilt, Rows, joined, rebuild
+from tests.features.images import image
+from tests.pipeline.lakes import FIRST, NIGHT, Tables, archive, config_in, fortnight, split, tables
+from tests.pipeline.lakes import joined as together
+
+DAY = timedelta(days=1)
+Pair = tuple[int, str]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """The fortnight's settings: goals that mature in 1, 2 and 3 days."""
+    return config_in(tmp_path_factory.mktemp("rebuild"))
+
+
+def rebuilt(found: Tables, config: Config, as_of: datetime = NIGHT, *, lists: bool = True) -> Rebuilt:
+    """One night of these tables."""
+    return next(rebuild(archive(found, config), [as_of], config, lists=lists))
+
+
+# ---------------------------------------------------------------- the join, by hand
+
+
+class ByHand:
+    """One night's people, contents and outcome in plain Python, from the lake's rows."""
+
+    def __init__(self, found: Tables, config: Config, as_of: datetime) -> None:
+        self.found, self.as_of = found, as_of
+        self.goals = config.goals
+        self.night = NightFeatures.of(archive(found, config).night(as_of), config)
+        catalogue = self.night.history.catalogue
+        self.people = set(self.night.history.people.tolist())
+        self.listed = {
+            name for name, listed in zip(catalogue.ids.to_pylist(), catalogue.listed, strict=True) if listed
+        }
+        self.engaged = {
+            (row["person_id"], row["content_id"])
+            for row in self.night.night.log.to_pylist()
+            if row["event"] not in {"impression", "refund"}
+        }
+
+    def person(self, alias: int) -> int:
+        """The customer whom the alias was last seen with before the night, or itself."""
+        links = [row for row in self.found["identities"].to_pylist() if row["alias_id"] == alias]
+        known = [row for row in links if row["available_at"] < self.as_of]
+        best = min(known, key=lambda row: (self.as_of - row["available_at"], row["customer_id"]), default=None)
+        return int(best["customer_id"]) if best else alias
+
+    def outcome(self, days: float) -> list[dict[str, Any]]:
+        """What was done from the night on, orders in place of the web's purchases."""
+        end = self.as_of + timedelta(days=days)
+        events = [row for row in self.found["events"].to_pylist() if row["event"] != "purchase"]
+        orders = [
+            {**row, "event": "purchase" if row["amount"] > 0 else "refund", "dwell_seconds": None, "position": None}
+            for row in self.found["transactions"].to_pylist()
+            if row["content_id"] and row["amount"]
+        ]
+        within = [row for row in (*events, *orders) if self.as_of <= row["ts"] < end]
+        return [{**row, "person_id": self.person(row["person_id"])} for row in within]
+
+    def labels(self, goal: str) -> set[Pair]:
+        """The pairs that reached a goal within its horizon."""
+        rule = self.goals[goal]
+        return {
+            (row["person_id"], row["content_id"])
+            for row in self.outcome(rule.horizon_days)
+            if row["event"] in rule.events
+            or (rule.min_dwell_seconds and row["event"] == "view" and (row["dwell_seconds"] or 0) >= 30)
+        }
+
+    def shown(self) -> dict[Pair, float]:
+        """The pairs shown on the day after that a list could have held, and their best position."""
+        found: dict[Pair, float] = {}
+        for row in self.outcome(1):
+            pair = row["person_id"], row["content_id"]
+            if row["event"] == "impression" and self._fair(pair):
+                found[pair] = min(row["position"], found.get(pair, np.inf))
+        return found
+
+    def candidates(self, config: Config) -> dict[Pair, float]:
+        """The candidates of everybody known who did something on the day after."""
+        came = {row["person_id"] for row in self.outcome(1) if row["event"] not in {"impression", "refund"}}
+        ids, people = self.night.history.catalogue.ids.to_pylist(), self.night.history.people.tolist()
+        pairs = [
+            (people[person + rows.start], ids[content])
+            for rows, block in self.night.blocks()
+            for chosen in [self.night.candidates(block, config)]
+            for person, content in zip(chosen.person, chosen.content, strict=True)
+        ]
+        return {pair: self.night.position for pair in pairs if pair[0] in came}
+
+    def _fair(self, pair: Pair) -> bool:
+        return pair[0] in self.people and pair[1] in self.listed and pair not in self.engaged
+
+
+def assert_is(rows: Rows, expected: dict[Pair, float], hand: ByHand) -> None:
+    """The rows are exactly these pairs, by person and content, with their positions, labels and popularity."""
+    pairs = sorted(expected)
+    assert rows.person.tolist() == [person for person, _ in pairs]
+    position = rows.x[:, spec.names(hand.goals).index("position")]
+    np.testing.assert_array_equal(position, np.array([expected[pair] for pair in pairs], np.float32))
+    for goal in hand.goals:
+        reached = hand.labels(goal)
+        assert rows.labels[goal].tolist() == [float(pair in reached) for pair in pairs]
+    popularity = dict(zip(*(hand.night.contents[name].to_pylist() for name in ("content_id", "popularity_7d"))))
+    assert rows.popularity.tolist() == [popularity[content] for _, content in pairs]
+    _assert_features(rows, pairs, hand)
+
+
+def _assert_features(rows: Rows, pairs: list[Pair], hand: ByHand) -> None:
+    """Every row has its own person's and its own content's features."""
+    names = spec.names(hand.goals)
+    for table, key, at in ((hand.night.people, "person_id", 0), (hand.night.contents, "content_id", 1)):
+        place = {name: index for index, name in enumerate(table[key].to_pylist())}
+        of_row = [place[pair[at]] for pair in pairs]
+        for name in set(names) & set(table.column_names):
+            expected = np.asarray(table[name], np.float32)[of_row]
+            np.testing.assert_array_equal(rows.x[:, names.index(name)], expected, err_msg=name)
+    raw = np.column_stack([np.asarray(hand.night.people[name]) for name in rfm.RAW])
+    people = hand.night.people["person_id"].to_pylist()
+    np.testing.assert_array_equal(rows.raw, raw[[people.index(person) for person, _ in pairs]])
+
+
+@pytest.mark.parametrize("days", [0, 3])
+def test_rows_to_learn_from_are_what_was_shown_on_the_day_after(days: int, config: Config) -> None:
+    """Pairs, positions, features and labels, as joined by hand; and every goal was reached by somebody."""
+    found, as_of = fortnight(), NIGHT + days * DAY
+    hand = ByHand(found, config, as_of)
+    rows = rebuilt(found, config, as_of).shown
+    assert_is(rows, hand.shown(), hand)
+    assert rows.labels["click"].any()
+    assert rows.size > 40
+
+
+def test_lists_to_grade_on_are_the_whole_candidate_sets_of_who_came(config: Config) -> None:
+    """Never a sample, never what happened to be shown; scored at the top."""
+    found = fortnight()
+    hand = ByHand(found, config, NIGHT)
+    rows = rebuilt(found, config).lists
+    assert rows is not None
+    assert_is(rows, hand.candidates(config), hand)
+
+
+def test_without_impressions_candidates_are_what_is_learned_from(config: Config) -> None:
+    """Where nobody records what was shown, the candidates of who came stand in, at an unknown position."""
+    found = fortnight(impressions=False)
+    hand = ByHand(found, config, NIGHT)
+    night = rebuilt(found, config, lists=False)
+    assert night.lists is None
+    assert_is(night.shown, hand.candidates(config), hand)
+    assert any(labels.any() for labels in night.shown.labels.values())
+
+
+# ---------------------------------------------------------------- no leak
+
+
+def apart(rows: Rows) -> list[bytes]:
+    """Everything of the rows but their labels."""
+    return image([getattr(rows, field.name) for field in fields(rows) if field.name != "labels"])
+
+
+def without_engagement(found: Tables) -> Tables:
+    """The same tables in which nobody does anything after the night but being shown things."""
+    known, later = split(found, NIGHT)
+    shown = later["events"].filter(pc.equal(later["events"]["event"], "impression"))
+    return together(known, {**later, "events": shown, "transactions": later["transactions"].slice(0, 0)})
+
+
+def test_what_people_then_did_changes_labels_and_nothing_else(config: Config) -> None:
+    """With every later click, read and order gone, the rows are the same to the last bit, and all labels are 0."""
+    found = fortnight()
+    before, after = (rebuilt(t, config, lists=False).shown for t in (found, without_engagement(found)))
+    assert apart(before) == apart(after)
+    assert all(labels.any() for labels in before.labels.values())
+    assert not any(labels.any() for labels in after.labels.values())
+
+
+def test_what_people_then_chose_changes_no_candidate(config: Config) -> None:
+    """Without impressions too: the same people come, do it with something else, and `x` is the same to the last bit."""
+    found = fortnight(impressions=False)
+    known, later = split(found, NIGHT)
+    content = later["events"]["content_id"]
+    other = pa.array([f"c{(int(name[1:]) + 1) % 20:02d}" if name != "ghost" else name for name in content.to_pylist()])
+    at = later["events"].column_names.index("content_id")
+    events = later["events"].set_column(at, later["events"].schema.field(at), other)
+    changed = together(known, {**later, "events": events})
+    before, after = (rebuilt(t, config, lists=False).shown for t in (found, changed))
+    assert apart(before) == apart(after)
+    assert before.labels["click"].tolist() != after.labels["click"].tolist()
+
+
+def test_strangers_make_no_rows(config: Config) -> None:
+    """Impressions of people or contents that the night did not know leave nothing to learn, and no error."""
+    rows = tables(
+        events=[
+            {"ts": NIGHT - DAY, "person": 1, "content_id": "c01"},
+            {"ts": NIGHT + DAY / 2, "person": 2, "content_id": "c01", "event": "impression", "position": 1},
+            {"ts": NIGHT + DAY / 2, "person": 1, "content_id": "c02", "event": "impression", "position": 1},
+        ]
+    )
+    night = rebuilt(rows, config)
+    assert night.shown.size == 0
+    assert night.shown.x.shape == (0, len(spec.names(config.goals)))
+
+
+@pytest.mark.parametrize(("hide", "rows"), [(True, 0), (False, 1)])
+def test_what_a_list_could_not_hold_is_not_learned_from(hide: bool, rows: int, tmp_path: Path) -> None:
+    """Content that the person already knows is a row only where it may be listed again."""
+    config = config_in(tmp_path, ranking={"hide_engaged": hide})
+    found = tables(
+        events=[
+            {"ts": NIGHT - DAY, "person": 1, "content_id": "c01"},
+            {"ts": NIGHT, "person": 1, "content_id": "c01", "event": "impression", "position": 3},
+        ]
+    )
+    assert rebuilt(found, config).shown.size == rows
+
+
+# ---------------------------------------------------------------- rows of several nights
+
+
+def test_scores_are_filled_in_and_nothing_else(config: Config) -> None:
+    """The RFM columns get the scores of the given cut-points; the rows that were there stay as they were."""
+    rows = rebuilt(fortnight(), config).shown
+    before = image(rows)
+    goals = tuple(config.goals)
+    at = [spec.names(goals).index(name) for name in rfm.SCORES]
+    assert np.isnan(rows.x[:, at]).all()
+    cuts = rfm.cut_points([rebuilt(fortnight(), config).people])
+    scored = rows.scored(cuts, goals)
+    expected = rfm.scores(pa.table(list(rows.raw.T), names=list(rfm.RAW)), cuts)
+    np.testing.assert_array_equal(scored.x[:, at], np.column_stack([np.asarray(expected[name]) for name in rfm.SCORES]))
+    rest = np.delete(np.arange(rows.x.shape[1]), at)
+    np.testing.assert_array_equal(scored.x[:, rest], rows.x[:, rest])
+    assert image(rows) == before
+
+
+def test_nights_are_joined_in_order_and_lists_stay_apart(config: Config) -> None:
+    """A person on two nights has two lists: no group number is used twice."""
+    nights = rebuild(archive(fortnight(), config), [NIGHT, NIGHT + DAY], config, lists=False)
+    parts = [night.shown for night in nights]
+    whole = joined(parts)
+    assert whole.size == sum(part.size for part in parts)
+    np.testing.assert_array_equal(whole.x, np.concatenate([part.x for part in parts]))
+    np.testing.assert_array_equal(whole.labels["read"], np.concatenate([part.labels["read"] for part in parts]))
+    first, second = np.split(whole.group, [parts[0].size])
+    assert not set(first) & set(second)
+    assert len(set(whole.group)) == sum(len(set(part.person)) for part in parts)
+
+
+def test_an_empty_night_joins_without_a_trace(config: Config) -> None:
+    """Nobody came on one night, and the others are as they would have been."""
+    rows = rebuilt(fortnight(), config).shown
+    nothing = rebuilt(tables(events=[{"ts": FIRST, "person": 1, "content_id": "c01"}]), config, FIRST + DAY).shown
+    assert nothing.size == 0
+    assert image(joined([nothing, rows])) == image(rows)
+
+
+def test_nobody_at_all_is_an_error(config: Config) -> None:
+    """There is nothing to learn from, and that is said."""
+    nothing = rebuilt(tables(events=[{"ts": FIRST, "person": 1, "content_id": "c01"}]), config, FIRST + DAY).shown
+    with pytest.raises(ValueError, match="nobody was active"):
+        joined([nothing])
