@@ -27,13 +27,14 @@ CUSTOM_PREFIX = "custom:"
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its Arrow type, what it means, and whether a row without it is refused."""
+    """One column: its Arrow type, what it means, whether a row without it is refused, and what values it may have."""
 
     name: str
     type: pa.DataType
     meaning: str
     required: bool = False
     minimum: float | None = None
+    maximum: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,11 @@ def _tables(*tables: Table) -> Mapping[str, Table]:
 _EVENT_FACTS = (
     Column("content_id", pa.string(), "the content that the event is about", required=True),
     Column("event", pa.string(), f"one of {', '.join(EVENTS)}, or {CUSTOM_PREFIX}<name>", required=True),
-    Column("dwell_seconds", pa.float64(), "engaged time on the content, s", minimum=0),
+    Column("dwell_seconds", pa.float64(), "engaged time on the content, s", minimum=0, maximum=86_400),
     Column("value", pa.float64(), "what the event was worth, in the source's currency"),
-    Column("position", pa.int32(), "place in the list that showed it, from 1", minimum=1),
+    Column("position", pa.int32(), "place in the list that showed it, from 1", minimum=1, maximum=10_000),
     Column("impression_id", pa.string(), "the impression that this event answers"),
-    Column("propensity", pa.float64(), "probability with which it was shown, 0..1", minimum=0),
+    Column("propensity", pa.float64(), "probability with which it was shown, 0..1", minimum=0, maximum=1),
     Column("channel", pa.string(), "where it happened: web, app, e-mail …"),
     Column("device", pa.string(), "desktop, mobile, tablet …"),
     Column("country", pa.string(), "ISO 3166 alpha-2"),
@@ -86,7 +87,7 @@ _CONTENT_FACTS = (
     Column("published_at", TIMESTAMP, "when people could first see it"),
     Column("expires_at", TIMESTAMP, "from when on it must not be shown"),
     Column("status", pa.string(), "`published` can be ranked; anything else cannot"),
-    Column("quality", pa.float64(), "editorial quality, 0..1"),
+    Column("quality", pa.float64(), "editorial quality, 0..1", minimum=0, maximum=1),
     Column("language", pa.string(), "ISO 639"),
     Column("url", pa.string(), "where it lives"),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +12,7 @@ from features.contents import HALF_LIVES_DAYS as CONTENT_HALF_LIVES
 from features.pairs import HALF_LIVES_DAYS as PAIR_HALF_LIVES
 from features.pairs import PAIR_FEATURES
 from features.people import WINDOWS_DAYS
+from features.sessions import HALF_LIFE_DAYS, MIX
 
 Group = Literal["person", "content", "pair", "context"]
 
@@ -22,6 +25,27 @@ class Feature:
     group: Group
     unit: str
     meaning: str
+
+    @property
+    def memory_days(self) -> float:
+        """How far back it looks: in a younger log its values grow night by night, whatever people do.
+
+        The window that ends its name; four half-lives of a decayed mean; without end for what is counted from the start.
+        """
+        window = re.search(r"_(\d+)d$", self.name)
+        if window:
+            return float(window[1])
+        return _MEMORY_DAYS.get(self.name, math.inf)
+
+
+_MEMORY_DAYS = {
+    **dict.fromkeys(("session_minutes", "session_depth", "session_dwell_seconds"), 4 * HALF_LIFE_DAYS),
+    **{f"mix_{kind}": 4 * HALF_LIFE_DAYS for kind, _ in MIX},
+    **dict.fromkeys(("last_session_minutes", "last_session_depth"), 4 * HALF_LIFE_DAYS),
+    "mobile_share": 0.0,  # a share does not grow
+    "f_score": 90.0,
+    "m_score": 365.0,
+}
 
 
 def features(goals: Iterable[str]) -> tuple[Feature, ...]:
@@ -71,10 +95,7 @@ def _person(goals: tuple[str, ...]) -> list[Feature]:
         one("session_dwell_seconds", "s", "mean engaged time a session, weighed likewise"),
         one("last_session_minutes", "minutes", "length of the last session"),
         one("last_session_depth", "count", "things done in the last session"),
-        *(
-            one(f"mix_{kind}", "share", f"of a session's events that are {kind}, weighed likewise")
-            for kind in ("view", "click", "social", "purchase")
-        ),
+        *(one(f"mix_{kind}", "share", f"of a session's events that are {kind}, weighed likewise") for kind, _ in MIX),
         one("r_score", "1..5", "recency quintile, cut-points learned on training nights; 5 is best"),
         one("f_score", "1..5", "frequency quintile"),
         one("m_score", "1..5", "monetary quintile"),

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features import rfm, spec
+from features import spec
 from models import drift
 from models.classifier import Bundle
 from models.drift import DriftResult, FeatureDrift
@@ -26,18 +26,6 @@ from pipeline.report import Report
 from pipeline.reports import decision_page
 from pipeline.reports.decision import Arm, Decision, FeatureRow
 from pipeline.reports.page import DASH
-
-_GROWS_WITH_HISTORY = (
-    "tenure_days",
-    "rfm_monetary_365d",
-    "purchases_365d",
-    "rfm_frequency_90d",
-    "rfm_recency_days",
-    "purchase_recency_days",
-    *rfm.SCORES,
-)
-"""Left out: where the log is young these (and the scores made of them) move every night by construction, which says
-nothing about people."""
 
 
 @dataclass(frozen=True)
@@ -157,8 +145,9 @@ def _compare(champion: ModelVersion, as_of: datetime, config: Config, lake: Lake
     if any(model.features != spec.names(config.goals) for model in bundle.models.values()):
         return _Windows(reference, current, note="the champion was trained on other features")
     archive = Archive.load(lake, config, as_of)
+    log_days = (reference[0] - archive.first_ts()) / timedelta(days=1)
     parts = [
-        (side, _night(archive, night, bundle, config))
+        (side, _night(archive, night, bundle, config, log_days))
         for side, nights in ((0, reference), (1, current))
         for night in nights
     ]
@@ -179,9 +168,13 @@ def _compare(champion: ModelVersion, as_of: datetime, config: Config, lake: Lake
 
 
 def _night(
-    archive: Archive, as_of: datetime, bundle: Bundle, config: Config
+    archive: Archive, as_of: datetime, bundle: Bundle, config: Config, log_days: float
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
-    """A stable sample of the night's people: each one's features, and the mean relevance of their candidates."""
+    """A stable sample of the night's people: each one's features, and the mean relevance of their candidates.
+
+    Features that look further back than the log went (`log_days`) on the reference nights are left out: they grow with
+    the log, which says nothing about people.
+    """
     found = NightFeatures.of(archive.night(as_of), config)
     people = _sample(found.history.people, config.drift.people)
     goals = tuple(config.goals)
@@ -191,9 +184,10 @@ def _night(
     total = np.bincount(place, weights=scored.relevance, minlength=len(people))
     candidates = np.bincount(place, minlength=len(people))
     columns = {"score": np.divide(total, candidates, out=np.full(len(people), np.nan), where=candidates > 0)}
-    for name, values in zip(spec.names(goals, "person"), matrix.T, strict=True):
-        if name not in _GROWS_WITH_HISTORY:
-            columns[name] = values.astype(np.float64)
+    person = [feature for feature in spec.features(goals) if feature.group == "person"]
+    for feature, values in zip(person, matrix.T, strict=True):
+        if feature.memory_days <= log_days:
+            columns[feature.name] = values.astype(np.float64)
     return found.history.people[people], columns
 
 

@@ -66,9 +66,11 @@ def run(as_of: datetime, config: Config) -> GradeReport:
 
 
 def _due(as_of: datetime, config: Config, lake: Lake) -> list[tuple[str, datetime]]:
-    """Names and nights to grade: the newest snapshot of each night."""
+    """Names and nights to grade: of several snapshots of one night the one that was published last."""
     horizon = max(timedelta(days=1), *(goal.horizon for goal in config.goals.values()))
-    nights = {_night(name): name for name in snapshot.snapshots(lake.rankings)}
+    folder = lake.rankings / "snapshots"
+    published = sorted(snapshot.snapshots(lake.rankings), key=lambda name: (folder / name).stat().st_mtime_ns)
+    nights = {_night(name): name for name in published}
     done = lake.graded_nights()
     return [(name, night) for night, name in sorted(nights.items()) if night + horizon <= as_of and night not in done]
 

@@ -132,6 +132,21 @@ class Archive:
         orders = transactions.num_rows > 0 or _before(self.transactions, as_of).num_rows > 0
         return _log(events, transactions, aliases, orders=orders)
 
+    def suppressed(self) -> pa.Array:
+        """Everybody who must not be used at the archive's end: customers who object, and every alias of theirs."""
+        customers = _suppressed(_latest(self.customers, self.until, self.config), self.until, self.config)
+        aliases = identify.customer_by_alias(self.identities, self.until)
+        theirs = aliases.filter(pc.is_in(aliases["customer_id"], value_set=customers))["alias_id"].combine_chunks()
+        return pc.unique(pa.concat_arrays([customers, theirs]))
+
+    def usable(self, people: pa.Array) -> pa.Array:
+        """Which of these people a model may learn from, judged by what is known at the archive's end."""
+        allowed = pc.invert(pc.is_in(people, value_set=self.suppressed()))
+        if self.config.privacy.unknown_consent == "deny":
+            customers = _latest(self.customers, self.until, self.config)["customer_id"].combine_chunks()
+            allowed = pc.and_(allowed, pc.is_in(people, value_set=customers))
+        return allowed
+
     def first_ts(self) -> datetime:
         """When the oldest row of the archive happened."""
         found: list[datetime] = [pc.min(t["ts"]).as_py() for t in (self.events, self.transactions) if t.num_rows]

@@ -55,14 +55,12 @@ def _terms(as_of: datetime, config: Config, lake: Lake) -> Terms:
     """What the snapshot is held to, from the lake and not from the ranking: who must have a list, and who must not."""
     archive = Archive.load(lake, config, as_of, config.training.history_days)
     night = archive.night(as_of)
-    aliases = identify.customer_by_alias(archive.identities, as_of)
-    theirs = aliases.filter(pc.is_in(aliases["customer_id"], value_set=night.suppressed))["alias_id"].combine_chunks()
-    suppressed = pa.concat_arrays([night.suppressed, theirs])
+    suppressed = archive.suppressed()
     return Terms(
         k=config.ranking.k,
         expected_people=_people(lake, night.rankable(config)),
         declared=lambda table, rows: _declared(table, rows, as_of, config, lake),
-        suppressed=_people(lake, pc.unique(suppressed)) if len(suppressed) else frozenset(),
+        suppressed=_people(lake, suppressed) if len(suppressed) else frozenset(),
     )
 
 

@@ -82,6 +82,8 @@ def rebuild(archive: Archive, nights: Sequence[datetime], config: Config, *, lis
     one of engaging *if shown*. Otherwise they are the candidates of the people who did something on that day. RFM
     scores are left missing (see `Rows.scored`): their cut-points are learned from these very nights.
 
+    People who by now object to personalization are not learned from, and not graded on.
+
     Args:
         lists: Also build the full candidate sets of active people, to grade rankings on.
     """
@@ -89,12 +91,19 @@ def rebuild(archive: Archive, nights: Sequence[datetime], config: Config, *, lis
         found = NightFeatures.of(archive.night(as_of), config)
         day = archive.outcome(as_of, max(_DAY, config.project.step))
         hits = _hits(archive, as_of, found, config)
+        usable = archive.usable(pa.array(found.history.people, pa.int64()))
         shown, graded = _shown(found, day, config), None
         if shown is None or lists:
-            candidates = _candidates(found, _active(found, day), config)
+            candidates = _of(_candidates(found, _active(found, day), config), usable)
             shown = candidates if shown is None else shown
             graded = _rows(found, candidates, hits, config) if lists else None
-        yield Rebuilt(as_of, found.people, _rows(found, shown, hits, config), graded)
+        yield Rebuilt(as_of, found.people.filter(usable), _rows(found, _of(shown, usable), hits, config), graded)
+
+
+def _of(pairs: _Pairs, usable: pa.Array) -> _Pairs:
+    """The pairs of the people who may be used; `usable` is by the night's people."""
+    kept = np.asarray(usable)[pairs.person]
+    return _Pairs(pairs.person[kept], pairs.content[kept], pairs.position[kept])
 
 
 def joined(parts: Sequence[Rows]) -> Rows:

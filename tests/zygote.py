@@ -98,6 +98,7 @@ def serve(world_config: Path) -> None:
     os.environ.update(airflow_environment.settings(home, world_config))  # Airflow reads it when it is imported
     for module in MODULES:
         importlib.import_module(module)
+    lay_out_routes()
     tell(answers, "ready")
     for line in sys.stdin:
         arguments, log, after_seconds = json.loads(line)
@@ -108,6 +109,13 @@ def serve(world_config: Path) -> None:
             os.killpg(child, signal.SIGKILL)  # it is there, even if it has ended: nobody has waited for it yet
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         tell(answers, [status, time.monotonic() - started])
+
+
+def lay_out_routes() -> None:
+    """Make the application that Airflow's tasks talk to, as every run would for itself: two seconds, and no thread yet."""
+    from airflow.sdk.execution_time.supervisor import in_process_api_server
+
+    assert in_process_api_server().app.routes
 
 
 def tell(reader: TextIO, what: Any) -> None:

@@ -91,7 +91,7 @@ def _features_section(features: Sequence[FeatureRow], method: str) -> str:
         return ""
     ordered = sorted(features, key=lambda feature: (not feature["drifted"], -_psi(feature), feature["name"]))
     shown = ordered[:_FEATURES_SHOWN]
-    full = max(_LARGE_PSI, max(_psi(feature) for feature in ordered))
+    full = max(_LARGE_PSI, *(_psi(feature) for feature in ordered))
     table = paper.table(
         ["Feature", "", "PSI", "p", "adjusted", ""], [_feature_row(one, full) for one in shown], texts=2
     )

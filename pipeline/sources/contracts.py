@@ -73,6 +73,8 @@ def _value_checks(column: Column, values: pa.ChunkedArray) -> Iterator[_Check]:
         yield pc.invert(pc.is_finite(values)), f"{column.name} is not a finite number"
     if column.minimum is not None:
         yield pc.less(values, column.minimum), f"{column.name} is below {column.minimum:g}"
+    if column.maximum is not None:
+        yield pc.greater(values, column.maximum), f"{column.name} is above {column.maximum:g}"
 
 
 def _unknown_event(events: pa.ChunkedArray) -> pa.ChunkedArray:

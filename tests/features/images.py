@@ -14,19 +14,26 @@ from scipy import sparse
 def image(thing: Any) -> list[bytes]:
     """The bytes of a table, an array, a matrix, a dataclass of those, or plain data."""
     if isinstance(thing, pa.Table | pa.Array):
-        table = thing if isinstance(thing, pa.Table) else pa.table({"array": thing})
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as stream:
-            stream.write_table(table.combine_chunks())
-        return [sink.getvalue().to_pybytes()]
+        return [_ipc(thing if isinstance(thing, pa.Table) else pa.table({"array": thing}))]
     if isinstance(thing, np.ndarray):
         return [str((thing.dtype, thing.shape)).encode(), thing.tobytes()]
+    parts = _parts(thing)
+    return [repr(thing).encode()] if parts is None else [one for part in parts for one in image(part)]
+
+
+def _parts(thing: Any) -> list[Any] | None:
+    """What a container holds; None for what is no container."""
     if sparse.issparse(thing):
-        return [part for array in (thing.indptr, thing.indices, thing.data) for part in image(array)]
+        return [thing.indptr, thing.indices, thing.data]
     if is_dataclass(thing):
-        return [part for field in fields(thing) for part in image(getattr(thing, field.name))]
+        return [getattr(thing, field.name) for field in fields(thing)]
     if isinstance(thing, Mapping):
-        return [part for key, value in thing.items() for part in (repr(key).encode(), *image(value))]
-    if isinstance(thing, tuple | list):
-        return [part for one in thing for part in image(one)]
-    return [repr(thing).encode()]
+        return [part for entry in thing.items() for part in entry]
+    return list(thing) if isinstance(thing, tuple | list) else None
+
+
+def _ipc(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table.combine_chunks())
+    return bytes(sink.getvalue().to_pybytes())

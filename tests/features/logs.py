@@ -1,4 +1,4 @@
-"""Made-up logs for the tests of features: a fixed catalogue, a strategy for awkward events, and tables from plain rows."""
+"""Made-up logs for the tests of features: a fixed catalogue, awkward events, and tables from plain rows."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def by_hand(content: str, rows: list[Row]) -> dict[str, float]:
 @settings(max_examples=80, deadline=None)
 @given(logs())
 def test_age_popularity_and_trend_are_those_counted_by_hand(rows: list[Row]) -> None:
-    """Of every content of the catalogue or the log: readers, decayed activity, trend, gravity, idleness, impressions."""
+    """Readers, decayed activity, trend, gravity, idleness and impressions of every content of catalogue or log."""
     found = content_features(history_of(rows)).to_pylist()
     assert [row["content_id"] for row in found] == sorted({*CATEGORY, *(row.content for row in rows)})
     for row in found:

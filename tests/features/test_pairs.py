@@ -46,7 +46,7 @@ def share(rows: list[Row], group: str | None, of: dict[str, str | None], half_li
 
 
 def tag_share(rows: list[Row], content: str) -> float:
-    """The mean over the content's tags of their share of decayed activity, which a content spreads over its own tags."""
+    """The mean share of decayed activity of the content's tags; each activity is spread over its own content's tags."""
     weights = [row.strength * 2 ** (-row.age / DAY / 30) for row in rows]
     by_tag = {
         tag: sum(
@@ -76,9 +76,7 @@ def response(rows: list[Row], person: int, category: str | None) -> float:
 def by_hand(rows: list[Row], person: int, content: str) -> Pair:
     """All pair features but co-visitation."""
     active = [row for row in rows if row.person == person and row.active]
-    shown = [
-        row.age for row in rows if (row.person, row.content, row.event) == (person, content, "impression")
-    ]
+    shown = [row.age for row in rows if (row.person, row.content, row.event) == (person, content, "impression")]
     shown = [age for age in shown if age <= 30 * DAY]
     category = CATEGORY.get(content)
     return {

@@ -106,9 +106,7 @@ CASES: Mapping[str, Case] = {
     "rfm.cut_points": lambda world: rfm.cut_points([world.people, world.people.slice(1)]),
     "rfm.rfm_features": with_history(rfm.rfm_features),
     "rfm.scores": lambda world: rfm.scores(world.people, rfm.cut_points([world.people])),
-    "rfm.segments": lambda world: rfm.segments(
-        world.people, rfm.scores(world.people, rfm.cut_points([world.people]))
-    ),
+    "rfm.segments": lambda world: rfm.segments(world.people, rfm.scores(world.people, rfm.cut_points([world.people]))),
     "sessions.category_mix": with_sessions(sessions.category_mix),
     "sessions.last_session_rows": with_sessions(sessions.last_session_rows),
     "sessions.session_features": with_sessions(sessions.session_features),
@@ -195,7 +193,9 @@ def _call(name: str, handed: _Handed) -> None:
     thing: Any = features
     for part in name.split("."):
         thing = getattr(thing, part)
-    given = {p: arguments[p] for p, about in inspect.signature(thing).parameters.items() if about.default is about.empty}
+    given = {
+        p: arguments[p] for p, about in inspect.signature(thing).parameters.items() if about.default is about.empty
+    }
     before = image(list(given.values()))
     thing(**given)
     assert image(list(given.values())) == before

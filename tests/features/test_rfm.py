@@ -77,7 +77,7 @@ def test_cut_points_are_quintiles_of_all_training_nights_together() -> None:
 
 def test_nobody_gives_no_cut_points() -> None:
     """Where a value is known of nobody, there is nothing to cut."""
-    assert cut_points([table([NAN], [NAN], [NAN])]) == dict.fromkeys(RAW, [])
+    assert cut_points([table([NAN], [NAN], [NAN])]) == {name: [] for name in RAW}
 
 
 def test_intervals_are_closed_on_the_right() -> None:

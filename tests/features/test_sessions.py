@@ -156,7 +156,12 @@ def test_impressions_prove_presence_but_are_nothing_done() -> None:
 
 def test_a_refund_is_no_visit() -> None:
     """The shop's refund neither makes a session, nor joins two, nor hides the last one."""
-    rows = [Row(age=DAY), Row(age=DAY + 20 * MINUTE, event="refund"), Row(age=DAY + 40 * MINUTE), Row(age=1, event="refund")]
+    rows = [
+        Row(age=DAY),
+        Row(age=DAY + 20 * MINUTE, event="refund"),
+        Row(age=DAY + 40 * MINUTE),
+        Row(age=1, event="refund"),
+    ]
     history = history_of(rows)
     assert sessionize(history).count == 2
     table = session_features(history, sessionize(history))

@@ -9,7 +9,7 @@ from features.pairs import PAIR_FEATURES
 from features.people import person_features
 from features.rfm import SCORES
 from features.sessions import sessionize
-from features.spec import features, names
+from features.spec import Group, features, names
 from tests.features.logs import GOALS, Row, history_of
 
 NOT_FOR_THE_MODEL = {"person_id", "content_id", "listed"}
@@ -24,7 +24,7 @@ def test_names_are_unique_and_every_feature_says_its_unit_and_meaning() -> None:
 
 def test_groups_come_in_the_order_in_which_rows_are_put_together() -> None:
     """Person, content, pair, context: `models.scorer.rows` stacks them like this."""
-    order = ("person", "content", "pair", "context")
+    order: tuple[Group, ...] = ("person", "content", "pair", "context")
     assert names(GOALS) == tuple(name for group in order for name in names(GOALS, group))
     assert names(GOALS, "context") == ("position",)
 

@@ -53,9 +53,7 @@ def test_relevance_is_the_weighted_sum_whatever_order_goals_come_in(
     names = list(goals)
     random.shuffle(names)  # type: ignore[attr-defined]
     weights = {name: weight for name, (weight, _) in goals.items()}
-    found = [
-        relevance({name: np.array(goals[name][1]) for name in order}, weights) for order in (list(goals), names)
-    ]
+    found = [relevance({name: np.array(goals[name][1]) for name in order}, weights) for order in (list(goals), names)]
     np.testing.assert_array_equal(found[0], found[1])
     expected = np.sum([weight * np.array(values) for weight, values in goals.values()], axis=0)
     np.testing.assert_allclose(found[0], expected, atol=1e-12)

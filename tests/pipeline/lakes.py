@@ -95,7 +95,7 @@ def joined(*parts: Tables) -> dict[str, pa.Table]:
     return {name: pa.concat_tables([part[name] for part in parts]) for name in parts[0]}
 
 
-def fortnight(seed: int = 11, *, impressions: bool = True) -> dict[str, pa.Table]:
+def fortnight(seed: int = 9, *, impressions: bool = True) -> dict[str, pa.Table]:
     """16 days of 42 people and 20 contents: late rows, links found later, orders, refunds, catalogues and opt-outs."""
     rng = np.random.default_rng(seed)
     return tables(
@@ -155,6 +155,10 @@ def _known(rows: pa.Table, as_of: datetime) -> pa.ChunkedArray:
 # ---------------------------------------------------------------- the fortnight
 
 
+def _one_of(rng: np.random.Generator, *options: Any) -> Any:
+    return options[rng.integers(len(options))]
+
+
 def _instants(rng: np.random.Generator, count: int) -> Rows:
     """When rows happened (on a coarse grid: ties) and were known: at once, soon, or days later."""
     minutes = rng.integers(0, 16 * 24 * 6, count) * 10
@@ -166,29 +170,31 @@ def _instants(rng: np.random.Generator, count: int) -> Rows:
 
 
 def _events(rng: np.random.Generator, impressions: bool) -> Iterable[dict[str, Any]]:
-    kinds = ["impression"] * 4 * impressions + ["view", "view", "view", "click", "click", "like", "comment"]
-    kinds += ["purchase", "custom:scroll"]
-    for when in _instants(rng, 1500):
-        person = int(rng.choice([*VISITORS, *CUSTOMERS]))
-        event = str(rng.choice(kinds))
-        yield {
-            **when,
-            "person": person,
-            "content_id": str(rng.choice([*CONTENT, "ghost"])),
-            "event": event,
-            "dwell_seconds": rng.choice([None, 3.0, 30.0, 77.7]) if event == "view" else None,
-            "position": int(rng.integers(1, 9)) if event == "impression" else None,
-            "device": rng.choice(["mobile", "desktop", None]),
-        }
+    """What was shown, what was done about it hours later, and what was done of people's own accord."""
+    kinds = ["view", "view", "view", "click", "click", "like", "comment", "purchase", "custom:scroll"]
+    for when in _instants(rng, 3000):
+        who = {"person": _one_of(rng, *VISITORS, *CUSTOMERS), "content_id": _one_of(rng, *CONTENT, "ghost")}
+        shown, done = rng.random(2) < (0.8, 0.25)
+        if shown and impressions:
+            yield {**when, **who, "event": "impression", "position": int(rng.integers(1, 9))}
+        if done or not shown:
+            event, wait = _one_of(rng, *kinds), timedelta(hours=int(rng.integers(0, 20)))
+            yield {
+                **{name: instant + wait for name, instant in when.items()},
+                **who,
+                "event": event,
+                "dwell_seconds": _one_of(rng, None, 3.0, 30.0, 77.7) if event == "view" else None,
+                "device": _one_of(rng, "mobile", "desktop", None),
+            }
 
 
 def _transactions(rng: np.random.Generator) -> Iterable[dict[str, Any]]:
-    for when in _instants(rng, 120):
+    for when in _instants(rng, 240):
         yield {
             **when,
-            "person": int(rng.choice([*CUSTOMERS, *range(201, 207)])),
-            "content_id": rng.choice([*CONTENT, None]),
-            "amount": float(rng.choice([0.1, 0.2, 19.99, 0.0, -0.2])),
+            "person": _one_of(rng, *CUSTOMERS, *range(201, 207)),
+            "content_id": _one_of(rng, *CONTENT, None),
+            "amount": _one_of(rng, 0.1, 0.2, 19.99, 0.0, -0.2),
         }
 
 
@@ -197,7 +203,7 @@ def _identities(rng: np.random.Generator) -> Iterable[dict[str, Any]]:
         for _ in range(int(rng.integers(1, 3))):
             seen = FIRST + timedelta(minutes=int(rng.integers(0, 16 * 24 * 60)))
             kind = "visitor" if alias in VISITORS else "email"
-            customer = int(rng.choice(CUSTOMERS))
+            customer = _one_of(rng, *CUSTOMERS)
             yield {"alias_id": alias, "alias_type": kind, "customer_id": customer, "available_at": seen}
 
 
@@ -211,12 +217,12 @@ def _content(rng: np.random.Generator) -> Iterable[dict[str, Any]]:
         for number, name in enumerate(CONTENT[: 10 + (day - FIRST.date()).days // 2]):
             yield {
                 "content_id": name,
-                "category": rng.choice(["news", "sport", "arts", None]),
-                "author": rng.choice(["ann", "bob", None]),
+                "category": _one_of(rng, "news", "sport", "arts", None),
+                "author": _one_of(rng, "ann", "bob", None),
                 "tags": list(rng.choice(["x", "y", "z"], int(rng.integers(0, 3)), replace=False)),
                 "published_at": FIRST - timedelta(days=20 - 2 * number),
-                "status": rng.choice(["published", "published", "published", "draft"]),
-                "quality": rng.choice([None, 0.2, 0.9]),
+                "status": _one_of(rng, "published", "published", "published", "draft"),
+                "quality": _one_of(rng, None, 0.2, 0.9),
                 "day": day,
             }
     for name in ("c01", "manual"):
@@ -227,5 +233,5 @@ def _customers(rng: np.random.Generator) -> Iterable[dict[str, Any]]:
     for day in _days():
         for customer in CUSTOMERS:
             opted_out = FIRST + timedelta(hours=int(rng.integers(0, 20 * 24))) if rng.random() < 0.2 else None
-            consent = rng.choice([True, True, True, None, False])
+            consent = _one_of(rng, True, True, True, None, False)
             yield {"customer_id": customer, "consent_personalization": consent, "opted_out_at": opted_out, "day": day}

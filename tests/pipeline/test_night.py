@@ -17,8 +17,20 @@ from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 from pipeline.night import Archive, Night
 from tests.features.images import image
-from tests.pipeline.lakes import END, FIRST, NIGHT, archive, config_in, fortnight, garbled, joined, shuffled, split
-from tests.pipeline.lakes import tables, written
+from tests.pipeline.lakes import (
+    END,
+    FIRST,
+    NIGHT,
+    archive,
+    config_in,
+    fortnight,
+    garbled,
+    joined,
+    shuffled,
+    split,
+    tables,
+    written,
+)
 from tests.worlds import World
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -64,7 +76,7 @@ def test_a_lake_cut_at_the_night_gives_the_same_features(as_of: datetime, tmp_pa
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("as_of", INSTANTS)
 def test_a_garbled_future_gives_the_same_features(as_of: datetime, seed: int, config: Config) -> None:
-    """Future shuffle: people, contents, amounts, links, catalogues and consents of later rows may be anything at all."""
+    """Future shuffle: people, contents, amounts, links, catalogues and consents of later rows may be anything."""
     rng = np.random.default_rng(seed)
     known, later = split(fortnight(), as_of)
     other = {name: garbled(rows, rng) for name, rows in later.items()}
@@ -261,7 +273,7 @@ def test_one_no_among_several_crms_is_enough(night: Callable[..., Night], config
 
 
 def test_where_there_are_orders_they_are_the_truth_about_purchases(night: Callable[..., Night]) -> None:
-    """The web's purchase is not counted a second time; a negative amount is a refund; no amount or content is nothing."""
+    """The web's purchase is not counted again; a negative amount is a refund; no amount or no content is nothing."""
     orders = [
         {**event(NIGHT - HOUR, person=101), "amount": 20.0},
         {**event(NIGHT - HOUR, person=102), "amount": -5.0},
@@ -333,7 +345,7 @@ def test_an_empty_lake_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     """Nothing before the instant is nothing at all."""
     config = config_in(tmp_path)
     lake = written(tables(events=[event(NIGHT)]), config)
-    with pytest.raises(ShortlistError, match="holds no events or transactions before 2026-03-10.*shortlist ingest"):
+    with pytest.raises(ShortlistError, match=r"holds no events or transactions before 2026-03-10.*shortlist ingest"):
         Archive.load(lake, config, NIGHT)
     assert Archive.load(lake, config, NIGHT + HOUR).first_ts() == NIGHT
 

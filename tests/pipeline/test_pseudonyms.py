@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigurationError
-from pipeline.pseudonyms import Pseudonyms, shard_of
+from pipeline.pseudonyms import Pseudonyms, Purpose, shard_of
 from tests.pipeline.lakes import config_in
 
 KEY = "a-secret-that-is-long-enough"
@@ -30,7 +30,7 @@ def test_a_pseudonym_is_64_bits_of_an_hmac(native: str) -> None:
 
 def test_the_same_id_in_another_role_is_somebody_else() -> None:
     """Customer 7, visitor 7, order 7 and session 7 have nothing to do with each other."""
-    purposes = ("visitor", "customer", "email", "session", "order")
+    purposes: tuple[Purpose, ...] = ("visitor", "customer", "email", "session", "order")
     assert len({IDS.one("7", purpose) for purpose in purposes}) == len(purposes)
 
 
@@ -67,7 +67,7 @@ def test_no_key_or_a_short_one_is_refused_without_being_told(
 ) -> None:
     """The message names the variable and how to make a key, and does not repeat the one it found."""
     monkeypatch.setenv("SHORTLIST_ID_KEY", key)
-    with pytest.raises(ConfigurationError, match="SHORTLIST_ID_KEY.*openssl rand") as refused:
+    with pytest.raises(ConfigurationError, match=r"SHORTLIST_ID_KEY.*openssl rand") as refused:
         Pseudonyms.of(config_in(tmp_path, project={"development_key": False}))
     assert found in str(refused.value)
     assert "short-secret" not in str(refused.value)
