@@ -88,45 +88,51 @@ class PairSpace:
             shown_days=_last_shown(history),
         )
 
-    def block(self, rows: slice) -> PairBlock:
-        """These people against every content."""
-        return PairBlock(self, rows)
+    def block(self, rows: slice, content: Ints | None = None) -> PairBlock:
+        """These people against these contents (sorted indices), by default against all."""
+        return PairBlock(self, rows, np.arange(len(self.content_ids)) if content is None else content)
 
 
 @dataclass(frozen=True)
 class PairBlock:
-    """A slice of people against the whole catalogue; matrices are (people in the slice) x (content), float32."""
+    """A slice of people against some contents (sorted indices); matrices are (people) x (those contents), float32."""
 
     space: PairSpace
     rows: slice
+    content: Ints
 
     def affinity(self, label: str) -> Dense:
         """Share of the person's decayed activity in the content's category."""
         at = list(HALF_LIVES_DAYS).index(label)
-        return _spread(self.space.category_shares[at][self.rows], self.space.category)
+        return _spread(self.space.category_shares[at][self.rows], self.space.category[self.content])
 
     def covisit(self) -> Dense:
         """Decayed activity times cosine co-visitation, summed over what the person did lately."""
-        return _dense(self.space.recent[self.rows] @ self.space.together)
+        return _dense(self.space.recent[self.rows] @ self._of(self.space.together))
 
     def seen(self) -> Dense:
         """How often the person did something with the content in the last year."""
-        return _dense(self.space.seen[self.rows])
+        return _dense(self._of(self.space.seen[self.rows]))
 
     def features(self, person: Ints, content: Ints) -> Dense:
-        """The pair features of the pairs (`person[i]` within the slice, `content[i]`): pairs x `PAIR_FEATURES`."""
-        space, rows = self.space, self.rows
-        found = [self.affinity(label)[person, content] for label in HALF_LIVES_DAYS]
-        found.append(_spread(space.author_share[rows], space.author)[person, content])
-        found.append(_dense(space.tag_share[rows] @ space.content_tags.T)[person, content])
-        found.append(_columns(space.response[rows], space.category)[person, content])
-        found.append(_spread(space.last_session[rows], space.category)[person, content])
-        found.append(self.covisit()[person, content])
-        found.append(self.seen()[person, content])
-        found.append(_dense(space.shown[rows])[person, content])
-        days = _dense(space.shown_days[rows])[person, content]
+        """The pair features of the pairs (`person[i]` within the slice, `content[i]` of the block's): pairs x `PAIR_FEATURES`."""
+        space, rows, at = self.space, self.rows, np.searchsorted(self.content, content)
+        category, author = space.category[self.content], space.author[self.content]
+        found = [self.affinity(label)[person, at] for label in HALF_LIVES_DAYS]
+        found.append(_spread(space.author_share[rows], author)[person, at])
+        found.append(_dense(space.tag_share[rows] @ space.content_tags[self.content].T)[person, at])
+        found.append(_columns(space.response[rows], category)[person, at])
+        found.append(_spread(space.last_session[rows], category)[person, at])
+        found.append(self.covisit()[person, at])
+        found.append(self.seen()[person, at])
+        found.append(_dense(self._of(space.shown[rows]))[person, at])
+        days = _dense(self._of(space.shown_days[rows]))[person, at]
         found.append(np.where(days > 0, days, np.nan).astype(np.float32))
         return np.column_stack(found)
+
+    def _of(self, matrix: Matrix) -> Matrix:
+        """The block's columns: a log may know a hundred times as much content as can be listed."""
+        return matrix if len(self.content) == matrix.shape[1] else matrix[:, self.content]
 
 
 def affinity_table(history: History, sessions: Sessions, space: PairSpace) -> pa.Table:

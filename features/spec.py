@@ -30,7 +30,7 @@ class Feature:
     def memory_days(self) -> float:
         """How far back it looks: in a younger log its values grow night by night, whatever people do.
 
-        The window that ends its name; four half-lives of a decayed mean; without end for what is counted from the start.
+        The window that ends its name; four half-lives of a decayed mean; without end for what counts from the start.
         """
         window = re.search(r"_(\d+)d$", self.name)
         if window:

@@ -79,20 +79,21 @@ class NightFeatures:
         return np.column_stack([columns[name] for name in spec.names(goals, "content")]).astype(np.float32)
 
     def blocks(self) -> Iterator[tuple[slice, PairBlock]]:
-        """All people, a slice at a time."""
-        size = max(1, _BLOCK_CELLS // max(self.history.catalogue.size, 1))
+        """All people, a slice at a time, against everything that can be listed."""
+        listed = np.flatnonzero(self.history.catalogue.listed)
+        size = max(1, _BLOCK_CELLS // max(len(listed), 1))
         for start in range(0, len(self.history.people), size):
             rows = slice(start, min(start + size, len(self.history.people)))
-            yield rows, self.space.block(rows)
+            yield rows, self.space.block(rows, listed)
 
     def candidates(self, block: PairBlock, config: Config) -> Candidates:
         """The candidates of a block's people: listed, good enough, and (by default) not yet engaged with."""
-        catalogue = self.history.catalogue
-        wanted = catalogue.listed & ~(catalogue.quality < config.ranking.min_quality)
-        eligible = np.broadcast_to(wanted, (block.rows.stop - block.rows.start, catalogue.size))
+        good = ~(self.history.catalogue.quality[block.content] < config.ranking.min_quality)
+        eligible = np.broadcast_to(good, (block.rows.stop - block.rows.start, len(block.content)))
         if config.ranking.hide_engaged:
             eligible = eligible & (block.seen() == 0)
-        return candidates.choose(self._proposals(block), eligible, config.ranking.candidates)
+        chosen = candidates.choose(self._proposals(block), eligible, config.ranking.candidates)
+        return Candidates(chosen.person, block.content[chosen.content], chosen.source)
 
     @property
     def position(self) -> float:
@@ -101,7 +102,7 @@ class NightFeatures:
         return scorer.TOP if recorded else float("nan")
 
     def _proposals(self, block: PairBlock) -> dict[str, NDArray[Any]]:
-        columns = _columns(self.contents)
+        columns = {name: values[block.content] for name, values in _columns(self.contents).items()}
         trending = columns["popularity_1d"] + columns["popularity_7d"] / 100
         affinity = np.nan_to_num(block.affinity("30d")) * (1 + columns["popularity_7d"]).astype(np.float32)
         return {

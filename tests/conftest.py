@@ -22,6 +22,16 @@ SMALL = {
 }
 
 
+SLOWEST = ("test_kill", "test_whole_night", "test_real_input", "test_scheduler", "test_bad_input")
+"""Files that take longest, longest first: begun last, one would keep one core busy while the other has nothing to do."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slowest files."""
+    order = {name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
 @pytest.fixture(name="shared", scope="session")
 def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all test processes of this session share."""

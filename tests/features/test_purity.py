@@ -50,7 +50,7 @@ class World:
 
 
 def awkward() -> list[Row]:
-    """400 rows with ties, duplicates, gaps of half an hour, missing values and unknown content."""
+    """420 rows with ties, duplicates, near duplicates, gaps of half an hour, missing values and unknown content."""
     rng = np.random.default_rng(3)
 
     def one_of(*options: Any) -> Any:
@@ -69,7 +69,7 @@ def awkward() -> list[Row]:
         )
         for _ in range(380)
     ]
-    return [*rows, *rows[:20]]
+    return [*rows, *rows[:20], *(row._replace(dwell=0.0, value=0.0) for row in rows[20:40])]
 
 
 Case = Callable[[World], Any]

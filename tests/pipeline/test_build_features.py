@@ -161,7 +161,7 @@ def test_blocks_hold_everybody_once_and_choose_alike(
 ) -> None:
     """How many people fit into a block changes nothing but memory."""
     whole = pairs_of(found, config)
-    monkeypatch.setattr(build_features, "_BLOCK_CELLS", 5 * found.history.catalogue.size)
+    monkeypatch.setattr(build_features, "_BLOCK_CELLS", 5 * int(found.history.catalogue.listed.sum()))
     slices = [rows for rows, _ in found.blocks()]
     assert [at for rows in slices for at in range(rows.start, rows.stop)] == list(range(found.people.num_rows))
     assert {rows.stop - rows.start for rows in slices[:-1]} == {5}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -256,7 +256,7 @@ def test_pictures_are_svg_files_of_their_own() -> None:
         "click-learning.svg",
     }
     for content in pictures.values():
-        root = ElementTree.fromstring(content)
+        root = ET.fromstring(content)
         assert root.tag == f"{SVG}svg"
         assert "--accent" in (root.findtext(f"{SVG}style") or "")
 
@@ -266,7 +266,7 @@ def test_a_perfectly_calibrated_model_lies_on_the_diagonal() -> None:
     svg = charts.line_chart(
         [charts.Line("model", [0.1, 0.2], [0.1, 0.2], dots=True)], "predicted", diagonal=True, zero=True
     )
-    root = ElementTree.fromstring(svg)
+    root = ET.fromstring(svg)
     line = next(line.attrib for line in root.iter(f"{SVG}line") if line.attrib["class"] == "guide")
     guide = {key: float(line[key]) for key in ("x1", "x2", "y1", "y2")}
     slope = (guide["y2"] - guide["y1"]) / (guide["x2"] - guide["x1"])
@@ -279,7 +279,7 @@ def test_points_that_are_not_numbers_are_left_out() -> None:
     """NaN and infinity draw nothing; a picture without a point is no picture."""
     nan, inf = float("nan"), float("inf")
     svg = charts.line_chart([charts.Line("a", [0.0, 1.0, 2.0], [1.0, nan, 2.0])], "x")
-    (drawn,) = ElementTree.fromstring(svg).iter(f"{SVG}polyline")
+    (drawn,) = ET.fromstring(svg).iter(f"{SVG}polyline")
     assert len(drawn.attrib["points"].split()) == 2
     assert charts.line_chart([charts.Line("a", [nan, 1.0], [1.0, inf])], "x") == ""
     assert charts.interval_chart([("a", nan, None, None)]) == ""
@@ -296,7 +296,7 @@ def test_points_that_are_not_numbers_are_left_out() -> None:
 def test_every_point_is_inside_the_picture(points: list[tuple[float, float]], zero: bool) -> None:
     """Whatever the values, one point or many, equal or far apart, nothing is drawn outside the frame."""
     line = charts.Line("a", [x for x, _ in points], [y for _, y in points], dots=True)
-    root = ElementTree.fromstring(charts.line_chart([line], "x", diagonal=True, zero=zero))
+    root = ET.fromstring(charts.line_chart([line], "x", diagonal=True, zero=zero))
     _, _, width, height = map(float, root.attrib["viewBox"].split())
     for dot in root.iter(f"{SVG}circle"):
         assert 0 <= float(dot.attrib["cx"]) <= width
@@ -309,7 +309,7 @@ def test_intervals_hold_their_means(rows: list[tuple[float, float | None]]) -> N
     given_rows = [
         (f"m{i}", mean, w if w is None else mean - w, w if w is None else mean + w) for i, (mean, w) in enumerate(rows)
     ]
-    root = ElementTree.fromstring(charts.interval_chart(given_rows))
+    root = ET.fromstring(charts.interval_chart(given_rows))
     whiskers = {line.attrib["y1"]: line.attrib for line in root.iter(f"{SVG}line") if "line" in line.attrib["class"]}
     dots = list(root.iter(f"{SVG}circle"))
     assert len(dots) == len(rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -63,7 +62,7 @@ class TestPublishing:
         assert (root / "CURRENT").read_text() == f"{done.name}\n"
         assert done.name.startswith("2026-11-01T000000Z-")
         assert snapshot.resolve(root) == root / "snapshots" / done.name
-        assert os.readlink(root / "current") == f"snapshots/{done.name}"
+        assert (root / "current").readlink() == Path(f"snapshots/{done.name}")
 
     def test_the_manifest_says_what_is_there(self, root: Path) -> None:
         """The manifest counts people and strategies, lists every file, and keeps the facts that it was given."""
@@ -109,7 +108,7 @@ class TestPublishing:
         forced = publish(root, night=2, force=True)
         assert (forced.created, forced.current) == (False, True)
         assert snapshot.resolve(root).name == old.name
-        assert os.readlink(root / "current") == f"snapshots/{old.name}"
+        assert (root / "current").readlink() == Path(f"snapshots/{old.name}")
 
     def test_any_cutting_of_the_rows_gives_the_same_name(self, root: Path) -> None:
         """Chunks, dictionary encoding and the place of a column in the input do not show in the bytes."""
@@ -314,7 +313,7 @@ class TestHousekeeping:
         (root / "current").unlink()
         (root / "current").symlink_to(f"snapshots/{old.name}")
         snapshot.heal(root)
-        assert os.readlink(root / "current") == f"snapshots/{new.name}"
+        assert (root / "current").readlink() == Path(f"snapshots/{new.name}")
 
     def test_a_busy_lock_is_explained(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A second publisher waits, then gives up with a message, leaving nothing behind."""
