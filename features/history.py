@@ -18,6 +18,9 @@ Flags = NDArray[np.bool_]
 DAY = 86_400_000_000
 """Microseconds."""
 
+UNDATED_DAYS = 365
+"""The age given to content of which neither the catalogue nor the log says since when it exists."""
+
 KINDS = ("impression", "view", "click", "like", "save", "share", "comment", "follow", "purchase", "refund", "other")
 """Codes of events, in this order; `other` is every custom one."""
 
@@ -177,6 +180,8 @@ def _catalogue(content: pa.Table, ids: pa.Array, log_content: Ints, log_ts: Ints
     n = len(ids)
     first_seen = np.full(n, instant, np.int64)
     np.minimum.at(first_seen, log_content, log_ts)
+    # Nobody touched it and the catalogue does not date it: it can be shown, but not as new.
+    first_seen[at] = np.where(first_seen[at] == instant, instant - UNDATED_DAYS * DAY, first_seen[at])
     published = first_seen.copy()
     known = np.asarray(pc.fill_null(_whole(ordered["published_at"]).cast(pa.int64()), np.iinfo(np.int64).min))
     dated = known > np.iinfo(np.int64).min

@@ -115,7 +115,7 @@ class PairBlock:
         return _dense(self._of(self.space.seen[self.rows]))
 
     def features(self, person: Ints, content: Ints) -> Dense:
-        """The pair features of the pairs (`person[i]` within the slice, `content[i]` of the block's): pairs x `PAIR_FEATURES`."""
+        """Of the pairs (`person[i]` within the slice, `content[i]` one of the block's): pairs x `PAIR_FEATURES`."""
         space, rows, at = self.space, self.rows, np.searchsorted(self.content, content)
         category, author = space.category[self.content], space.author[self.content]
         found = [self.affinity(label)[person, at] for label in HALF_LIVES_DAYS]

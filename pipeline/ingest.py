@@ -161,7 +161,7 @@ def finish(as_of: datetime, config: Config, reports: Sequence[Mapping[str, Any]]
     lake = Lake.of(config)
     days = tuple(DayReport(**day) for report in reports for day in report["days"])
     changed = any(report["changed"] for report in reports)
-    docs = validate.build_docs(lake.data_docs) if changed else lake.data_docs / "data_docs" / "index.html"
+    docs = validate.build_docs(lake.data_docs) if changed else lake.data_docs / validate.INDEX
     return IngestReport(days, changed, tuple(_warnings(as_of, config, lake)), str(docs))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -98,7 +99,7 @@ def _next(report: Mapping[str, Any], config: Config) -> list[str]:
     current = Lake.of(config).rankings / "current" / "people"
     return [
         f'.venv/bin/python -c "import pandas; print(pandas.read_parquet({str(current)!r}).head(20))"',
-        f".venv/bin/shortlist show {report['rank']['example']} --config {config.file}",
+        f".venv/bin/shortlist show --config {config.file} -- {shlex.quote(report['rank']['example'])}",
         f".venv/bin/shortlist up --config {config.file}",
     ]
 

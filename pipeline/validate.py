@@ -17,11 +17,15 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.errors import ShortlistError
+from pipeline.reports.checks import Verdict, checks_page
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
 _PARAMETER = "$PARAMETER"
 _DOCS_KEEP = 200
+
+INDEX = "index.html"
+"""The page to open, below the folder of the Data Docs."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,25 @@ def build_docs(docs: Path) -> Path:
     """Write the Data Docs of everything judged so far; returns the page to open. Raises ShortlistError if it cannot."""
     with _quiet(), _kept_in(docs):
         _context(docs).build_data_docs()
-    return docs / "data_docs" / "index.html"
+        index = docs / INDEX
+        index.write_text(checks_page(list(_verdicts(docs))), encoding="utf-8")
+    return index
+
+
+def _verdicts(docs: Path) -> Iterator[Verdict]:
+    """What is kept of every verdict, by the layout of Great Expectations' store: suite, run, time, batch."""
+    for path in sorted((docs / "results").rglob("*.json")):
+        suite, judged, stamp = path.relative_to(docs / "results").parts[:3]
+        found = json.loads(path.read_text(encoding="utf-8"))
+        yield Verdict(
+            day=f"{date.fromisoformat(stamp[:8])}",
+            judged=judged,
+            suite=suite,
+            success=bool(found["success"]),
+            met=sum(bool(one["success"]) for one in found["results"]),
+            expectations=len(found["results"]),
+            page=f"data_docs/validations/{path.relative_to(docs / 'results').with_suffix('.html')}",
+        )
 
 
 @contextmanager

@@ -55,7 +55,7 @@ class Company:
 
     @property
     def present(self) -> set[tuple[str, str]]:
-        """(id, customer or visitor) of everybody who was shown or did anything: the CRM id where a cookie ever had one."""
+        """(id, customer or visitor) of everybody who was shown or did anything; the CRM id where a log-in tells it."""
         return set(self.db.execute("SELECT DISTINCT person_id, id_type FROM log").fetchall())
 
     @cached_property
@@ -80,7 +80,7 @@ class Company:
         return post["status"] == "publish" and published <= self.midnight and not expired
 
     def most_popular(self, people: set[tuple[str, str]], k: int, per_category: int) -> pa.Table:
-        """Everybody's list if all got what most people did something with in the last 7 days, held to the same rules."""
+        """Lists, under the same rules, of what most people did something with in the last 7 days."""
         popular = [str(content) for (content,) in self.db.execute(_POPULAR).fetchall() if content in self.categories]
         rows = [
             (person_id, id_type, rank, content)

@@ -11,7 +11,7 @@ import pytest
 from tests import worlds
 from tests.worlds import World
 
-CHEAPER = {"trials = 12": "trials = 3"}
+CHEAPER = {"trials = 12": "trials = 2"}
 """The one difference from the example's settings in `default_night`: the search is shorter."""
 
 SMALL = {
@@ -23,7 +23,7 @@ SMALL = {
 
 
 SLOWEST = ("test_kill", "test_whole_night", "test_real_input", "test_scheduler", "test_bad_input")
-"""Files that take longest, longest first: begun last, one would keep one core busy while the other has nothing to do."""
+"""Files that take longest, longest first: begun last, one would keep one core busy while the other idles."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,7 +41,7 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def default_night(shared: Path) -> World:
-    """What `make run` makes, 2,000 people and 30 days, as of 2026-07-01; the search is 3 trials a goal instead of 12."""
+    """What `make run` makes, 2,000 people and 30 days, as of 2026-07-01; the search is 2 trials a goal, not 12."""
 
     def make(folder: Path) -> str:
         size = ("--days", "30", "--people", "2000", "--content", "300", "--seed", "7", "--end", "2026-06-30")

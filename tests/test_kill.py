@@ -1,4 +1,4 @@
-"""A run that is killed at any moment: readers never see anything but a whole snapshot, and the next run puts all right."""
+"""A run that is killed at any moment: readers see nothing but whole snapshots, and the next run puts all right."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import manifest, snapshot
+from pipeline.errors import ShortlistError
 from tests.worlds import World
 from tests.zygote import Zygote
 
@@ -41,21 +42,23 @@ class Reader(threading.Thread):
             self.look(thoroughly=False)
 
     def look(self, *, thoroughly: bool = True) -> None:
-        """One read; an exception is a problem, too. Files of a snapshot that was seen before are read if `thoroughly`."""
+        """One read, of every file if `thoroughly` or if the snapshot is new; that it cannot be done is a problem, too."""
         try:
             current = snapshot.resolve(self.rankings)
             if thoroughly or current.name not in self.seen:
                 self.problems += snapshot.verify(current)
             self.seen.add(current.name)
             self.reads += 1
-        except Exception as error:
+        except (ShortlistError, OSError) as error:
             self.problems.append(repr(error))
 
     def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._done.set()
         self.join()
 

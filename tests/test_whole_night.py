@@ -1,4 +1,4 @@
-"""The main job, as `make run` does it: from raw exports to published rankings, held against the truth about the world."""
+"""The main job, as `make run` does it: from raw exports to published rankings, held against the truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that has imported everything and run nothing, from which runs of `shortlist` are forked: each starts at once.
+"""A process that has imported everything and run nothing, from which runs of `shortlist` are forked.
 
 Starting and importing take longer than a small night itself; a test that kills twenty of them cannot wait for that.
 """
@@ -60,7 +60,9 @@ class Zygote:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._process.communicate()
 
     def run(self, arguments: Sequence[str], log: Path) -> float:
@@ -112,7 +114,7 @@ def serve(world_config: Path) -> None:
 
 
 def lay_out_routes() -> None:
-    """Make the application that Airflow's tasks talk to, as every run would for itself: two seconds, and no thread yet."""
+    """Make the application that Airflow's tasks talk to, as every run would for itself; it starts no thread yet."""
     from airflow.sdk.execution_time.supervisor import in_process_api_server
 
     assert in_process_api_server().app.routes
@@ -150,7 +152,7 @@ def run(arguments: Sequence[str], log: str) -> int:
         cli.main()
     except SystemExit as stopped:
         return int(stopped.code or 0)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - a child must end here, and never go on as if it were the zygote
         traceback.print_exc()
         return 1
     finally:

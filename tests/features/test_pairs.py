@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from features.covisits import covisits
 from features.history import DAY, History
@@ -139,6 +140,20 @@ def test_a_slice_of_people_is_the_same_as_all_of_them(rows: list[Row]) -> None:
         np.testing.assert_array_equal(one.seen()[0], whole.seen()[at])
         np.testing.assert_array_equal(one.covisit()[0], whole.covisit()[at])
         np.testing.assert_array_equal(one.affinity("7d")[0], whole.affinity("7d")[at])
+
+
+@settings(max_examples=40, deadline=None)
+@given(logs(), st.sets(st.integers(0, 6)))
+def test_some_contents_are_the_same_as_among_all_of_them(rows: list[Row], some: set[int]) -> None:
+    """A block of what can be listed says of it what a block of everything says; contents keep their own indices."""
+    history = history_of(rows)
+    space, every, chosen = space_of(history), slice(0, len(history.people)), np.array(sorted(some), np.int64)
+    few, whole = space.block(every, chosen), space.block(every)
+    person, content = (at.ravel() for at in np.meshgrid(np.arange(len(history.people)), chosen))
+    np.testing.assert_array_equal(few.features(person, content), whole.features(person, content))
+    np.testing.assert_array_equal(few.seen(), whole.seen()[:, chosen])
+    np.testing.assert_array_equal(few.covisit(), whole.covisit()[:, chosen])
+    np.testing.assert_array_equal(few.affinity("1d"), whole.affinity("1d")[:, chosen])
 
 
 @settings(max_examples=40, deadline=None)

@@ -110,7 +110,7 @@ def test_data_docs_show_every_verdict(tmp_path: Path) -> None:
     judged(tmp_path, customers(1, 1), run="crm 2026-06-30")
     index = validate.build_docs(tmp_path)
     page = index.read_text(encoding="utf-8")
-    assert index == tmp_path / "data_docs" / "index.html"
+    assert index == tmp_path / "index.html"
     assert [word for word in ("customers", "crm 2026-06-29", "crm 2026-06-30") if word not in page] == []
     pages = [path.read_text(encoding="utf-8") for path in (tmp_path / "data_docs" / "validations").rglob("*.html")]
     assert sorted("2 unexpected values found" in one for one in pages) == [False, True]
