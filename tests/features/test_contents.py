@@ -30,7 +30,8 @@ def popularity(rows: list[Row], half_life: float) -> float:
 def by_hand(content: str, rows: list[Row]) -> dict[str, float]:
     """One content's own features, from its rows."""
     published = PUBLISHED.get(content)
-    age = (max((row.age for row in rows), default=0) if published is None else published) / DAY
+    undated = 365 * DAY  # in the catalogue without a date, and nobody touched it
+    age = (max((row.age for row in rows), default=undated) if published is None else published) / DAY
     idle = min([row.age / DAY for row in rows if row.active], default=age)
     counts = {f"people_{days}d": people(rows, days) for days in (1, 7, 30)}
     return {
