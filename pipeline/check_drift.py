@@ -20,12 +20,12 @@ from pipeline.build_features import NightFeatures
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.night import Archive
-from pipeline.pseudonyms import shard_of
 from pipeline.records import ModelVersion, Tracker
 from pipeline.report import Report
 from pipeline.reports import decision_page
 from pipeline.reports.decision import Arm, Decision, FeatureRow
 from pipeline.reports.page import DASH
+from pipeline.shards import shard_of
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from expectations import schemas
 from pipeline import identify, sources
 from pipeline.config import Config, Source
 from pipeline.lake import UNDATED
-from pipeline.pseudonyms import Pseudonyms, shard_of
+from pipeline.pseudonyms import Pseudonyms
+from pipeline.shards import shard_of
 
 
 @dataclass(frozen=True)

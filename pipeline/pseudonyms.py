@@ -11,7 +11,6 @@ import os
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -61,12 +60,3 @@ class Pseudonyms:
         encoded = pc.dictionary_encode(encoded)
         hashed = [self.one(text, purpose) for text in encoded.dictionary.to_pylist()]
         return pc.take(pa.array(hashed, pa.int64()), encoded.indices)
-
-
-def shard_of(ids: np.ndarray, shards: int = 64) -> np.ndarray:
-    """The shard (int16, 0..shards-1) of each int64 id: SplitMix64's finalizer (Steele et al. 2014), not hash()."""
-    x = ids.astype(np.uint64)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    x = x ^ (x >> np.uint64(31))
-    return (x % np.uint64(shards)).astype(np.int16)

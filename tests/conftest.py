@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests import worlds
 from tests.worlds import World
@@ -21,6 +22,10 @@ SMALL = {
     "seconds = 60": "seconds = 600",  # a budget that never binds: the same night is then the same model
 }
 
+
+# No test is about time: a busy machine may be as slow as it likes. CI draws the same examples every time.
+settings.register_profile("house", deadline=None, derandomize="CI" in os.environ, print_blob=True)
+settings.load_profile("house")
 
 SLOWEST = ("test_kill", "test_whole_night", "test_real_input", "test_scheduler", "test_bad_input")
 """Files that take longest, longest first: begun last, one would keep one core busy while the other idles."""

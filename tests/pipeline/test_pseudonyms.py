@@ -6,14 +6,13 @@ import hashlib
 import hmac
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigurationError
-from pipeline.pseudonyms import Pseudonyms, Purpose, shard_of
+from pipeline.pseudonyms import Pseudonyms, Purpose
 from tests.pipeline.lakes import config_in
 
 KEY = "a-secret-that-is-long-enough"
@@ -85,27 +84,3 @@ def test_the_development_key_is_only_for_those_who_ask(tmp_path: Path, monkeypat
 def test_a_key_is_not_printed() -> None:
     """Neither a log line nor a traceback's locals may give it away."""
     assert KEY not in repr(IDS)
-
-
-def split_mix(x: int) -> int:
-    """The SplitMix64 finalizer in plain integers."""
-    mask = 2**64 - 1
-    x &= mask
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & mask
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EB & mask
-    return x ^ (x >> 31)
-
-
-@given(st.lists(INT64), st.integers(1, 500))
-def test_a_shard_is_a_stable_mix_of_the_id(ids: list[int], shards: int) -> None:
-    """Anyone can compute it in any language: negative ids are taken as unsigned."""
-    found = shard_of(np.array(ids, np.int64), shards)
-    assert found.dtype == np.int16
-    assert found.tolist() == [split_mix(one) % shards for one in ids]
-
-
-def test_shards_are_of_a_size() -> None:
-    """Even ids in a row spread evenly: no shard of 64 is more than a fifth off."""
-    sizes = np.bincount(shard_of(np.arange(128_000)), minlength=64)
-    assert sizes.min() > 1600
-    assert sizes.max() < 2400
