@@ -45,8 +45,6 @@ class RankReport(Report):
     candidates: int
     model_version: str
     filtered: Mapping[str, int]
-    example: str
-    """Somebody who has a list, to look at."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,6 @@ def run(as_of: datetime, config: Config) -> RankReport:
         candidates=len(scored.person),
         model_version=model.version,
         filtered=_filtered(found, people, config),
-        example=tables["people"]["person_id"][0].as_py(),
     )
 
 

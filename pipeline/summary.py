@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from pipeline import snapshot
 from pipeline.config import Config
 from pipeline.ingest import IngestReport
 from pipeline.lake import Lake
@@ -24,7 +25,7 @@ def night(report: Mapping[str, Any], config: Config, out: Console) -> None:
     for name, place in _places(report, lake):
         out.print(f"{name:<18}{place}", markup=False, soft_wrap=True)
     out.print("\nNext, for example:", markup=False)
-    for command in _next(report, config):
+    for command in _next(config):
         out.print(f"  {command}", markup=False, soft_wrap=True)
 
 
@@ -95,11 +96,13 @@ def _trained(train: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _next(report: Mapping[str, Any], config: Config) -> list[str]:
-    current = Lake.of(config).rankings / "current" / "people"
+def _next(config: Config) -> list[str]:
+    rankings = Lake.of(config).rankings
+    current = rankings / "current" / "people"
+    somebody = snapshot.read(rankings, "people")["person_id"][0].as_py()
     return [
         f'.venv/bin/python -c "import pandas; print(pandas.read_parquet({str(current)!r}).head(20))"',
-        f".venv/bin/shortlist show --config {config.file} -- {shlex.quote(report['rank']['example'])}",
+        f".venv/bin/shortlist show --config {config.file} -- {shlex.quote(somebody)}",
         f".venv/bin/shortlist up --config {config.file}",
     ]
 
