@@ -92,7 +92,7 @@ def _clicked(path: Path) -> pa.Table:
     import duckdb
 
     query = """
-        SELECT list_filter(event_params, x -> x.key = 'content_id')[1].value.string_value AS content_id
+        SELECT list_filter(event_params, lambda x: x.key = 'content_id')[1].value.string_value AS content_id
         FROM read_parquet(?) WHERE event_name = 'select_content'
     """
     with duckdb.connect() as connection:

@@ -42,7 +42,7 @@ class Reader(threading.Thread):
             self.look(thoroughly=False)
 
     def look(self, *, thoroughly: bool = True) -> None:
-        """One read, of every file if `thoroughly` or if the snapshot is new; that it cannot be done is a problem, too."""
+        """One read, of every file if `thoroughly` or if the snapshot is new; a failure is a problem, too."""
         try:
             current = snapshot.resolve(self.rankings)
             if thoroughly or current.name not in self.seen:

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import IO, Any, Self
 
 from pipeline import airflow_environment, config
 from tests.worlds import HOUSE, QUIET
@@ -120,7 +120,7 @@ def lay_out_routes() -> None:
     assert in_process_api_server().app.routes
 
 
-def tell(reader: TextIO, what: Any) -> None:
+def tell(reader: IO[str], what: Any) -> None:
     """One line of JSON."""
     reader.write(json.dumps(what) + "\n")
     reader.flush()

@@ -138,7 +138,8 @@ def test_parsing_is_light(parsed: dict[str, Any]) -> None:
 @pytest.mark.parametrize("verb", STEPS)
 def test_steps_take_what_the_dags_give(verb: str) -> None:
     """A step can be called with the instant and the configuration alone."""
-    inspect.signature(importlib.import_module(f"pipeline.{verb}").run).bind("as_of", "config")
+    given = inspect.signature(importlib.import_module(f"pipeline.{verb}").run).bind("as_of", "config")
+    assert list(given.arguments) == ["as_of", "config"]
 
 
 def test_ingest_and_drift_take_what_the_dags_give() -> None:

@@ -64,7 +64,7 @@ class Door:
         assert self.house.served() == before
         return said
 
-    def refuse(self, *words: str, step: str = "ingest", code: int = 1) -> None:
+    def check_refusal(self, *words: str, step: str = "ingest", code: int = 1) -> None:
         """The step fails with one message that has these words, and neither the lake nor what is published felt it."""
         before = self.house.served(), self.house.lake.versions()
         said = self.run(step)
@@ -99,7 +99,9 @@ def test_a_missing_export(door: Door) -> None:
     """The message has the day, the file that was looked for, and the newest one that there is."""
     door.export("web").unlink()
     door.only("web")
-    door.refuse("web: no export for 2026-07-01:", str(door.export("web")), "the newest is", "events_20260630.parquet")
+    door.check_refusal(
+        "web: no export for 2026-07-01:", str(door.export("web")), "the newest is", "events_20260630.parquet"
+    )
 
 
 @pytest.mark.parametrize("source", PATHS)
@@ -107,7 +109,7 @@ def test_an_empty_file(door: Door, source: str) -> None:
     """Zero bytes are a failed export, whatever the format."""
     door.export(source).write_bytes(b"")
     door.only(source)
-    door.refuse(f"{source}: {door.export(source)} is empty (0 bytes)", "make it again")
+    door.check_refusal(f"{source}: {door.export(source)} is empty (0 bytes)", "make it again")
 
 
 def test_a_truncated_parquet(door: Door) -> None:
@@ -115,7 +117,7 @@ def test_a_truncated_parquet(door: Door) -> None:
     content = door.export("web").read_bytes()
     door.export("web").write_bytes(content[: len(content) // 2])
     door.only("web")
-    door.refuse(f"web: {door.export('web')} is no whole Parquet file", "cut off or damaged", "export it again")
+    door.check_refusal(f"web: {door.export('web')} is no whole Parquet file", "cut off or damaged", "export it again")
 
 
 def test_a_csv_in_the_wrong_encoding(door: Door) -> None:
@@ -125,7 +127,7 @@ def test_a_csv_in_the_wrong_encoding(door: Door) -> None:
     text = "\n".join(",".join(record) for record in records)
     door.export("crm").write_bytes(text.encode("cp1252"))
     door.only("crm")
-    door.refuse(f"crm: {door.export('crm')} is not utf-8: byte", "(line 3)", 'Set `encoding = "cp1252"`')
+    door.check_refusal(f"crm: {door.export('crm')} is not utf-8: byte", "(line 3)", 'Set `encoding = "cp1252"`')
     door.only("crm", 'encoding = "cp1252"')
     assert door.ingest().json["days"][-1]["kept"] == len(records) - 1
 
@@ -134,7 +136,7 @@ def test_a_csv_without_a_column(door: Door) -> None:
     """A column that we cannot do without is named with what it holds, beside the columns that there are."""
     write(door.export("crm"), [record[1:] for record in cells(door.export("crm"))])
     door.only("crm")
-    door.refuse(
+    door.check_refusal(
         "crm:", str(door.export("crm")), "no column 'Record ID', which holds `customer_id`", "it has: First Name,"
     )
 
@@ -145,7 +147,7 @@ def test_a_csv_with_a_renamed_column(door: Door) -> None:
     write(door.export("crm"), [["Record-ID", *header[1:]], *records])
     line = 'customer_id = "Record-ID"'
     door.only("crm")
-    door.refuse("no column 'Record ID'", "The nearest is 'Record-ID'", f"put `{line}` under [sources.columns]")
+    door.check_refusal("no column 'Record ID'", "The nearest is 'Record-ID'", f"put `{line}` under [sources.columns]")
     door.only("crm", f"[sources.columns]\n{line}")
     assert door.ingest().json["days"][-1]["kept"] == len(records)
 
@@ -156,7 +158,7 @@ def test_too_many_broken_rows(door: Door) -> None:
     broken = len(records) // 4
     write(door.export("crm"), [header, *(r[:3] for r in records[:broken]), *records[broken:]])
     door.only("crm")
-    door.refuse(
+    door.check_refusal(
         f"crm 2026-07-01: {broken} of {len(records)} rows",
         f"{broken} x has 3 fields where the header has {len(header)}",
         "quality.max_quarantined_share = 0.2",
@@ -169,7 +171,7 @@ def test_a_day_with_far_too_few_rows(door: Door) -> None:
     path = door.export("web")
     pq.write_table(pq.read_table(path).slice(0, 5), path)
     door.only("web")
-    door.refuse(
+    door.check_refusal(
         "web 2026-07-01: table 'events' breaks its contract, so nothing of this export was loaded",
         "expect_table_row_count_to_be_between(min_value=",
         "found: ",
