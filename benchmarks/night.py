@@ -96,7 +96,7 @@ def _clicked(path: Path) -> pa.Table:
         FROM read_parquet(?) WHERE event_name = 'select_content'
     """
     with duckdb.connect() as connection:
-        return connection.execute(query, [str(path)]).to_arrow_table()
+        return connection.sql(query, params=[str(path)]).to_arrow_table()
 
 
 if __name__ == "__main__":

@@ -83,6 +83,19 @@ def test_only_what_may_be_shown_is_listed(people: pd.DataFrame, company: Company
 # ---------------------------------------------------------------- against the truth
 
 
+def test_the_truth_was_out_of_reach(default_night: World) -> None:
+    """The night was run without the truth about the world, which lay elsewhere: no step can have read it."""
+    assert {path.name for path in default_night.exports.iterdir() if path.is_dir()} == {
+        "ga4",
+        "hubspot",
+        "shopify",
+        "wordpress",
+    }
+    assert str(default_night.truth).encode() not in b"".join(
+        path.read_bytes() for path in files_of(default_night) if path.suffix in {".log", ".json"}
+    )
+
+
 def test_lists_beat_most_popular(default_night: World, people: pd.DataFrame, company: Company) -> None:
     """What the lists would really bring is at least 1.5 times what most-popular's would, under the same rules."""
     ours = pa.Table.from_pandas(people[["person_id", "id_type", "rank", "content_id"]], preserve_index=False)
@@ -130,13 +143,13 @@ def test_the_champion_is_registered(mlflow: MlflowClient, people: pd.DataFrame) 
     """The alias `champion` names a version, and that version is the one that made every row."""
     champion = mlflow.get_model_version_by_alias("example-ranker", "champion")
     assert set(people["model_version"]) == {str(champion.version)}
-    assert mlflow.get_run(champion.run_id).info.status == "FINISHED"
+    assert mlflow.get_run(str(champion.run_id)).info.status == "FINISHED"
 
 
 def test_every_trial_is_below_its_training(mlflow: MlflowClient, default_night: World) -> None:
     """Each trial that was made is a run whose parent is the training."""
     champion = mlflow.get_model_version_by_alias("example-ranker", "champion")
-    experiment = mlflow.get_run(champion.run_id).info.experiment_id
+    experiment = mlflow.get_run(str(champion.run_id)).info.experiment_id
     trials = mlflow.search_runs([experiment], f"tags.mlflow.parentRunId = '{champion.run_id}'")
     assert len(trials) == default_night.report["train"]["trials"] > 0
 
