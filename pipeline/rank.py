@@ -168,7 +168,7 @@ def _filtered(found: NightFeatures, people: NDArray[np.int64], config: Config) -
     catalogue = found.history.catalogue
     return {
         "people suppressed": len(found.history.people) - len(people),
-        "content unpublished or expired": int((~catalogue.listed).sum()),
+        "content unpublished or expired": found.night.content.num_rows - int(catalogue.listed.sum()),
         "content below quality": int((catalogue.listed & (catalogue.quality < config.ranking.min_quality)).sum()),
         "pairs already engaged": int(found.space.seen.nnz) if config.ranking.hide_engaged else 0,
     }
