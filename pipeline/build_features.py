@@ -19,6 +19,7 @@ from features.people import person_features
 from features.sessions import Sessions, sessionize
 from models import candidates, scorer
 from models.candidates import Candidates
+from models.classifier import Bundle
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.night import Archive, Night
@@ -116,6 +117,17 @@ class NightFeatures:
 def goal_rules(config: Config) -> dict[str, GoalRule]:
     """The configuration's goals as features understand them."""
     return {name: GoalRule(goal.events, goal.min_dwell_seconds) for name, goal in config.goals.items()}
+
+
+def goals_of(config: Config) -> dict[str, Any]:
+    """What a model depends on of the goals: everything but their weights, which only ranking uses."""
+    return {name: goal.model_dump(mode="json", exclude={"weight"}) for name, goal in config.goals.items()}
+
+
+def fits(bundle: Bundle, config: Config) -> bool:
+    """Whether the model was trained for the configuration's goals and reads the features that we have now."""
+    names = spec.names(config.goals)
+    return bundle.context.get("goals") == goals_of(config) and all(m.features == names for m in bundle.models.values())
 
 
 def run(as_of: datetime, config: Config) -> FeaturesReport:

@@ -16,7 +16,7 @@ from models import drift
 from models.classifier import Bundle
 from models.drift import DriftResult, FeatureDrift
 from pipeline import rank, tracking
-from pipeline.build_features import NightFeatures
+from pipeline.build_features import NightFeatures, fits
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.night import Archive
@@ -49,6 +49,8 @@ class _Windows:
     current: tuple[datetime, ...] = ()
     result: DriftResult | None = None
     note: str = ""
+    misfit: bool = False
+    """The champion cannot score what the configuration asks for now."""
 
 
 def run(as_of: datetime, config: Config, *, retrain: bool = False) -> DriftReport:
@@ -114,6 +116,13 @@ def _arms(
             detail="there is no champion yet." if champion is None else f"version {champion.version} serves.",
         ),
         Arm(
+            name="goals",
+            fired=windows.misfit,
+            detail="the champion was trained for other goals or features."
+            if windows.misfit
+            else "the champion, if there is one, was trained for these goals.",
+        ),
+        Arm(
             name="age",
             fired=champion is not None and age >= most,
             detail=f"the champion is {age:.1f} days old; {most:g} are allowed.",
@@ -138,12 +147,12 @@ def _compare(champion: ModelVersion, as_of: datetime, config: Config, lake: Lake
     reference = tuple(datetime.fromisoformat(night) for night in bundle.context["nights"][-count:])
     step = max(config.project.step, timedelta(days=1))
     current = tuple(sorted(n for n in (as_of - i * step for i in range(count)) if n > champion.as_of))
+    if not fits(bundle, config):
+        return _Windows(reference, current, note="the champion was trained for other goals or features", misfit=True)
     if len(current) < count:
         return _Windows(
             reference, current, note=f"{len(current)} nights since the champion was trained; {count} are needed"
         )
-    if any(model.features != spec.names(config.goals) for model in bundle.models.values()):
-        return _Windows(reference, current, note="the champion was trained on other features")
     archive = Archive.load(lake, config, as_of)
     log_days = (reference[0] - archive.first_ts()) / timedelta(days=1)
     parts = [

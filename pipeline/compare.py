@@ -9,11 +9,11 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from features import spec
 from models import gate, learning, metrics, scorer
 from models.classifier import Bundle, GoalModel
 from models.learning import Learned
 from pipeline import tracking
+from pipeline.build_features import fits
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.rebuild import Rows
@@ -96,8 +96,7 @@ def _champion_predictions(
     if champion is None:
         return None
     old = Bundle.from_files(tracking.load_bundle_files(Tracker(lake.tracking, config.project.name), champion.version))
-    names = spec.names(config.goals)
-    if set(old.models) != set(bundle.models) or any(model.features != names for model in old.models.values()):
+    if not fits(old, config) or set(old.models) != set(bundle.models):
         return None
     return _predictions(old.models, data.lists.scored(old.context["cuts"], tuple(config.goals)).x)
 

@@ -38,7 +38,8 @@ REFUND = "refund"
 
 _ORDER = ("person_id", "ts", "event", "content_id", "position", "value", "dwell_seconds", "device", "country")
 _CANONICAL = [(name, "ascending") for name in _ORDER]
-_HALF_HOUR_SLACK = timedelta(days=2)
+_SLACK = timedelta(days=2)
+"""A row may lie a day outside its export's day, which is in the project's time zone; instants decide, not days."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Archive:
             ShortlistError: The lake holds no engagement at all.
         """
         since = (until - timedelta(days=history_days or _replayed_days(config))).date()
-        last = (until + _HALF_HOUR_SLACK).date()
+        last = (until + _SLACK).date()
         events = _before(lake.read("events", since=since, until=last), until)
         transactions = _before(lake.read("transactions", since=since, until=last), until)
         if not events.num_rows and not transactions.num_rows:

@@ -12,13 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from expectations import schemas
-from features import rfm
+from features import rfm, spec
 from features.pairs import PAIR_FEATURES
 from models import reasons, rerank, scorer
 from models.candidates import SOURCES, Candidates
 from models.classifier import Bundle
 from pipeline import identify, tracking
-from pipeline.build_features import NightFeatures
+from pipeline.build_features import NightFeatures, fits
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
@@ -61,7 +61,14 @@ class Model:
         champion = tracking.champion(tracker, as_of)
         if champion is None:
             return cls(None, NO_MODEL)
-        return cls(Bundle.from_files(tracking.load_bundle_files(tracker, champion.version)), champion.version)
+        bundle = Bundle.from_files(tracking.load_bundle_files(tracker, champion.version))
+        if not fits(bundle, config):
+            raise ShortlistError(
+                f"model version {champion.version} was trained for other goals or features than {config.file} asks for "
+                f"now ({', '.join(bundle.models)}). Train one for these: "
+                f"`shortlist run --as-of {as_of.isoformat()} --retrain`."
+            )
+        return cls(bundle, champion.version)
 
 
 @dataclass(frozen=True)
@@ -119,13 +126,14 @@ def _blocks(found: NightFeatures, bundle: Bundle | None, config: Config, people:
             continue
         between = block.features(chosen.person, chosen.content)
         person = chosen.person + rows.start
-        facts = _facts(between, by_content[chosen.content, 0])
+        facts = _facts(between, by_content[chosen.content, spec.names(goals, "content").index("age_days")])
         if bundle is None:
             popularity = np.asarray(found.contents["gravity"].combine_chunks())[chosen.content]
             yield Scored(person, chosen.content, chosen.source, popularity / (1 + popularity), {}, facts)
             continue
         x = scorer.rows(by_person, by_content, between, person, chosen.content, found.position)
-        one = scorer.score(bundle.models, bundle.weights, x)
+        weights = {goal: config.goals[goal].weight for goal in bundle.models}  # tonight's, not those of the training
+        one = scorer.score(bundle.models, weights, x)
         yield Scored(person, chosen.content, chosen.source, one.relevance, one.probabilities, facts)
 
 

@@ -16,6 +16,7 @@ from models.classifier import Bundle
 from models.learning import Budget, Learned
 from models.tuning import TrialRecord
 from pipeline import tracking
+from pipeline.build_features import goals_of
 from pipeline.compare import Contest
 from pipeline.config import Config
 from pipeline.lake import NIGHT, Lake
@@ -111,6 +112,7 @@ def _bundle(learned: Mapping[str, Learned], data: TrainingRows, as_of: datetime,
         "cuts": dict(data.cuts),
         "nights": [night.isoformat() for night in data.split.train],
         "configuration_sha256": config.sha256,
+        "goals": goals_of(config),
     }
     weights = {goal: config.goals[goal].weight for goal in learned}
     return Bundle({goal: one.model for goal, one in learned.items()}, weights, context)

@@ -15,10 +15,11 @@ from deltalake import DeltaTable
 from features import rfm, spec
 from models import classifier
 from models.classifier import Bundle, GoalModel
-from pipeline import check_drift, ingest, tracking
-from pipeline.build_features import NightFeatures
+from pipeline import check_drift, ingest, rank, tracking
+from pipeline.build_features import NightFeatures, goals_of
 from pipeline.check_drift import DriftReport
-from pipeline.config import Config
+from pipeline.config import Config, Goal
+from pipeline.errors import ShortlistError
 from pipeline.night import Archive
 from pipeline.records import Tracker, TrainingRecord
 from tests.pipeline.small import House
@@ -65,7 +66,11 @@ def bundle(config: Config, house: House, trained: datetime) -> Bundle:
     booster = classifier.train(matrix, matrix, {"max_depth": 1}, 1, 5, seed=1)
     nights = [trained - 3 * DAY, trained - 2 * DAY]
     people = [NightFeatures.of(Archive.load(house.lake, config, night).night(night), config).people for night in nights]
-    context = {"nights": [night.isoformat() for night in nights], "cuts": rfm.cut_points(people)}
+    context = {
+        "nights": [night.isoformat() for night in nights],
+        "cuts": rfm.cut_points(people),
+        "goals": goals_of(config),
+    }
     return Bundle({"click": GoalModel.of("click", booster, {})}, {"click": 1.0}, context)
 
 
@@ -124,6 +129,7 @@ def test_nothing_calls_for_a_new_model(steady: Company) -> None:
         "asked for": (False, "nobody asked."),
         "always": (False, "retrain.when is needed."),
         "no champion": (False, "version 1 serves."),
+        "goals": (False, "the champion, if there is one, was trained for these goals."),
         "age": (False, "the champion is 2.0 days old; 30 are allowed."),
         "drift": (False, f"0 of {len(report.features)} distributions moved: none."),
     }
@@ -193,7 +199,7 @@ def test_a_young_champion_is_not_tested_yet(steady: Company) -> None:
 def test_a_champion_of_other_goals_cannot_be_compared(steady: Company) -> None:
     """Another goal gives other features: they are not compared column by column with what they are not."""
     report = steady.decide(more='[goals.like]\nevents = ["like"]\n')
-    assert arms(report)["drift"][1] == "not tested: the champion was trained on other features."
+    assert arms(report)["drift"][1] == "not tested: the champion was trained for other goals or features."
 
 
 def test_the_decision_is_written_down(shifted: Company) -> None:
@@ -207,3 +213,25 @@ def test_the_decision_is_written_down(shifted: Company) -> None:
     page = recorded.with_name("decision.html").read_text(encoding="utf-8")
     assert report.verdict in page
     assert "mobile_share" in page
+
+
+def test_other_goals_call_for_another_model(steady: Company) -> None:
+    """A goal that was added or redefined cannot be scored by the champion: train, and until then refuse to rank."""
+    asked = '[goals.read]\nevents = ["view"]\n'
+    report = steady.decide(more=asked)
+    assert report.retrain
+    assert report.verdict == "Train a challenger: the champion was trained for other goals or features."
+    with pytest.raises(ShortlistError, match=r"version 1 was trained for other goals or features .* now \(click\)"):
+        rank.run(AS_OF, steady.config(more=asked))
+
+
+def test_a_weight_needs_no_training(steady: Company) -> None:
+    """A marketer who doubles a goal's weight doubles tonight's scores, and the champion stays."""
+    scores = []
+    for weight in (1, 2):
+        config = steady.config().model_copy(update={"goals": {"click": Goal(events=("click",), weight=weight)}})
+        assert not check_drift.run(AS_OF, config).retrain
+        rank.run(AS_OF, config)
+        scores.append(np.array(steady.house.lake.read_ranked(AS_OF)["people"]["score"]))
+    assert scores[1] == pytest.approx(2 * scores[0])
+    assert scores[0].min() > 0
