@@ -15,7 +15,7 @@ run: setup  ## Simulate a publisher's exports, then one whole night on them: exp
 	@$(BIN)/shortlist run --config shortlist.toml --as-of 2026-07-01
 
 test: setup  ## Run all tests, on two cores
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup  ## Check style and layout
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
