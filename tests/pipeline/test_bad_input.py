@@ -321,7 +321,7 @@ def test_a_lake_without_write_permission(door: Door) -> None:
         with read_only(house.folder / "lake"), nobody(Path(place)):
             if not os.access(Path(__file__).parents[2] / "expectations" / "suites" / "events.json", os.R_OK):
                 pytest.skip("only root can read this checkout, so nobody else can run it")
-            there.refuse(
+            there.check_refusal(
                 "lake: cannot write table 'native_ids' at",
                 str(house.lake.path("native_ids")),
                 "no write permission",
