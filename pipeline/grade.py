@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.history import reached
 from models import metrics
 from pipeline import manifest, snapshot, tracking
-from pipeline.build_features import NightFeatures, goal_rules
+from pipeline.build_features import NightFeatures
 from pipeline.config import Config
 from pipeline.lake import NIGHT, Lake
 from pipeline.night import Archive
 from pipeline.pseudonyms import Pseudonyms
+from pipeline.rebuild import hits
 from pipeline.records import Grade, Tracker
 from pipeline.report import Report
 
@@ -106,19 +106,11 @@ def _wanted(found: NightFeatures, archive: Archive, night: datetime, config: Con
 
     history, catalogue = found.history, found.history.catalogue
     total = sparse.csr_matrix((len(history.people), catalogue.size))
-    for goal, rule in goal_rules(config).items():
-        log = archive.outcome(night, config.goals[goal].horizon)
-        log = log.filter(reached(log, rule))
-        ids = np.asarray(log["person_id"].combine_chunks())
-        person = np.minimum(np.searchsorted(history.people, ids), len(history.people) - 1)
-        content = np.asarray(
-            pc.fill_null(pc.index_in(log["content_id"].combine_chunks(), value_set=catalogue.ids), -1)
-        ).astype(np.int64)
-        known = (history.people[person] == ids) & (content >= 0)
-        known[known] &= catalogue.listed[content[known]]
-        pairs = np.unique(person[known] * catalogue.size + content[known])
-        ones = np.full(len(pairs), config.goals[goal].weight)
-        total = total + sparse.csr_matrix((ones, (pairs // catalogue.size, pairs % catalogue.size)), shape=total.shape)
+    for goal, keys in hits(archive, night, found, config).items():
+        person, content = keys // catalogue.size, keys % catalogue.size
+        could = catalogue.listed[content]
+        weights = np.full(int(could.sum()), config.goals[goal].weight)
+        total = total + sparse.csr_matrix((weights, (person[could], content[could])), shape=total.shape)
     if config.ranking.hide_engaged:
         total = total - total.multiply(found.space.seen > 0)
     total.eliminate_zeros()

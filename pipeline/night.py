@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -133,6 +134,7 @@ class Archive:
         orders = transactions.num_rows > 0 or _before(self.transactions, as_of).num_rows > 0
         return _log(events, transactions, aliases, orders=orders)
 
+    @cached_property
     def suppressed(self) -> pa.Array:
         """Everybody who must not be used at the archive's end: customers who object, and every alias of theirs."""
         customers = _suppressed(_latest(self.customers, self.until, self.config), self.until, self.config)
@@ -142,7 +144,7 @@ class Archive:
 
     def usable(self, people: pa.Array) -> pa.Array:
         """Which of these people a model may learn from, judged by what is known at the archive's end."""
-        allowed = pc.invert(pc.is_in(people, value_set=self.suppressed()))
+        allowed = pc.invert(pc.is_in(people, value_set=self.suppressed))
         if self.config.privacy.unknown_consent == "deny":
             customers = _latest(self.customers, self.until, self.config)["customer_id"].combine_chunks()
             allowed = pc.and_(allowed, pc.is_in(people, value_set=customers))

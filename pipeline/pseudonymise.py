@@ -33,7 +33,7 @@ class LakeRows:
         for name, native in parsed.tables.items():
             rows = _PSEUDONYMISE[name](native, books, ids)
             tables[name] = rows.select(schemas.LAKE[name].names).cast(schemas.LAKE[name].schema)
-            native_ids.append(_native_ids(native, rows, books, ids))
+            native_ids.append(_native_ids(native, rows))
             links.append(_links(name, native, rows, books, ids))
         tables["native_ids"] = _unique(pa.concat_tables(native_ids), "native_ids")
         tables["identities"] = _unique(pa.concat_tables(links), "identities")
@@ -73,7 +73,7 @@ class _Books:
         return pc.coalesce(rows["available_at"], pc.add(rows["ts"], delay))
 
     def snapshot_known_at(self) -> datetime:
-        """A dated snapshot is of its day; who is in it was known when that day began at the latest at its end."""
+        """What a dated snapshot says was known by the end of its day; an undated one was always known."""
         ends = bounds(self.day, self.config)
         if ends is None:
             return datetime.combine(UNDATED, time(), self.config.project.zone)
@@ -131,7 +131,7 @@ def _with_person(rows: pa.Table, first: str, second: str) -> pa.Table:
     return _with(rows, person_id=person, shard=pa.array(shard, pa.int16()))
 
 
-def _native_ids(native: pa.Table, rows: pa.Table, books: _Books, ids: Pseudonyms) -> pa.Table:
+def _native_ids(native: pa.Table, rows: pa.Table) -> pa.Table:
     """The way back from pseudonyms, for publication; e-mails have none."""
     parts = [schemas.LAKE["native_ids"].schema.empty_table()]
     for kind in ("visitor", "customer"):

@@ -55,7 +55,7 @@ def _terms(as_of: datetime, config: Config, lake: Lake) -> Terms:
     """What the snapshot is held to, from the lake and not from the ranking: who must have a list, and who must not."""
     archive = Archive.load(lake, config, as_of, config.training.history_days)
     night = archive.night(as_of)
-    suppressed = archive.suppressed()
+    suppressed = archive.suppressed
     return Terms(
         k=config.ranking.k,
         expected_people=_people(lake, night.rankable(config)),

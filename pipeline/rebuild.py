@@ -90,14 +90,14 @@ def rebuild(archive: Archive, nights: Sequence[datetime], config: Config, *, lis
     for as_of in nights:
         found = NightFeatures.of(archive.night(as_of), config)
         day = archive.outcome(as_of, max(_DAY, config.project.step))
-        hits = _hits(archive, as_of, found, config)
+        reached_by = hits(archive, as_of, found, config)
         usable = archive.usable(pa.array(found.history.people, pa.int64()))
         shown, graded = _shown(found, day, config), None
         if shown is None or lists:
             candidates = _of(_candidates(found, _active(found, day), config), usable)
             shown = candidates if shown is None else shown
-            graded = _rows(found, candidates, hits, config) if lists else None
-        yield Rebuilt(as_of, found.people.filter(usable), _rows(found, _of(shown, usable), hits, config), graded)
+            graded = _rows(found, candidates, reached_by, config) if lists else None
+        yield Rebuilt(as_of, found.people.filter(usable), _rows(found, _of(shown, usable), reached_by, config), graded)
 
 
 def _of(pairs: _Pairs, usable: pa.Array) -> _Pairs:
@@ -148,13 +148,13 @@ def _rows(found: NightFeatures, pairs: _Pairs, hits: Keys, config: Config) -> Ro
     )
 
 
-def _hits(archive: Archive, as_of: datetime, found: NightFeatures, config: Config) -> Keys:
+def hits(archive: Archive, as_of: datetime, found: NightFeatures, config: Config) -> Keys:
     """For each goal the keys (person x size + content) that reached it within its horizon."""
-    hits = {}
+    found_for = {}
     for goal, rule in goal_rules(config).items():
         log = archive.outcome(as_of, config.goals[goal].horizon)
-        hits[goal] = np.unique(_keys(found, log.filter(reached(log, rule)))[0])
-    return hits
+        found_for[goal] = np.unique(_keys(found, log.filter(reached(log, rule)))[0])
+    return found_for
 
 
 def _keys(found: NightFeatures, log: pa.Table) -> tuple[Integers, NDArray[np.bool_]]:

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +101,6 @@ class House:
 def in_order(table: pa.Table) -> list[dict[str, Any]]:
     """The rows, sorted by what they hold."""
     return sorted(table.to_pylist(), key=repr)
-
-
-def midnight(day: date) -> datetime:
-    """The night that begins when the day does."""
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def events_csv(day: date, count: int, start: int = 0) -> Iterable[dict[str, object]]:
