@@ -1,14 +1,15 @@
-"""What our DAGs share: assets, retries, and how a step becomes a task.
+"""What our DAGs share: assets, retries, params, and how a step becomes a task.
 
 It lies here because a DAG bundle puts its own folder on the import path; its name is long since names there are global.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, ExceptionRetryPolicy, Param, RetryAction, RetryRule, XComArg, task
+from airflow.sdk import Asset, DagRunState, ExceptionRetryPolicy, Param, RetryAction, RetryRule, XComArg, task
 
 LAKE = Asset("lake")
 RANKINGS = Asset("rankings")
@@ -27,14 +28,40 @@ DAG_DEFAULTS: dict[str, Any] = {
     },
 }
 
+_ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+
 
 def as_of_param() -> Param:
     """The instant to run for; nothing means "what the schedule or the asset says" (see `pipeline.clock.as_of`)."""
     return Param(
         None,
         type=["null", "string"],
+        title="As of",
         description="Instant to run for: a date (its midnight in the project's time zone) or an ISO 8601 time.",
     )
+
+
+def day_param(title: str, description: str) -> Param:
+    """A day, or nothing; a date picker in the form."""
+    return Param(None, type=["null", "string"], format="date", title=title, description=description)
+
+
+def in_backfill(context: Mapping[str, Any]) -> bool:
+    """Whether the run is one of those that `airflow backfill create` made, a night each."""
+    return bool(context["dag_run"].run_type == "backfill")
+
+
+def is_last_to_get_here(context: Mapping[str, Any]) -> bool:
+    """Whether this task has ended, one way or the other, in every other run of its DAG that is not over.
+
+    For a task with `max_active_tis_per_dag=1`: no two runs then ask at the same moment, so exactly one is the last. A
+    run that is over does not count, whatever its tasks say: cancelling a backfill leaves them without a state.
+    """
+    ti = context["ti"]
+    states = ti.get_task_states(dag_id=ti.dag_id, task_ids=[ti.task_id])
+    not_here_yet = [run_id for run_id, state in states.items() if state[ti.task_id] not in _ENDED]
+    alive = [DagRunState.QUEUED.value, DagRunState.RUNNING.value]
+    return bool(ti.get_dr_count(dag_id=ti.dag_id, run_ids=not_here_yet, states=alive) == 1)
 
 
 def step(verb: str, outlets: list[Asset] | None = None, **options: Any) -> XComArg:

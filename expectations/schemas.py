@@ -2,7 +2,8 @@
 
 Everything that reads or writes a table takes its names from here. Three forms of a table exist:
 
-* *native*: what a source hands over, with the company's own ids (`events`, `content`, `customers`, `transactions`);
+* *native*: what a source hands over, with the company's own ids (`events`, `content`, `customers`, `transactions`;
+  `popularity`, counts of nobody in particular; `links`, ids seen together; `signals`, wishes about personalization);
 * *lake*: the same rows with pseudonyms in place of native ids, plus bookkeeping (`source`, `day`, `shard`);
 * *published*: what downstream systems read (`people`, `segments`, `default`).
 
@@ -12,7 +13,7 @@ Times are microseconds UTC; amounts are in the row's `currency`; durations carry
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import pyarrow as pa
@@ -92,6 +93,25 @@ _CONTENT_FACTS = (
     Column("url", pa.string(), "where it lives"),
 )
 
+_POPULARITY_FACTS = (
+    Column("content_id", pa.string(), "the content", required=True),
+    Column("event", pa.string(), f"one of {', '.join(EVENTS)}, or {CUSTOM_PREFIX}<name>", required=True),
+    Column("ts", TIMESTAMP, "start of the hour or day that is counted", required=True),
+    Column("available_at", TIMESTAMP, "when we could first have known it"),
+    Column("count", pa.float64(), "how often it happened", required=True, minimum=0),
+    Column("dwell_seconds", pa.float64(), "engaged time in total, s", minimum=0),
+)
+
+_ID_NAMES = ("visitor_id", "customer_id", "email")
+_NATIVE_IDS = (
+    Column("visitor_id", pa.string(), "native id of a browser or device"),
+    Column("customer_id", pa.string(), "native CRM id"),
+    Column("email", pa.string(), "joins people across systems; never stored"),
+)
+
+SIGNALS = ("gpc", "consent", "objection")
+"""What a person can say about personalization outside the CRM; `gpc` is the browser's Global Privacy Control."""
+
 NATIVE = _tables(
     Table(
         "events",
@@ -102,6 +122,7 @@ NATIVE = _tables(
             Column("visitor_id", pa.string(), "native id of a browser or device"),
             Column("customer_id", pa.string(), "native CRM id"),
             Column("session_id", pa.string(), "native session id; otherwise sessions are built"),
+            Column("order_id", pa.string(), "native order id of a purchase: joins a browser to an order; not stored"),
             *_EVENT_FACTS,
         ),
         key=("event_id",),
@@ -136,6 +157,31 @@ NATIVE = _tables(
         ),
         key=("order_id", "line_no"),
         any_of=("customer_id", "email"),
+    ),
+    Table(
+        "popularity",
+        _POPULARITY_FACTS,
+        key=("content_id", "event", "ts"),
+    ),
+    Table(
+        "links",
+        (
+            Column("ts", TIMESTAMP, "when the ids were seen together", required=True),
+            Column("available_at", TIMESTAMP, "when we could first have known it"),
+            *_NATIVE_IDS,
+            Column("order_id", pa.string(), "native order id"),
+        ),
+        any_of=(*_ID_NAMES, "order_id"),
+    ),
+    Table(
+        "signals",
+        (
+            Column("ts", TIMESTAMP, "when it was said", required=True),
+            *_NATIVE_IDS,
+            Column("personalization", pa.bool_(), "false objects, true consents", required=True),
+            Column("reason", pa.string(), f"what it was: {', '.join(SIGNALS)}", required=True),
+        ),
+        any_of=_ID_NAMES,
     ),
 )
 
@@ -201,13 +247,33 @@ LAKE = _tables(
     Table(
         "identities",
         (
-            Column("alias_id", pa.int64(), "pseudonym of a visitor or an e-mail", required=True),
-            Column("alias_type", pa.string(), "visitor or email", required=True),
-            Column("customer_id", pa.int64(), "pseudonym of the customer it belongs to", required=True),
+            Column("id", pa.int64(), "pseudonym of a visitor, e-mail or order", required=True),
+            Column("id_type", pa.string(), "visitor, email or order", required=True),
+            Column("other_id", pa.int64(), "pseudonym of the id that it was seen with", required=True),
+            Column("other_type", pa.string(), "customer, email or order", required=True),
             Column("available_at", TIMESTAMP, "when the link was first seen; unknown before", required=True),
             *_BOOKKEEPING,
         ),
-        key=("source", "day", "alias_id", "customer_id"),
+        key=("source", "day", "id", "other_id"),
+    ),
+    Table(
+        "popularity",
+        (
+            *(replace(c, required=c.required or c.name == "available_at") for c in _POPULARITY_FACTS),
+            *_BOOKKEEPING,
+        ),
+        key=("source", "content_id", "event", "ts"),
+    ),
+    Table(
+        "suppressions",
+        (
+            Column("id", pa.int64(), "pseudonym of who must not be personalized", required=True),
+            Column("id_type", pa.string(), "visitor, customer or email", required=True),
+            Column("personalization", pa.bool_(), "false: must not be; true: may be again", required=True),
+            Column("reason", pa.string(), "crm, gpc, consent, objection or forgotten", required=True),
+            Column("since", TIMESTAMP, "from when on it is known", required=True),
+            *_BOOKKEEPING,
+        ),
     ),
     Table(
         "native_ids",

@@ -1,21 +1,27 @@
-"""Everything known about each content on one night: age, popularity at several speeds, trend and response rates."""
+"""Everything known about each content on one night: age, popularity at several speeds, trend and response rates.
+
+Popularity, trend, gravity and idleness are of everybody: an event of the crowd, of which nobody knows whose it is,
+weighs like one of a person without engaged time, and each of its views is a reader. Counts of people, and rates, are of
+known people alone, because only they can reach a goal.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
 
-from features.history import DAY, Floats, History
+from features.history import DAY, KINDS, STRENGTH, Floats, History
 
 HALF_LIVES_DAYS = {"3h": 0.125, "1d": 1.0, "7d": 7.0}
 _PRIOR_SHOWN = 50.0
 _PRIOR_PEOPLE = 20.0
+_VIEW = KINDS.index("view")
 
 
 def content_features(history: History) -> pa.Table:
     """One row a content, sorted by `content_id`: `content_id`, `listed`, and one float64 column a feature."""
     catalogue = history.catalogue
-    active, strength = history.active, history.strength
+    readers_1d, readers_7d = _readers(history, 1), _readers(history, 7)
     found: dict[str, Floats] = {
         "age_days": (history.as_of - catalogue.published) / DAY,
         "quality": catalogue.quality,
@@ -24,9 +30,9 @@ def content_features(history: History) -> pa.Table:
         "people_30d": _people(history, 30),
     }
     for label, half_life in HALF_LIVES_DAYS.items():
-        found[f"popularity_{label}"] = history.per_content(active, strength * history.decay(half_life))
-    found["trend"] = (found["people_1d"] + 1) / (found["people_7d"] / 7 + 1)
-    found["gravity"] = found["people_7d"] / (np.maximum(found["age_days"], 0) + 0.5) ** 1.5
+        found[f"popularity_{label}"] = _popularity(history, half_life)
+    found["trend"] = (readers_1d + 1) / (readers_7d / 7 + 1)
+    found["gravity"] = readers_7d / (np.maximum(found["age_days"], 0) + 0.5) ** 1.5
     found["idle_days"] = _idle_days(history)
     found["author_popularity_7d"] = _group_mean(catalogue.author, found["popularity_7d"])
     found["category_popularity_7d"] = _group_mean(catalogue.category, found["popularity_7d"])
@@ -55,10 +61,31 @@ def _people(history: History, days: float) -> Floats:
     return np.bincount(pairs % size, minlength=size).astype(np.float64) if size else np.zeros(0)
 
 
+def _readers(history: History, days: float) -> Floats:
+    """The people of the last `days`, and the crowd's views."""
+    crowd = history.crowd
+    views = (crowd.kind == _VIEW) & (crowd.ts >= history.as_of - np.int64(days * DAY))
+    return _people(history, days) + _of_crowd(history, np.where(views, crowd.count, 0.0))
+
+
+def _popularity(history: History, half_life_days: float) -> Floats:
+    """Decayed activity of people and of the crowd."""
+    crowd = history.crowd
+    decay = np.exp2(-(history.as_of - crowd.ts) / DAY / half_life_days)
+    known = history.per_content(history.active, history.strength * history.decay(half_life_days))
+    return known + _of_crowd(history, crowd.count * STRENGTH[crowd.kind] * decay)
+
+
+def _of_crowd(history: History, weights: Floats) -> Floats:
+    """Sum of `weights` over the crowd's rows, for each content."""
+    return np.bincount(history.crowd.content, weights=weights, minlength=history.catalogue.size).astype(np.float64)
+
+
 def _idle_days(history: History) -> Floats:
     last = history.catalogue.published.astype(np.float64)
     rows = history.active
     np.maximum.at(last, history.content[rows], history.ts[rows].astype(np.float64))
+    np.maximum.at(last, history.crowd.content, history.crowd.ts.astype(np.float64))
     return (history.as_of - last) / DAY
 
 

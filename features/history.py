@@ -71,6 +71,19 @@ class Catalogue:
 
 
 @dataclass(frozen=True)
+class Crowd:
+    """What nobody in particular did, be it people without consent: a row is `count` events of a kind with a content.
+
+    `ts` is when the hour or day begins that was counted. Impressions and refunds are not in it.
+    """
+
+    content: NDArray[np.int64]
+    ts: Ints
+    kind: NDArray[np.int8]
+    count: Floats
+
+
+@dataclass(frozen=True)
 class History:
     """One row an event, in the order of (person, ts, kind, content, …); `people` are sorted pseudonyms.
 
@@ -88,28 +101,35 @@ class History:
     value: Floats
     mobile: Flags
     goals: Mapping[str, Flags]
+    crowd: Crowd
 
     @classmethod
-    def of(cls, log: pa.Table, content: pa.Table, as_of: datetime, goals: Mapping[str, GoalRule]) -> History:
+    def of(
+        cls,
+        log: pa.Table,
+        content: pa.Table,
+        popularity: pa.Table,
+        as_of: datetime,
+        goals: Mapping[str, GoalRule],
+    ) -> History:
         """Encode what was known strictly before `as_of` (time zone aware).
 
         Args:
             log: person_id (int64), ts (timestamp us UTC), content_id, event, dwell_seconds, value, device; any order.
             content: the catalogue's columns of `expectations.schemas`; any order.
+            popularity: content_id, event, ts and count (float64) of what nobody in particular did; any order.
 
         Raises:
-            ValueError: A row of the log did not happen before `as_of`.
+            ValueError: A row of the log or of `popularity` did not happen before `as_of`.
         """
         instant = _micros(pa.scalar(as_of, pa.timestamp("us", tz="UTC")))
-        ts = np.asarray(log["ts"].cast(pa.int64()).combine_chunks())
-        if len(ts) and ts.max() >= instant:
-            raise ValueError(f"the log knows the future: a row happened at {ts.max()} us, the night is {instant} us")
-        ids = pc.unique(pa.concat_arrays([_whole(content["content_id"]), _whole(log["content_id"])])).sort()
+        ts = _past(log, instant)
+        known = [_whole(table["content_id"]) for table in (content, log, popularity)]
+        ids = pc.unique(pa.concat_arrays(known)).sort()
+        crowd = _crowd(popularity, ids, instant)
         people, person = np.unique(np.asarray(_whole(log["person_id"])), return_inverse=True)
         codes = np.asarray(pc.index_in(_whole(log["content_id"]), value_set=ids)).astype(np.int64)
-        kind = np.asarray(
-            pc.fill_null(pc.index_in(_whole(log["event"]), value_set=pa.array(KINDS)), len(KINDS) - 1)
-        ).astype(np.int8)
+        kind = _kinds(log)
         dwell, value = (_floats(log[name]) for name in ("dwell_seconds", "value"))
         mobile = np.asarray(pc.fill_null(pc.equal(_whole(log["device"]), "mobile"), False)).astype(bool)
         flags = {name: np.asarray(reached(log, rule)).astype(bool) for name, rule in goals.items()}
@@ -117,7 +137,9 @@ class History:
         return cls(
             as_of=instant,
             people=people,
-            catalogue=_catalogue(content, ids, codes, ts, instant),
+            catalogue=_catalogue(
+                content, ids, np.concatenate([codes, crowd.content]), np.concatenate([ts, crowd.ts]), instant
+            ),
             person=person[order].astype(np.int64),
             content=codes[order],
             ts=ts[order],
@@ -126,6 +148,7 @@ class History:
             value=value[order],
             mobile=mobile[order],
             goals={name: flag[order] for name, flag in flags.items()},
+            crowd=crowd,
         )
 
     @property
@@ -147,8 +170,7 @@ class History:
     @property
     def active(self) -> Flags:
         """Rows in which the person did something: neither an impression nor a refund."""
-        found: Flags = (self.kind != _IMPRESSION) & (self.kind != _REFUND)
-        return found
+        return _active(self.kind)
 
     def is_kind(self, *names: str) -> Flags:
         """Rows whose event is one of these `KINDS`."""
@@ -173,8 +195,35 @@ class History:
         return np.bincount(self.content[rows], weights=chosen, minlength=self.catalogue.size).astype(np.float64)
 
 
+def _past(rows: pa.Table, instant: int) -> Ints:
+    """When each row happened."""
+    ts: Ints = np.asarray(rows["ts"].cast(pa.int64()).combine_chunks())
+    if len(ts) and ts.max() >= instant:
+        raise ValueError(f"the log knows the future: a row happened at {ts.max()} us, the night is {instant} us")
+    return ts
+
+
+def _kinds(rows: pa.Table) -> NDArray[np.int8]:
+    codes = pc.index_in(_whole(rows["event"]), value_set=pa.array(KINDS))
+    return np.asarray(pc.fill_null(codes, len(KINDS) - 1)).astype(np.int8)
+
+
+def _active(kind: NDArray[np.int8]) -> Flags:
+    found: Flags = (kind != _IMPRESSION) & (kind != _REFUND)
+    return found
+
+
+def _crowd(popularity: pa.Table, ids: pa.Array, instant: int) -> Crowd:
+    """In the order of (content, ts, kind, count)."""
+    ts, kind, count = _past(popularity, instant), _kinds(popularity), _floats(popularity["count"])
+    content = np.asarray(pc.index_in(_whole(popularity["content_id"]), value_set=ids)).astype(np.int64)
+    order = np.lexsort((count, kind, ts, content))
+    kept = order[(_active(kind) & (count > 0))[order]]
+    return Crowd(content[kept], ts[kept], kind[kept], count[kept])
+
+
 def _catalogue(content: pa.Table, ids: pa.Array, log_content: Ints, log_ts: Ints, instant: int) -> Catalogue:
-    """The catalogue aligned with `ids`; content that only the log knows is not listed."""
+    """The catalogue aligned with `ids`; content that only the log (or the crowd's counts) knows is not listed."""
     ordered = content.sort_by("content_id")
     at = np.asarray(pc.index_in(_whole(ordered["content_id"]), value_set=ids)).astype(np.int64)
     n = len(ids)

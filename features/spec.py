@@ -111,11 +111,15 @@ def _content(goals: tuple[str, ...]) -> list[Feature]:
         one("quality", "0..1", "editorial quality from the catalogue"),
         *(one(f"people_{d}d", "count", f"distinct people who did something with it in {d} days") for d in (1, 7, 30)),
         *(
-            one(f"popularity_{label}", "strength", f"decayed activity, half-life {label}")
+            one(f"popularity_{label}", "strength", f"decayed activity of everybody, half-life {label}")
             for label in CONTENT_HALF_LIVES
         ),
-        one("trend", "ratio", "people of one day over the daily mean of seven, plus one each"),
-        one("gravity", "ratio", "people of seven days / (age in days + 0.5)^1.5"),
+        one(
+            "trend",
+            "ratio",
+            "readers (people and anonymous views) of one day over the daily mean of seven, plus one each",
+        ),
+        one("gravity", "ratio", "readers of seven days / (age in days + 0.5)^1.5"),
         one("idle_days", "days", "since anybody did something with it"),
         one("author_popularity_7d", "strength", "mean popularity_7d of the author's content"),
         one("category_popularity_7d", "strength", "mean popularity_7d of the category's content"),

@@ -56,7 +56,7 @@ class NightFeatures:
     @classmethod
     def of(cls, night: Night, config: Config) -> NightFeatures:
         """Everything that models are told about a night, from nothing but what was known then."""
-        history = History.of(night.log, night.content, night.as_of, goal_rules(config))
+        history = History.of(night.log, night.content, night.popularity, night.as_of, goal_rules(config))
         sessions = sessionize(history)
         return cls(
             night,

@@ -5,21 +5,18 @@ Exit codes: 0 done, 1 the work failed, 2 the command or the configuration is wro
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
-from pipeline import clock, config
-from pipeline.config import DEVELOPMENT_KEY, Config
+from pipeline import cli_people, config
+from pipeline.cli_common import AsOf, ConfigFile, Json, answer, day, people, prepare, progress
 from pipeline.errors import ConfigurationError, ShortlistError
 
 app = typer.Typer(
@@ -29,15 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-people = Console(stderr=True, highlight=False)
-
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="The configuration; else $SHORTLIST_CONFIG, else ./shortlist.toml.")
-]
-AsOf = Annotated[
-    str | None, typer.Option("--as-of", help="A date (its midnight) or an instant; else the latest night.")
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+app.add_typer(cli_people.app)
 
 
 def main() -> None:
@@ -72,29 +61,29 @@ def run(
     as_json: Json = False,
 ) -> None:
     """One whole night: the real DAGs, `ingest` then `personalize`, in this process."""
-    settings, night = _prepare(config_file, as_of)
+    settings, night = prepare(config_file, as_of)
     from pipeline import local_airflow, summary
 
-    with _progress() as progress:
-        results = local_airflow.run_dags(settings.file, night, retrain, _task_reporter(progress))
+    with progress() as bars:
+        results = local_airflow.run_dags(settings.file, night, retrain, _task_reporter(bars))
     report = {"as_of": night.isoformat(), **{name.split(".")[1]: value for name, value in results.items()}}
-    _answer(report, as_json, lambda: summary.night(report, settings, people))
+    answer(report, as_json, lambda: summary.night(report, settings, people))
 
 
-def _task_reporter(progress: Progress) -> Callable[[str, str, int, str], None]:
+def _task_reporter(bars: Progress) -> Callable[[str, str, int, str], None]:
     """A line a task; mapped tasks share one and count."""
     lines: dict[str, Any] = {}
 
     def on_task(dag_id: str, task_id: str, map_index: int, state: str) -> None:
         name = f"{dag_id}: {task_id}"
         if name not in lines:
-            lines[name] = progress.add_task(name, total=None)
+            lines[name] = bars.add_task(name, total=None)
         if state == "running":
             return
         done = {"success": "", "skipped": " (skipped)", "failed": " (failed)"}[state]
-        progress.update(lines[name], description=name + done, advance=1)
+        bars.update(lines[name], description=name + done, advance=1)
         if map_index < 0:
-            progress.update(lines[name], total=1, completed=1)
+            bars.update(lines[name], total=1, completed=1)
 
     return on_task
 
@@ -111,20 +100,20 @@ def ingest(
     as_json: Json = False,
 ) -> None:
     """Load exports into the lake: what is new, late or asked for."""
-    settings, night = _prepare(config_file, as_of)
+    settings, night = prepare(config_file, as_of)
     from pipeline import ingest as step
     from pipeline import summary
 
-    with _progress() as progress:
-        line = progress.add_task("ingest", total=None)
+    with progress() as bars:
+        line = bars.add_task("ingest", total=None)
         report = step.run(
             night,
             settings,
-            start=_day(start),
-            end=_day(end),
-            on_unit=lambda done, of: progress.update(line, completed=done, total=of),
+            start=day(start),
+            end=day(end),
+            on_unit=lambda done, of: bars.update(line, completed=done, total=of),
         )
-    _answer(report.to_json(), as_json, lambda: summary.ingested(report, people))
+    answer(report.to_json(), as_json, lambda: summary.ingested(report, people))
 
 
 @app.command()
@@ -153,18 +142,18 @@ def drift(
 @app.command()
 def train(config_file: ConfigFile = None, as_of: AsOf = None, as_json: Json = False) -> None:
     """Train a challenger on replayed nights; promote it if the gate says so."""
-    settings, night = _prepare(config_file, as_of)
+    settings, night = prepare(config_file, as_of)
     from pipeline import summary
     from pipeline import train as step
 
-    with _progress() as progress:
-        line = progress.add_task("train: replaying nights", total=None)
+    with progress() as bars:
+        line = bars.add_task("train: replaying nights", total=None)
         report = step.run(
             night,
             settings,
-            on_trial=lambda goal, trial: progress.update(line, description=f"train: {goal}, trial {trial.number}"),
+            on_trial=lambda goal, trial: bars.update(line, description=f"train: {goal}, trial {trial.number}"),
         )
-    _answer(report.to_json(), as_json, lambda: summary.step("train", report.to_json(), people))
+    answer(report.to_json(), as_json, lambda: summary.step("train", report.to_json(), people))
 
 
 @app.command()
@@ -186,14 +175,14 @@ def housekeep(config_file: ConfigFile = None, as_of: AsOf = None, as_json: Json 
 
 
 def _step(verb: str, config_file: Path | None, as_of: str | None, as_json: bool, **options: Any) -> None:
-    settings, night = _prepare(config_file, as_of)
+    settings, night = prepare(config_file, as_of)
     from importlib import import_module
 
     from pipeline import summary
 
     with people.status(f"{verb.replace('_', ' ')} for {night.isoformat()}"):
         report = import_module(f"pipeline.{verb}").run(night, settings, **options).to_json()
-    _answer(report, as_json, lambda: summary.step(verb, report, people))
+    answer(report, as_json, lambda: summary.step(verb, report, people))
 
 
 # ---------------------------------------------------------------- looking
@@ -210,7 +199,7 @@ def show(
     from pipeline import show as step
 
     rows = step.run(person, settings)
-    _answer({"person": person, "rows": rows}, as_json, lambda: step.draw(rows, people))
+    answer({"person": person, "rows": rows}, as_json, lambda: step.draw(rows, people))
 
 
 @app.command()
@@ -220,7 +209,7 @@ def doctor(config_file: ConfigFile = None, as_json: Json = False) -> None:
     from pipeline import doctor as step
 
     report = step.run(settings)
-    _answer(report.to_json(), as_json, lambda: step.draw(report, people))
+    answer(report.to_json(), as_json, lambda: step.draw(report, people))
     if not report.healthy:
         raise typer.Exit(1)
 
@@ -239,9 +228,9 @@ def simulate(
     from pipeline import simulate as step
     from pipeline import summary
 
-    last = _day(end) or datetime.now(UTC).date() - timedelta(days=1)
-    with _progress() as progress:
-        line = progress.add_task("simulate", total=days)
+    last = day(end) or datetime.now(UTC).date() - timedelta(days=1)
+    with progress() as bars:
+        line = bars.add_task("simulate", total=days)
         report = step.run(
             out,
             days=days,
@@ -249,10 +238,10 @@ def simulate(
             content=content,
             seed=seed,
             end=last,
-            progress=lambda done, of: progress.update(line, completed=done, total=of),
+            progress=lambda done, of: bars.update(line, completed=done, total=of),
         )
     found = asdict(report)
-    _answer(found, as_json, lambda: summary.step("simulate", found, people))
+    answer(found, as_json, lambda: summary.step("simulate", found, people))
 
 
 @app.command()
@@ -262,56 +251,3 @@ def up(config_file: ConfigFile = None) -> None:
     from pipeline import up as step
 
     step.run(settings.file)
-
-
-# ---------------------------------------------------------------- shared
-
-
-def _prepare(config_file: Path | None, as_of: str | None) -> tuple[Config, datetime]:
-    settings = config.load(config_file)
-    project = settings.project
-    if as_of is not None:
-        night = clock.parse_instant(as_of, project.timezone)
-    else:
-        night = clock.latest(datetime.now(UTC), project.cadence, project.timezone)
-    _warn_about_key(settings)
-    return settings, night
-
-
-def _warn_about_key(settings: Config) -> None:
-    import os
-
-    if settings.project.development_key and not os.environ.get(settings.project.id_key_env):
-        people.print(
-            f"[bold yellow]warning:[/] pseudonyms use the public development key ({DEVELOPMENT_KEY!r}), "
-            f"so anybody can undo them. For real people set {settings.project.id_key_env} and remove development_key."
-        )
-
-
-def _day(text: str | None) -> date | None:
-    if text is None:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ConfigurationError(f"{text!r} is not a day: expected YYYY-MM-DD, for example 2026-06-30") from None
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=people, transient=False, disable=not people.is_terminal) as progress:
-        yield progress
-
-
-def _answer(report: dict[str, Any], as_json: bool, say: Callable[[], None]) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(report, default=str) + "\n")
-    else:
-        say()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -121,6 +121,11 @@ def floor(instant: datetime, cadence: str, timezone: str) -> datetime:
 def latest(now: datetime, cadence: str, timezone: str) -> datetime:
     """The night that a run started at `now` is for, in UTC: all that happened before it can be known at `now`."""
     return floor(now, cadence, timezone)
+
+
+def last_finished_day(as_of: datetime, config: Config) -> date:
+    """The last calendar day, in the project's time zone, that was over at `as_of`."""
+    return as_of.astimezone(ZoneInfo(config.project.timezone)).date() - timedelta(days=1)
 
 
 def hours_of(cadence: str) -> int:

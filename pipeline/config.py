@@ -68,7 +68,7 @@ class Source(Settings):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
     format: str
     path: str
-    table: Literal["events", "content", "customers", "transactions"] | None = None
+    table: Literal["events", "content", "customers", "transactions", "popularity", "links", "signals"] | None = None
     late_days: Annotated[int, Field(ge=0, le=60)] = 0
     delay_minutes: Annotated[int, Field(ge=0)] = 0
     """How long after it happened a row can be known; `available_at` = `ts` + this, unless the export says better."""
@@ -167,12 +167,43 @@ class Quality(Settings):
     """A day with fewer rows than this share of the trailing days' median is refused."""
     max_rows_share: Annotated[float, Field(gt=1)] = 5.0
     trailing_days: Annotated[int, Field(ge=1)] = 14
+    suites: str | None = None
+    """A folder of your own Great Expectations suites; their lines are added to ours of the same name."""
 
 
 class Privacy(Settings):
-    """What consent means here."""
+    """What consent means here. An objection always counts, whoever made it and wherever it was said."""
 
-    unknown_consent: Literal["allow", "deny"] = "allow"
+    unknown_consent: Literal["allow", "deny"] = "deny"
+    """Whether a customer may be personalized who said neither yes nor no, or whom no CRM knows although there is one."""
+    unknown_visitors: Literal["allow", "deny"] = "allow"
+    """Whether a browser may be personalized that nobody ever logged in with; its consent is the analytics tool's."""
+
+
+class Identity(Settings):
+    """When ids that were seen together are not one person."""
+
+    people_per_visitor: Annotated[int, Field(ge=1)] = 5
+    """A browser with more people than this (a kiosk, a test machine) is nobody's."""
+    customers_per_address: Annotated[int, Field(ge=1)] = 5
+    """An e-mail address or order of more customers than this (info@...) joins nobody."""
+
+
+class Limits(Settings):
+    """What reading one export may take, and what no export looks like: a file beyond it is refused as a whole."""
+
+    memory_mb: Annotated[int, Field(ge=256)] = 2048
+    """Of the process that reads it; half of it is DuckDB's, which spills what is more."""
+    spill_gb: Annotated[float, Field(gt=0)] = 20
+    cpu_seconds: Annotated[int, Field(ge=1)] = 3600
+    seconds: Annotated[float, Field(gt=0)] = 3600
+    """For which we wait for that process, not counting what we do ourselves with what it has read."""
+    max_file_gb: Annotated[float, Field(gt=0)] = 50
+    max_columns: Annotated[int, Field(ge=1)] = 2000
+    max_string_mb: Annotated[float, Field(gt=0)] = 16
+    """The longest cell."""
+    max_ratio: Annotated[float, Field(ge=1)] = 200
+    """Unpacked bytes a packed byte of .gz, .zst and Parquet; only judged beyond 64 MB unpacked."""
 
 
 class Housekeeping(Settings):
@@ -204,6 +235,8 @@ class Config(Settings):
     drift: Drift = Drift()
     quality: Quality = Quality()
     privacy: Privacy = Privacy()
+    identity: Identity = Identity()
+    limits: Limits = Limits()
     housekeeping: Housekeeping = Housekeeping()
 
     @model_validator(mode="after")
@@ -216,6 +249,11 @@ class Config(Settings):
     def folder(self, name: str) -> Path:
         """A configured folder as an absolute path; relative ones lie beside the configuration."""
         return (self.file.parent / name).resolve()
+
+    @property
+    def suites(self) -> Path | None:
+        """The folder of `quality.suites`."""
+        return self.folder(self.quality.suites) if self.quality.suites else None
 
     def source(self, name: str) -> Source:
         """The source of this name.
@@ -231,7 +269,7 @@ class Config(Settings):
     @cached_property
     def sha256(self) -> str:
         """Of every effective value that can change what is published; not of where the file lies."""
-        values = self.model_dump(mode="json", exclude={"file"})
+        values = self.model_dump(mode="json", exclude={"file", "limits"})
         for source in values["sources"]:
             source["path"] = os.path.relpath(source["path"], self.file.parent)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

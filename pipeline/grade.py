@@ -71,7 +71,7 @@ def _due(as_of: datetime, config: Config, lake: Lake) -> list[tuple[str, datetim
     folder = lake.rankings / "snapshots"
     published = sorted(snapshot.snapshots(lake.rankings), key=lambda name: (folder / name).stat().st_mtime_ns)
     nights = {_night(name): name for name in published}
-    done = lake.graded_nights()
+    done = lake.nights("grades")
     return [(name, night) for night, name in sorted(nights.items()) if night + horizon <= as_of and night not in done]
 
 

@@ -1,58 +1,191 @@
-"""Which visitor and which e-mail belong to which customer, and since when we know it."""
+"""Which visitors, customers, e-mails and orders are one person, and since when we know it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from expectations import schemas
+from pipeline.config import Identity
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 
-_LINK = ("alias_id", "alias_type", "customer_id", "available_at")
+_KINDS = ("customer", "email", "order", "visitor")
+"""Kinds of ids, those that say best who somebody is first."""
 
 
-def links_of_events(events: pa.Table) -> pa.Table:
-    """Links seen in the lake's `events`: a row that carries a visitor and a customer joins them from then on."""
-    both = events.filter(pc.and_(pc.is_valid(events["visitor_id"]), pc.is_valid(events["customer_id"])))
-    return _earliest(both["visitor_id"], "visitor", both["customer_id"], both["available_at"])
+def links(rows: pa.Table, known_at: datetime | None = None) -> pa.Table:
+    """Ids seen together in one row, as `id`, `id_type`, `other_id`, `other_type`, `available_at` (the earliest).
+
+    Each id of a row (`customer_id`, `email_id`, `order_id`, `visitor_id`; those that `rows` has) is linked to the row's
+    best one. `known_at` stands in for the column `available_at`.
+    """
+    columns = {kind: rows[f"{kind}_id"] for kind in _KINDS if f"{kind}_id" in rows.column_names}
+    when = rows["available_at"] if known_at is None else pa.array([known_at] * rows.num_rows, schemas.TIMESTAMP)
+    kinds = list(columns)
+    pairs = [(kind, better) for place, kind in enumerate(kinds) for better in kinds[:place]]
+    return pa.concat_tables([_LINKS.empty_table(), *(_pairs(columns, kind, better, when) for kind, better in pairs)])
 
 
-def links_of_customers(customer_ids: pa.Array, email_ids: pa.Array, available_at: datetime) -> pa.Table:
-    """Links of a CRM snapshot: each contact's e-mail, known from the snapshot on."""
-    known = pc.is_valid(email_ids)
-    customers, emails = customer_ids.filter(known), email_ids.filter(known)
-    when = pa.array([available_at] * len(emails), schemas.TIMESTAMP)
-    return _earliest(emails, "email", customers, when)
+_LINKS = pa.schema([f for f in schemas.LAKE["identities"].schema if f.name not in ("source", "day")])
 
 
-def _earliest(alias: pa.Array, kind: str, customer: pa.Array, available_at: pa.Array) -> pa.Table:
-    links = pa.table({"alias_id": alias, "customer_id": customer, "available_at": available_at})
-    first = links.group_by(["alias_id", "customer_id"]).aggregate([("available_at", "min")])
-    kinds = pa.array([kind] * first.num_rows, pa.string())
-    return pa.table([first["alias_id"], kinds, first["customer_id"], first["available_at_min"]], names=list(_LINK))
+def _pairs(columns: Mapping[str, pa.ChunkedArray], kind: str, better: str, when: pa.ChunkedArray) -> pa.Table:
+    """`kind` linked to `better` in the rows in which that is the best id."""
+    chosen = pc.and_(pc.is_valid(columns[kind]), pc.is_valid(columns[better]))
+    for best in list(columns)[: list(columns).index(better)]:
+        chosen = pc.and_(chosen, pc.is_null(columns[best]))
+    pairs = pa.table({"id": columns[kind], "other_id": columns[better], "available_at": when}).filter(chosen)
+    first = pairs.group_by(["id", "other_id"]).aggregate([("available_at", "min")])
+    n = first.num_rows
+    found = [first["id"], pa.array([kind] * n, pa.string()), first["other_id"], pa.array([better] * n, pa.string())]
+    return pa.table([*found, first["available_at_min"]], names=_LINKS.names).cast(_LINKS)
 
 
-def customer_by_alias(links: pa.Table, as_of: datetime) -> pa.Table:
-    """`alias_id`, `customer_id` as known strictly before `as_of`, one row an alias.
+@dataclass(frozen=True)
+class People:
+    """Who is who at an instant.
 
-    An alias that was seen with several customers (a shared device) belongs to the one it was seen with last;
-    of two at the same instant, to the smaller pseudonym: an answer that does not depend on the order of rows.
+    `persons`: `id`, `person_id`, one row an id that is known to be somebody's, sorted by `id`. `shared`: browsers that
+    so many people used that they say nothing about anybody. `generic`: e-mails and orders of too many customers
+    (info@…), which join nobody.
+    """
+
+    persons: pa.Table
+    shared: pa.Array
+    generic: pa.Array
+
+    def resolve(self, ids: pa.Array) -> pa.Array:
+        """Each id replaced by its person's; an id of which nothing is known is a person of its own."""
+        position = pc.index_in(ids, value_set=self.persons["id"].combine_chunks())
+        return pc.coalesce(pc.take(self.persons["person_id"].combine_chunks(), position), ids)
+
+    def ids_of(self, persons: pa.Array) -> pa.Array:
+        """These persons, and every id that is known to be theirs."""
+        theirs = self.persons.filter(pc.is_in(self.persons["person_id"], value_set=persons))["id"]
+        return pc.unique(pa.chunked_array([*theirs.chunks, persons], pa.int64())).sort()
+
+
+def people(links: pa.Table, as_of: datetime, limits: Identity) -> People:
+    """Join the ids of `links` (the lake's `identities`) that were seen together strictly before `as_of`.
+
+    E-mails, orders and customers that are linked, directly or through each other, are one person: the customer known
+    longest, else the visitor, else the e-mail or order. A visitor (a browser) never joins two people: it belongs to the
+    one it was seen with last; of two at the same instant, to the smaller pseudonym. What links too many is left out:
+    an e-mail or order of more than `customers_per_address` customers, a visitor of more than `people_per_visitor`
+    people. Where chains of links would still make one person of more customers than that, each e-mail and order of the
+    chain belongs to the customer it was seen with first, and the customers stay apart.
     """
     known = links.filter(pc.less(links["available_at"], pa.scalar(as_of, schemas.TIMESTAMP)))
-    ordered = known.select(["alias_id", "available_at", "customer_id"]).sort_by(
-        [("alias_id", "ascending"), ("available_at", "descending"), ("customer_id", "ascending")]
+    seen = known.group_by(["id", "id_type", "other_id", "other_type"]).aggregate(
+        [("available_at", "min"), ("available_at", "max")]
     )
-    latest = ordered.group_by("alias_id", use_threads=False).aggregate([("customer_id", "first")])
-    return latest.select(["alias_id", "customer_id_first"]).rename_columns(["alias_id", "customer_id"])
+    visits = pc.equal(seen["id_type"], "visitor")
+    joined, generic = _without_generic(seen.filter(pc.invert(visits)), limits.customers_per_address)
+    humans = _Humans.of(joined, seen.filter(visits), limits.customers_per_address)
+    visitors, shared = _visitors(seen.filter(visits), generic, humans, limits.people_per_visitor)
+    return People(_named(humans, visitors), shared, generic)
 
 
-def resolve(person_ids: pa.Array, aliases: pa.Table) -> pa.Array:
-    """Each person id replaced by the customer it is an alias of, where it is one."""
-    position = pc.index_in(person_ids, value_set=aliases["alias_id"].combine_chunks())
-    return pc.coalesce(pc.take(aliases["customer_id"].combine_chunks(), position), person_ids)
+def _without_generic(joined: pa.Table, most: int) -> tuple[pa.Table, pa.Array]:
+    """Links between customers, e-mails and orders but for ids that too many customers share; and those ids."""
+    direct = joined.filter(pc.equal(joined["other_type"], "customer"))
+    customers = direct.group_by("id").aggregate([("other_id", "count_distinct")])
+    generic = customers.filter(pc.greater(customers["other_id_count_distinct"], most))["id"].combine_chunks().sort()
+    touched = pc.or_(pc.is_in(joined["id"], value_set=generic), pc.is_in(joined["other_id"], value_set=generic))
+    return joined.filter(pc.invert(touched)), generic
+
+
+@dataclass(frozen=True)
+class _Humans:
+    """Customers, e-mails and orders (`ids`, sorted), the person of each, and whether that person is a customer."""
+
+    ids: np.ndarray
+    person: np.ndarray
+    is_customer: np.ndarray
+
+    @classmethod
+    def of(cls, joined: pa.Table, visits: pa.Table, most: int) -> _Humans:
+        """Connected components of `joined`; what only visitors are linked to is a component of its own."""
+        ends = [joined["id"], joined["other_id"], visits["other_id"]]
+        kinds = [joined["id_type"], joined["other_type"], visits["other_type"]]
+        when = [joined["available_at_min"], joined["available_at_min"], visits["available_at_min"]]
+        ids, place = np.unique(_ints(ends), return_inverse=True)
+        kind = np.zeros(len(ids), np.int64)
+        kind[place] = np.asarray(pc.index_in(_chunked(kinds), value_set=pa.array(_KINDS)))
+        first = np.full(len(ids), np.iinfo(np.int64).max)
+        np.minimum.at(first, place, _ints(when))
+        n = joined.num_rows
+        graph = coo_array((np.ones(n, np.int8), (place[:n], place[n : 2 * n])), shape=(len(ids), len(ids)))
+        _, component = connected_components(graph, directed=False)
+        ranked = np.lexsort((ids, first, kind, component))
+        best = ranked[np.unique(component[ranked], return_index=True)[1]]
+        customers = np.bincount(component, weights=kind == 0, minlength=len(best))
+        person = _apart(ids, ids[best][component], customers[component] > most, kind, joined)
+        return cls(ids, person, kind[np.searchsorted(ids, person)] == 0)
+
+    def of_ids(self, ids: np.ndarray) -> np.ndarray:
+        """The places of ids that are all known."""
+        return np.searchsorted(self.ids, ids)
+
+
+def _apart(ids: np.ndarray, person: np.ndarray, oversize: np.ndarray, kind: np.ndarray, joined: pa.Table) -> np.ndarray:
+    """Components of too many customers taken apart: each id goes to the customer that it was seen with first."""
+    person = np.where(oversize, ids, person)
+    ordered = joined.sort_by([("id", "ascending"), ("available_at_min", "ascending"), ("other_id", "ascending")])
+    for other in ("customer", "email"):  # e-mails have customers, then orders may have e-mails
+        direct = ordered.filter(pc.equal(ordered["other_type"], other))
+        alias, at = np.unique(_ints([direct["id"]]), return_index=True)
+        place, target = np.searchsorted(ids, alias), np.searchsorted(ids, _ints([direct["other_id"]])[at])
+        free = oversize[place] & (person[place] == ids[place]) & (kind[place] > 0)
+        person[place[free]] = person[target[free]]
+    return person
+
+
+def _visitors(visits: pa.Table, generic: pa.Array, humans: _Humans, most: int) -> tuple[pa.Table, pa.Array]:
+    """`id`, `person_id`, `first` of each visitor that is somebody's; and the visitors of too many people."""
+    clean = visits.filter(pc.invert(pc.is_in(visits["other_id"], value_set=generic)))
+    person = pa.array(humans.person[humans.of_ids(_ints([clean["other_id"]]))], pa.int64())
+    met = clean.append_column("person_id", person)
+    counted = met.group_by("id").aggregate([("person_id", "count_distinct")])
+    shared = counted.filter(pc.greater(counted["person_id_count_distinct"], most))["id"].combine_chunks().sort()
+    ordered = met.filter(pc.invert(pc.is_in(met["id"], value_set=shared))).sort_by(
+        [("id", "ascending"), ("available_at_max", "descending"), ("person_id", "ascending")]
+    )
+    latest = ordered.group_by("id", use_threads=False).aggregate([("person_id", "first"), ("available_at_min", "min")])
+    return latest.select(["id", "person_id_first", "available_at_min_min"]).rename_columns(
+        ["id", "person_id", "first"]
+    ), shared
+
+
+def _named(humans: _Humans, visitors: pa.Table) -> pa.Table:
+    """Whoever is no customer is called after the visitor that was linked first: an id that others can join on."""
+    ordered = visitors.sort_by([("person_id", "ascending"), ("first", "ascending"), ("id", "ascending")])
+    person, at = np.unique(_ints([ordered["person_id"]]), return_index=True)
+    nameless = ~humans.is_customer[humans.of_ids(person)]
+    old, new = person[nameless], _ints([ordered["id"]])[at][nameless]
+    ids = np.concatenate([humans.ids, _ints([visitors["id"]])])
+    found = np.concatenate([humans.person, _ints([visitors["person_id"]])])
+    place = np.minimum(np.searchsorted(old, found), max(len(old) - 1, 0))
+    named = np.where(old[place] == found, new[place], found) if len(old) else found
+    order = np.argsort(ids)
+    return pa.table({"id": ids[order], "person_id": named[order]})
+
+
+def _chunked(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
+    return pa.chunked_array([chunk for column in columns for chunk in column.chunks], columns[0].type)
+
+
+def _ints(columns: Sequence[pa.ChunkedArray]) -> np.ndarray:
+    """Ids and instants as one int64 array."""
+    return np.asarray(_chunked(columns).cast(pa.int64())).astype(np.int64, copy=False)
 
 
 def native_ids(lake: Lake, people: pa.Array) -> pa.Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -15,22 +15,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import schemas
-from pipeline import night, sources, validate
+from pipeline import clock, collect, erasure, sources, staging, validate
+from pipeline.collect import Collected
 from pipeline.config import Config, Source
 from pipeline.errors import ShortlistError
 from pipeline.lake import UNDATED, Lake
-from pipeline.pseudonymise import LakeRows, bounds
 from pipeline.pseudonyms import Pseudonyms
 from pipeline.report import Report
+from pipeline.sources import limits
+from pipeline.staging import Staged
 
 _UNLIMITED = 10**15
-_LAYOUT = "1"
+_LAYOUT = "2"
 """Part of a load's fingerprint: raise it when the same file must be loaded again because we read it differently."""
 
 
 @dataclass(frozen=True)
 class DayReport(Report):
-    """What became of one table of one (source, day)."""
+    """What became of one table of one (source, day).
+
+    `late`: rows that an earlier load of the same day did not have. `suppressed`: rows of people who object, left out.
+    `bots`, `without_consent` and `notes` are of the whole file, and told with its first table.
+    """
 
     date: str | None
     source: str
@@ -40,6 +46,9 @@ class DayReport(Report):
     quarantined: Mapping[str, int]
     duplicates: int
     suppressed: int = 0
+    late: int = 0
+    bots: int = 0
+    without_consent: int = 0
     notes: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -51,6 +60,8 @@ class IngestReport(Report):
     changed: bool
     warnings: tuple[str, ...] = ()
     data_docs: str | None = None
+    purged: Mapping[str, int] = field(default_factory=dict)
+    """Rows that left the lake because the person objects, by table."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +119,7 @@ def plan(as_of: datetime, config: Config, start: date | None = None, end: date |
             f"{config.file}: no [[sources]]: there is nothing to ingest. See README.md, 'your own exports'."
         )
     loaded = _loaded(Lake.of(config))
-    newest = night.last_finished_day(as_of, config)
+    newest = clock.last_finished_day(as_of, config)
     units: list[Unit] = []
     for source in config.sources:
         if sources.whole_file(source):
@@ -145,15 +156,19 @@ def load(unit: Mapping[str, Any], as_of: datetime, config: Config) -> IngestRepo
     source, lake = config.source(what.source), Lake.of(config)
     ids = Pseudonyms.of(config)
     path = sources.locate(source, what.day)
-    fingerprint = _fingerprint(path, source)
-    if _loaded(lake, what).get((source.name, what.day or UNDATED)) == fingerprint:
+    limits.require_file(path, source, config.limits)
+    fingerprint = _fingerprint(path, source, config)
+    before = _loaded(lake, what).get((source.name, what.day or UNDATED))
+    if before == fingerprint:
         return IngestReport((), changed=False)
-    parsed = sources.read_export(path, source, bounds(what.day, config))
-    _refuse_if_broken(what, path, parsed, config)
-    bundle = LakeRows.of(parsed, source, what.day, config, ids)
-    _judge(bundle, what, lake, config)
-    _write(bundle, what, path, fingerprint, lake)
-    return IngestReport(_reports(parsed, what), changed=True, warnings=())
+    with staging.opened(lake) as staged:
+        found = collect.collect(path, source, what.day, as_of, config, ids, staged)
+        tables = staged.finish(source.name, config.limits.memory_mb // 2)
+        _refuse_if_broken(what, path, found, config)
+        warnings = _judge(tables, found, what, lake, config)
+        reports = _reports(tables, found, what, _late(tables, what, lake) if before else {})
+        _write(tables, what, path, fingerprint, lake)
+    return IngestReport(reports, changed=True, warnings=warnings)
 
 
 def finish(as_of: datetime, config: Config, reports: Sequence[Mapping[str, Any]]) -> IngestReport:
@@ -161,14 +176,15 @@ def finish(as_of: datetime, config: Config, reports: Sequence[Mapping[str, Any]]
     lake = Lake.of(config)
     days = tuple(DayReport(**day) for report in reports for day in report["days"])
     changed = any(report["changed"] for report in reports)
+    purged = erasure.purge(lake, as_of, config)
     docs = validate.build_docs(lake.data_docs) if changed else lake.data_docs / validate.INDEX
-    return IngestReport(days, changed, tuple(_warnings(as_of, config, lake)), str(docs))
+    warnings = [warning for report in reports for warning in report["warnings"]]
+    return IngestReport(days, changed, (*warnings, *_warnings(as_of, config, lake)), str(docs), purged)
 
 
-def _warnings(as_of: datetime, config: Config, lake: Lake) -> list[str]:
+def _warnings(as_of: datetime, config: Config, lake: Lake) -> Iterator[str]:
     """What a person should know about the lake but no gate refuses."""
-    said = []
-    newest = night.last_finished_day(as_of, config)
+    newest = clock.last_finished_day(as_of, config)
     recent = lake.read("events", columns=["content_id"], since=newest, until=newest)
     catalogue = lake.read("content", columns=["content_id"])
     if catalogue.num_rows and recent.num_rows:
@@ -176,14 +192,27 @@ def _warnings(as_of: datetime, config: Config, lake: Lake) -> list[str]:
         strangers = recent.filter(unknown)["content_id"].unique().sort()
         if len(strangers):
             rows = pc.sum(unknown.cast(pa.int64())).as_py()
-            said.append(
+            yield (
                 f"{rows} events of {newest} are about {len(strangers)} content ids that are in no catalogue, "
                 f"for example {strangers[0].as_py()!r}: they tell what people do, but cannot be recommended"
             )
-    for table, without in _WITHOUT.items():
-        if not lake.exists(table):
-            said.append(without)
-    return said
+    yield from (without for table, without in _WITHOUT.items() if not lake.exists(table))
+    yield from _silent_contacts(lake, newest, config)
+
+
+def _silent_contacts(lake: Lake, newest: date, config: Config) -> Iterator[str]:
+    """A CRM that says of nobody that they agree ranks nobody: that is hardly meant."""
+    if config.privacy.unknown_consent == "allow":
+        return
+    contacts = lake.read("customers", columns=["consent_personalization"], since=newest, until=newest)
+    if not contacts.num_rows:
+        contacts = lake.read("customers", columns=["consent_personalization"], days=[UNDATED])
+    if contacts.num_rows and not pc.any(contacts["consent_personalization"]).as_py():
+        yield (
+            f"none of {contacts.num_rows} contacts is known to consent to personalization, so none gets a list of their "
+            "own: map the CRM's column to `consent_personalization`, or, where silence is consent, set [privacy] "
+            'unknown_consent = "allow"'
+        )
 
 
 _WITHOUT = {
@@ -204,60 +233,56 @@ def _loaded(lake: Lake, unit: Unit | None = None) -> dict[tuple[str, date], str]
     return {(row["source"], row["day"]): row["sha256"] for row in rows.to_pylist()}
 
 
-def _fingerprint(path: Path, source: Source) -> str:
-    digest = hashlib.sha256(
-        json.dumps(
-            [_LAYOUT, source.model_dump(mode="json", exclude={"path", "late_days", "required"})], sort_keys=True
-        ).encode()
-    )
+def _fingerprint(path: Path, source: Source, config: Config) -> str:
+    settings = source.model_dump(mode="json", exclude={"path", "late_days", "required"})
+    digest = hashlib.sha256(json.dumps([_LAYOUT, settings, config.quality.suites], sort_keys=True).encode())
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
 
 
-def _refuse_if_broken(unit: Unit, path: Path, parsed: sources.Parsed, config: Config) -> None:
-    kept = sum(table.num_rows for table in parsed.tables.values())
-    refused = parsed.rejected.num_rows
+def _refuse_if_broken(unit: Unit, path: Path, found: Collected, config: Config) -> None:
+    kept, refused = found.kept.total(), found.refused.total()
     limit = config.quality.max_quarantined_share
     if refused and refused / (kept + refused) > limit:
-        reasons = "; ".join(f"{n} x {reason}" for reason, n in _counted(parsed.rejected).items())
+        counts = sorted(found.refused.items(), key=lambda item: (-item[1], item[0]))
+        reasons = "; ".join(f"{n} x {reason}" for (_, reason), n in counts)
         raise ShortlistError(
             f"{unit.label}: {refused} of {kept + refused} rows of {path.name} are broken ({reasons}), more than "
             f"quality.max_quarantined_share = {limit}. Nothing was loaded; mend the export and run ingest again."
         )
 
 
-def _counted(rejected: pa.Table) -> dict[str, int]:
-    counts = (
-        rejected.group_by("reason")
-        .aggregate([("reason", "count")])
-        .sort_by([("reason_count", "descending"), ("reason", "ascending")])
-    )
-    return dict(zip(counts["reason"].to_pylist(), counts["reason_count"].to_pylist(), strict=True))
-
-
-def _judge(bundle: LakeRows, unit: Unit, lake: Lake, config: Config) -> None:
-    for name in schemas.NATIVE:
-        if name not in bundle.tables:
-            continue
-        rows = bundle.tables[name]
-        limits = _row_limits(name, unit, lake, config)
-        verdict = validate.check(name, rows, lake.data_docs, run=unit.label, day=unit.day or UNDATED, parameters=limits)
+def _judge(tables: Mapping[str, Staged], found: Collected, unit: Unit, lake: Lake, config: Config) -> tuple[str, ...]:
+    """Every table's suite on the files that the lake is to adopt; returns what the suites only warn of."""
+    warnings: list[str] = []
+    for name in (name for name in collect.JUDGED if name in tables):
+        sizes = _row_limits(name, unit, found, lake, config)
+        files = [file.path for file in tables[name].files]
+        rows = files or schemas.LAKE[name].schema.empty_table()
+        verdict = validate.check(
+            name, rows, lake.data_docs, run=unit.label, day=unit.day or UNDATED, parameters=sizes, added=config.suites
+        )
         if not verdict.success:
             failures = "\n".join(f"  {failure}" for failure in verdict.failures)
             raise ShortlistError(
                 f"{unit.label}: table {name!r} breaks its contract, so nothing of this export was loaded:\n{failures}\n"
                 f"Data Docs: {validate.build_docs(lake.data_docs)}"
             )
+        warnings += [f"{unit.label}: table {name!r}: {warning}" for warning in verdict.warnings]
+    return tuple(warnings)
 
 
-def _row_limits(table: str, unit: Unit, lake: Lake, config: Config) -> dict[str, float]:
+def _row_limits(table: str, unit: Unit, found: Collected, lake: Lake, config: Config) -> dict[str, float]:
     """How many rows are plausible: a share of the trailing days' median; anything above zero where there are none.
 
-    A source that may be empty (`allow_empty`) has no lower limit.
+    There is no lower limit for a source that may be empty (`allow_empty`), for what comes besides a source's own table,
+    and where people who object were left out.
     """
-    least = 0 if config.source(unit.source).options.get("allow_empty") == "true" else 1
+    besides = table == "popularity" or (table == "events" and found.kept["popularity"] > 0)
+    may_be_empty = config.source(unit.source).options.get("allow_empty") == "true"
+    least = 0 if may_be_empty or besides or found.suppressed[table] else 1
     if unit.day is None or not lake.exists(table):
         return {"min_rows": least, "max_rows": _UNLIMITED}
     quality = config.quality
@@ -272,12 +297,22 @@ def _row_limits(table: str, unit: Unit, lake: Lake, config: Config) -> dict[str,
     }
 
 
-def _write(bundle: LakeRows, unit: Unit, path: Path, fingerprint: str, lake: Lake) -> None:
+def _late(tables: Mapping[str, Staged], unit: Unit, lake: Lake) -> dict[str, int]:
+    """Rows of a day that is loaded again which its last load did not have."""
+    return {
+        name: staging.new_keys(name, tables[name].files, lake.files(name, unit.source, unit.day))
+        for name in ("events", "transactions")
+        if name in tables
+    }
+
+
+def _write(tables: Mapping[str, Staged], unit: Unit, path: Path, fingerprint: str, lake: Lake) -> None:
     """The vault first, the proof of the load last: whoever is interrupted in between loads the unit again."""
-    kept = sum(bundle.tables[name].num_rows for name in schemas.NATIVE if name in bundle.tables)
-    for name in ("native_ids", "identities", "quarantine", *schemas.NATIVE):
-        if name in bundle.tables:
-            _replace(lake, name, bundle.tables[name], unit)
+    for name in _WRITTEN:
+        files = tables[name].files if name in tables else ()
+        if files or _holds(lake, name, unit):
+            lake.adopt(name, files, unit.source, unit.day)
+    kept = sum(tables[name].rows for name in schemas.NATIVE if name in tables)
     proof = pa.table(
         {
             "files": [path.name],
@@ -288,24 +323,49 @@ def _write(bundle: LakeRows, unit: Unit, path: Path, fingerprint: str, lake: Lak
         },
         schema=schemas.LAKE["loads"].schema,
     )
-    _replace(lake, "loads", proof, unit)
-
-
-def _replace(lake: Lake, table: str, rows: pa.Table, unit: Unit) -> None:
     if unit.day is None:
-        lake.replace_source(table, rows, unit.source)
+        lake.replace_source("loads", proof, unit.source)
     else:
-        lake.replace_day(table, rows, unit.source, unit.day)
+        lake.replace_day("loads", proof, unit.source, unit.day)
 
 
-def _reports(parsed: sources.Parsed, unit: Unit) -> tuple[DayReport, ...]:
+_WRITTEN = (
+    *("native_ids", "identities", "suppressions", "quarantine"),
+    *("events", "content", "customers", "transactions", "popularity"),
+)
+
+
+def _holds(lake: Lake, table: str, unit: Unit) -> bool:
+    """Whether the lake has rows of this unit, perhaps from when the export or its settings were others."""
+    return any(source == unit.source and unit.day in (None, day) for source, day in lake.days(table))
+
+
+def _reports(
+    tables: Mapping[str, Staged], found: Collected, unit: Unit, late: Mapping[str, int]
+) -> tuple[DayReport, ...]:
     day = unit.day.isoformat() if unit.day else None
     reports = []
-    for name, rows in parsed.tables.items():
-        rejected = _counted(parsed.rejected.filter(pc.equal(parsed.rejected["table"], name)))
-        duplicates = parsed.duplicates.get(name, 0)
-        read = rows.num_rows + sum(rejected.values()) + duplicates
+    notes = dict(found.notes)
+    for name in found.tables:
+        rejected = {reason: n for (table, reason), n in sorted(found.refused.items()) if table == name}
+        repeated = found.duplicates[name] + (tables[name].duplicates if name in tables else 0)
+        kept = tables[name].rows if name in schemas.LAKE else found.kept[name]
+        read = found.kept[name] + sum(rejected.values()) + found.duplicates[name]
         reports.append(
-            DayReport(day, unit.source, name, read, rows.num_rows, rejected, duplicates, notes=dict(parsed.notes))
+            DayReport(
+                day,
+                unit.source,
+                name,
+                read,
+                kept,
+                rejected,
+                repeated,
+                suppressed=found.suppressed[name],
+                late=late.get(name, 0),
+                bots=notes.pop("bots", 0),
+                without_consent=notes.pop("without_consent", 0),
+                notes=notes,
+            )
         )
+        notes = {}
     return tuple(reports)

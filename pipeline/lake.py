@@ -6,8 +6,11 @@ A (source, day) is the unit of change: replacing it is atomic, doing it twice ch
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import tempfile
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +20,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import ColumnProperties, DeltaTable, WriterProperties, write_deltalake
+from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction, RemoveAction
 
 from expectations import schemas
 from pipeline.config import Config
+from pipeline.day_files import ORDER, PARTITIONS, DataFile, DayFiles
 from pipeline.errors import ShortlistError
 
 UNDATED = date(1970, 1, 1)
@@ -31,17 +36,6 @@ NIGHT = "%Y-%m-%dT%H%M%SZ"
 """How a night is written in file names and partitions: UTC, sorted by name is sorted by time."""
 
 _VAULT = ("identities", "native_ids")
-_PARTITIONS = ["source", "day"]
-_ORDER = {
-    "events": ["shard", "person_id", "ts", "event_id"],
-    "transactions": ["shard", "person_id", "ts", "order_id", "line_no"],
-    "content": ["content_id"],
-    "customers": ["customer_id"],
-    "identities": ["alias_id", "customer_id"],
-    "native_ids": ["id"],
-    "quarantine": ["table", "source_file", "row_number"],
-}
-_PACKED = ("person_id", "visitor_id", "customer_id", "session_id", "alias_id", "order_id", "id", "ts", "available_at")
 
 
 @dataclass(frozen=True)
@@ -62,6 +56,11 @@ class Lake:
     def vault(self) -> Path:
         """What leads from a pseudonym back to a person; only its owner can enter."""
         return self.root / "vault"
+
+    @property
+    def staging(self) -> Path:
+        """Work in progress of loads; on the file system of the tables, so that finished files need only be renamed."""
+        return self.root / ".staging"
 
     @property
     def rankings(self) -> Path:
@@ -164,26 +163,44 @@ class Lake:
     def replace_day(self, table: str, rows: pa.Table, source: str, day: date) -> None:
         """Put `rows` in the place of everything that `source` brought for `day`, in one commit."""
         if rows.num_rows or (source, day) in self.days(table):
-            self._overwrite(table, rows, f"source = '{source}' AND day = '{day.isoformat()}'")
+            self._overwrite(table, rows, source, day)
 
     def replace_source(self, table: str, rows: pa.Table, source: str) -> None:
         """Put `rows` in the place of everything that `source` ever brought, in one commit."""
         if rows.num_rows or any(known == source for known, _ in self.days(table)):
-            self._overwrite(table, rows, f"source = '{source}'")
+            self._overwrite(table, rows, source, None)
 
-    def _overwrite(self, table: str, rows: pa.Table, predicate: str) -> None:
-        schema = schemas.LAKE[table].schema
-        if table in _ORDER:
-            rows = rows.sort_by([(name, "ascending") for name in _ORDER[table]])
+    def _overwrite(self, table: str, rows: pa.Table, source: str, day: date | None) -> None:
+        with self._open_for_writing(table), self._scratch() as folder:
+            files = DayFiles(folder, table, source)
+            files.add(rows.sort_by([(name, "ascending") for name in ("day", *ORDER[table])]))
+            self.adopt(table, files.close(), source, day)
+
+    @contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        self.staging.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.staging) as folder:
+            yield Path(folder)
+
+    def adopt(self, table: str, files: Sequence[DataFile], source: str, day: date | None) -> None:
+        """Put finished files in the place of what `source` brought for `day` (None: ever), in one commit.
+
+        Files lie in the table's folder before the commit names them: a crash in between leaves files that nothing
+        refers to, which housekeeping removes. The log holds counts only: least and greatest ids would be personal data
+        that no deletion reaches.
+        """
         with self._open_for_writing(table) as path:
-            known = DeltaTable.is_deltatable(path)
-            write_deltalake(
-                DeltaTable(path) if known else _create(path, schema),
-                rows.select(schema.names).cast(schema),
-                mode="overwrite",
-                predicate=predicate,
-                writer_properties=_writer(schema),
+            added: list[AddAction | RemoveAction] = [_placed(Path(path), file) for file in files]
+            found = DeltaTable(path) if DeltaTable.is_deltatable(path) else _create(path, schemas.LAKE[table].schema)
+            found.create_write_transaction(
+                added, "overwrite", schemas.LAKE[table].schema, list(PARTITIONS), _partition(source, day)
             )
+
+    def files(self, table: str, source: str | None = None, day: date | None = None) -> list[str]:
+        """The files of the table, or of what `source` brought (for `day`)."""
+        if not self.exists(table):
+            return []
+        return DeltaTable(self.path(table)).file_uris(file_pruning_predicate=_partition(source, day) or None)
 
     def replace_night(self, table: str, rows: pa.Table, as_of: datetime) -> None:
         """Put `rows` in the place of the table's rows of the night `as_of`; columns may be added over time."""
@@ -238,13 +255,17 @@ class Lake:
             shutil.rmtree(path)
         return tuple(path.name for path in old)
 
-    def graded_nights(self) -> set[datetime]:
-        """The nights that `grades` holds."""
-        path = self.path("grades")
-        if not DeltaTable.is_deltatable(str(path)):
-            return set()
-        names = {str(partition["night"]) for partition in DeltaTable(path).partitions()}
-        return {datetime.strptime(name, NIGHT).replace(tzinfo=UTC) for name in names}
+    def nights(self, table: str) -> list[datetime]:
+        """The nights that a table of nights holds, ascending."""
+        if not self.exists(table):
+            return []
+        names = {str(partition["night"]) for partition in DeltaTable(self.path(table)).partitions()}
+        return sorted(datetime.strptime(name, NIGHT).replace(tzinfo=UTC) for name in names)
+
+    def read_night(self, table: str, as_of: datetime) -> pa.Table:
+        """The rows of one night, without the column `night`."""
+        filters = [("night", "=", as_of.strftime(NIGHT))]
+        return DeltaTable(self.path(table)).to_pyarrow_table(filters=filters).drop_columns(["night"])
 
     @contextmanager
     def _open_for_writing(self, table: str) -> Iterator[str]:
@@ -273,25 +294,34 @@ class Lake:
         return removed
 
 
+def _partition(source: str | None, day: date | None) -> list[tuple[str, str, Any]]:
+    """As Delta's filters say it."""
+    named = {"source": source, "day": day and day.isoformat()}
+    return [(name, "=", value) for name, value in named.items() if value is not None]
+
+
+def _placed(table: Path, file: DataFile) -> AddAction:
+    """Move a finished file to its partition, under a name that was never used."""
+    name = f"source={file.source}/day={file.day}/{uuid.uuid4().hex}.parquet"
+    target = table / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    file.path.rename(target)
+    stat = target.stat()
+    values = {"source": file.source, "day": file.day.isoformat()}
+    stats = json.dumps({"numRecords": file.rows})
+    return AddAction(name, stat.st_size, values, stat.st_mtime_ns // 1_000_000, True, stats)
+
+
 def _create(path: str, schema: pa.Schema) -> DeltaTable:
     """An empty table. Two loads that make it at the same moment make it once.
 
-    Opening a table replays its log: a checkpoint every 10 commits keeps that short.
+    Opening a table replays its log: a checkpoint every 10 commits keeps that short. No statistics of columns: see
+    `Lake.adopt`.
     """
     return DeltaTable.create(
         path,
         schema=schema,
-        partition_by=_PARTITIONS,
+        partition_by=list(PARTITIONS),
         mode="ignore",
-        configuration={"delta.checkpointInterval": "10"},
-    )
-
-
-def _writer(schema: pa.Schema) -> WriterProperties:
-    packed = ColumnProperties(dictionary_enabled=False, encoding="DELTA_BINARY_PACKED")
-    return WriterProperties(
-        compression="ZSTD",
-        compression_level=3,
-        max_row_group_size=1_000_000,
-        column_properties={name: packed for name in schema.names if name in _PACKED},
+        configuration={"delta.checkpointInterval": "10", "delta.dataSkippingNumIndexedCols": "0"},
     )

@@ -15,9 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import schemas
-from pipeline import identify
+from pipeline import clock, identify, suppress
 from pipeline.config import Config
+from pipeline.consent import Consent
 from pipeline.errors import ShortlistError
+from pipeline.identify import People
 from pipeline.lake import UNDATED, Lake
 
 LOG = pa.schema(
@@ -35,6 +37,11 @@ LOG = pa.schema(
 )
 """What people did. Orders appear as `purchase` (and `refund`, with a negative value)."""
 
+POPULARITY = pa.schema(
+    [("content_id", pa.string()), ("event", pa.string()), ("ts", schemas.TIMESTAMP), ("count", pa.float64())]
+)
+"""What nobody in particular did, by the hour or day that begins at `ts`."""
+
 REFUND = "refund"
 
 _ORDER = ("person_id", "ts", "event", "content_id", "position", "value", "dwell_seconds", "device", "country")
@@ -45,21 +52,27 @@ _SLACK = timedelta(days=2)
 
 @dataclass(frozen=True)
 class Night:
-    """All known strictly before `as_of`: `log` (in canonical order), `content`, `customers`, who must not be ranked."""
+    """All known strictly before `as_of`: `log` (in canonical order), `content`, `customers`, who may be ranked.
+
+    `popularity` are counts of what nobody in particular did.
+    """
 
     as_of: datetime
     log: pa.Table
+    popularity: pa.Table
     content: pa.Table
     customers: pa.Table
-    suppressed: pa.Array
+    consent: Consent
+
+    @property
+    def suppressed(self) -> pa.Array:
+        """Every id of everybody who objects."""
+        return self.consent.suppressed
 
     def rankable(self, config: Config) -> pa.Array:
         """The people of the log who may be ranked, sorted: not suppressed, and consenting where silence means no."""
         people = pc.unique(self.log["person_id"]).sort()
-        allowed = pc.invert(pc.is_in(people, value_set=self.suppressed))
-        if config.privacy.unknown_consent == "deny":
-            allowed = pc.and_(allowed, pc.is_in(people, value_set=self.customers["customer_id"].combine_chunks()))
-        return people.filter(allowed)
+        return people.filter(self.consent.may(people, config.privacy))
 
 
 @dataclass(frozen=True)
@@ -70,9 +83,11 @@ class Archive:
     config: Config
     events: pa.Table
     transactions: pa.Table
+    popularity: pa.Table
     identities: pa.Table
     content: pa.Table
     customers: pa.Table
+    suppressions: pa.Table
 
     @classmethod
     def load(cls, lake: Lake, config: Config, until: datetime, history_days: int | None = None) -> Archive:
@@ -85,11 +100,13 @@ class Archive:
         """
         since = (until - timedelta(days=history_days or _replayed_days(config))).date()
         last = (until + _SLACK).date()
-        events = _before(lake.read("events", since=since, until=last), until)
-        transactions = _before(lake.read("transactions", since=since, until=last), until)
-        if not events.num_rows and not transactions.num_rows:
+        events, transactions, popularity = (
+            _before(lake.read(table, since=since, until=last), until)
+            for table in ("events", "transactions", "popularity")
+        )
+        if not (events.num_rows or transactions.num_rows or popularity.num_rows):
             raise ShortlistError(
-                f"the lake {lake.root} holds no events or transactions before {until.isoformat()}. "
+                f"the lake {lake.root} holds no events, transactions or popularity before {until.isoformat()}. "
                 f"Run `shortlist ingest --as-of {until.date()}`, or check the sources' paths with `shortlist doctor`."
             )
         return cls(
@@ -97,9 +114,11 @@ class Archive:
             config=config,
             events=events,
             transactions=transactions,
+            popularity=popularity,
             identities=_before(lake.read("identities"), until),
             content=_snapshots(lake, "content", since, last),
             customers=_snapshots(lake, "customers", since, last),
+            suppressions=lake.read("suppressions"),
         )
 
     def night(self, as_of: datetime) -> Night:
@@ -114,12 +133,18 @@ class Archive:
             raise ValueError(
                 f"this archive ends at {self.until.isoformat()}, so it cannot know the night {as_of.isoformat()}"
             )
-        aliases = identify.customer_by_alias(self.identities, as_of)
-        events, transactions = (self._history(_before(t, as_of), as_of) for t in (self.events, self.transactions))
-        log = _log(events, transactions, aliases, orders=transactions.num_rows > 0)
+        people = self._people(as_of)
+        events, transactions, popularity = (
+            self._history(_before(t, as_of), as_of) for t in (self.events, self.transactions, self.popularity)
+        )
+        transactions = _newest_of_each_line(transactions)
+        orders = transactions.num_rows > 0
+        log = _log(events, transactions, people, orders=orders)
+        popularity = _without_purchases(popularity) if orders else popularity
         customers = _latest(self._history(self.customers, as_of), as_of, self.config)
-        content = self._content(as_of, log)
-        return Night(as_of, log, content, customers, _suppressed(customers, as_of, self.config))
+        consent = Consent.of(self._suppressed(as_of, people), customers, events, transactions, people)
+        popularity = popularity.select(POPULARITY.names).cast(POPULARITY)
+        return Night(as_of, log, popularity, self._content(as_of, log, popularity), customers, consent)
 
     def outcome(self, as_of: datetime, horizon: timedelta) -> pa.Table:
         """What people did in [`as_of`, `as_of` + `horizon`), as a log; people are named as they were known at `as_of`.
@@ -129,31 +154,37 @@ class Archive:
         """
         if as_of + horizon > self.until:
             raise ValueError(f"the outcome of {as_of.isoformat()} is not mature before {(as_of + horizon).isoformat()}")
-        aliases = identify.customer_by_alias(self.identities, as_of)
         events, transactions = (_between(t, as_of, as_of + horizon) for t in (self.events, self.transactions))
         orders = transactions.num_rows > 0 or _before(self.transactions, as_of).num_rows > 0
-        return _log(events, transactions, aliases, orders=orders)
+        return _log(events, _newest_of_each_line(transactions), self._people(as_of), orders=orders)
 
-    @cached_property
+    @property
     def suppressed(self) -> pa.Array:
-        """Everybody who must not be used at the archive's end: customers who object, and every alias of theirs."""
-        customers = _suppressed(_latest(self.customers, self.until, self.config), self.until, self.config)
-        aliases = identify.customer_by_alias(self.identities, self.until)
-        theirs = aliases.filter(pc.is_in(aliases["customer_id"], value_set=customers))["alias_id"].combine_chunks()
-        return pc.unique(pa.concat_arrays([customers, theirs]))
+        """Every id of everybody who objects, as known at the archive's end."""
+        return self._consent.suppressed
 
     def usable(self, people: pa.Array) -> pa.Array:
         """Which of these people a model may learn from, judged by what is known at the archive's end."""
-        allowed = pc.invert(pc.is_in(people, value_set=self.suppressed))
-        if self.config.privacy.unknown_consent == "deny":
-            customers = _latest(self.customers, self.until, self.config)["customer_id"].combine_chunks()
-            allowed = pc.and_(allowed, pc.is_in(people, value_set=customers))
-        return allowed
+        return self._consent.may(people, self.config.privacy)
+
+    @cached_property
+    def _consent(self) -> Consent:
+        people = self._people(self.until)
+        customers = _latest(self.customers, self.until, self.config)
+        return Consent.of(self._suppressed(self.until, people), customers, self.events, self.transactions, people)
+
+    def _people(self, as_of: datetime) -> People:
+        return identify.people(self.identities, as_of, self.config.identity)
+
+    def _suppressed(self, as_of: datetime, people: People) -> pa.Array:
+        rows = self.customers.group_by(["source", "day"]).aggregate([])
+        snapshots = zip(rows["source"].to_pylist(), rows["day"].to_pylist(), strict=True)
+        return suppress.ids(self.suppressions, snapshots, people, as_of, self.config)
 
     def first_ts(self) -> datetime:
-        """When the oldest row of the archive happened."""
+        """When the oldest thing that somebody did happened; the archive's end, where there is nobody."""
         found: list[datetime] = [pc.min(t["ts"]).as_py() for t in (self.events, self.transactions) if t.num_rows]
-        return min(found)
+        return min(found, default=self.until)
 
     def _history(self, rows: pa.Table, as_of: datetime) -> pa.Table:
         """Rows of the exports that a night may look back on, and undated ones."""
@@ -161,15 +192,21 @@ class Archive:
         undated = pc.equal(rows["day"], pa.scalar(UNDATED, pa.date32()))
         return rows.filter(pc.or_(undated, pc.greater_equal(rows["day"], pa.scalar(since, pa.date32()))))
 
-    def _content(self, as_of: datetime, log: pa.Table) -> pa.Table:
+    def _content(self, as_of: datetime, log: pa.Table, popularity: pa.Table) -> pa.Table:
         catalogue = _once(_latest(self._history(self.content, as_of), as_of, self.config))
         facts = catalogue.select(list(schemas.NATIVE["content"].names))
-        return facts if facts.num_rows else content_of_log(log)
+        return facts if facts.num_rows else content_of(log, popularity)
 
 
-def content_of_log(log: pa.Table) -> pa.Table:
+def content_of(log: pa.Table, popularity: pa.Table) -> pa.Table:
     """A catalogue of what people did, for companies that export none: first seen is published; no more is known."""
-    first = log.group_by("content_id").aggregate([("ts", "min")]).sort_by("content_id")
+    columns = ["content_id", "ts"]
+    first = (
+        pa.concat_tables([log.select(columns), popularity.select(columns)])
+        .group_by("content_id")
+        .aggregate([("ts", "min")])
+        .sort_by("content_id")
+    )
     schema = schemas.NATIVE["content"].schema
     known = {
         "content_id": first["content_id"],
@@ -196,13 +233,17 @@ def _between(rows: pa.Table, start: datetime, end: datetime) -> pa.Table:
     return rows.filter(pc.and_(pc.greater_equal(rows["ts"], first), pc.less(rows["ts"], last)))
 
 
-def _log(events: pa.Table, transactions: pa.Table, aliases: pa.Table, *, orders: bool) -> pa.Table:
+def _log(events: pa.Table, transactions: pa.Table, people: People, *, orders: bool) -> pa.Table:
     """Events and orders in one log, in canonical order. Where there are `orders` they are the truth about purchases."""
     if orders:
-        events = events.filter(pc.not_equal(events["event"], "purchase"))
+        events = _without_purchases(events)
     rows = pa.concat_tables([events.select(LOG.names).cast(LOG), _purchases(transactions)])
-    people = identify.resolve(rows["person_id"].combine_chunks(), aliases)
-    return rows.set_column(0, LOG.field("person_id"), people).sort_by(_CANONICAL)
+    persons = people.resolve(rows["person_id"].combine_chunks())
+    return rows.set_column(0, LOG.field("person_id"), persons).sort_by(_CANONICAL)
+
+
+def _without_purchases(rows: pa.Table) -> pa.Table:
+    return rows.filter(pc.not_equal(rows["event"], "purchase"))
 
 
 def _purchases(transactions: pa.Table) -> pa.Table:
@@ -228,7 +269,7 @@ def _snapshots(lake: Lake, table: str, since: date, until: date) -> pa.Table:
 
 def _latest(rows: pa.Table, as_of: datetime, config: Config) -> pa.Table:
     """Each source's newest snapshot whose day was over at `as_of`."""
-    last_day = last_finished_day(as_of, config)
+    last_day = clock.last_finished_day(as_of, config)
     known = rows.filter(pc.less_equal(rows["day"], pa.scalar(last_day, pa.date32())))
     newest = known.group_by("source").aggregate([("day", "max")])
     parts = [
@@ -246,16 +287,11 @@ def _once(catalogue: pa.Table) -> pa.Table:
     return ordered.filter(pa.array([True, *first][: len(ids)], pa.bool_()))
 
 
-def last_finished_day(as_of: datetime, config: Config) -> date:
-    """The last calendar day, in the project's time zone, that was over at `as_of`."""
-    return as_of.astimezone(config.project.zone).date() - timedelta(days=1)
-
-
-def _suppressed(customers: pa.Table, as_of: datetime, config: Config) -> pa.Array:
-    """Customers who refused personalization or whose consent is unknown where that means no."""
-    refused = pc.equal(customers["consent_personalization"], False)
-    if config.privacy.unknown_consent == "deny":
-        refused = pc.fill_null(refused, True)
-    opted_out = pc.less(customers["opted_out_at"], pa.scalar(as_of, schemas.TIMESTAMP))
-    either = pc.or_(pc.fill_null(refused, False), pc.fill_null(opted_out, False))
-    return pc.unique(customers.filter(either)["customer_id"])
+def _newest_of_each_line(transactions: pa.Table) -> pa.Table:
+    """Orders as their newest export says: a refund's line is repeated with the sum refunded by then."""
+    key = ["source", "order_id", "line_no"]
+    newest = transactions.group_by(key).aggregate([("day", "max")])
+    if newest.num_rows == transactions.num_rows:
+        return transactions
+    renamed = newest.rename_columns([*key, "day"])
+    return transactions.join(renamed, [*key, "day"], join_type="left semi")

@@ -14,31 +14,31 @@ from expectations import schemas
 from pipeline import identify, sources
 from pipeline.config import Config, Source
 from pipeline.lake import UNDATED
-from pipeline.pseudonyms import Pseudonyms
+from pipeline.pseudonyms import Pseudonyms, Purpose
 from pipeline.shards import shard_of
 
 
-@dataclass(frozen=True)
-class LakeRows:
-    """One unit's rows as the lake holds them."""
+def lake_rows(
+    parsed: sources.Parsed, source: Source, day: date | None, config: Config, ids: Pseudonyms
+) -> dict[str, pa.Table]:
+    """What a part of an export of `source` becomes, by table; `day` is None for a file that is read whole.
 
-    tables: Mapping[str, pa.Table]
-
-    @classmethod
-    def of(cls, parsed: sources.Parsed, source: Source, day: date | None, config: Config, ids: Pseudonyms) -> LakeRows:
-        """What one export of `source` becomes; `day` is None for a file that is read whole."""
-        books = _Books(source, day, config)
-        tables: dict[str, pa.Table] = {}
-        links, native_ids = [], []
-        for name, native in parsed.tables.items():
-            rows = _PSEUDONYMISE[name](native, books, ids)
-            tables[name] = rows.select(schemas.LAKE[name].names).cast(schemas.LAKE[name].schema)
-            native_ids.append(_native_ids(native, rows))
-            links.append(_links(name, native, rows, books, ids))
-        tables["native_ids"] = _unique(pa.concat_tables(native_ids), "native_ids")
-        tables["identities"] = _unique(pa.concat_tables(links), "identities")
-        tables["quarantine"] = books.stamp(parsed.rejected, None).select(schemas.LAKE["quarantine"].names)
-        return cls(tables)
+    A native table may end up in several: contacts become customers, links between ids, and objections.
+    """
+    books = _Books(source, day, config)
+    found: dict[str, list[pa.Table]] = {"quarantine": [books.stamp(parsed.rejected, None)]}
+    for name, native in parsed.tables.items():
+        rows = _with_ids(native, books, ids)
+        found.setdefault("native_ids", []).append(_native_ids(native, rows, books))
+        found.setdefault("identities", []).append(_links(name, rows, books))
+        for table, lake in _BECOMES[name](rows, books).items():
+            found.setdefault(table, []).append(lake)
+    return {
+        name: pa.concat_tables(
+            [part.select(schemas.LAKE[name].names).cast(schemas.LAKE[name].schema) for part in parts]
+        )
+        for name, parts in found.items()
+    }
 
 
 def bounds(day: date | None, config: Config) -> tuple[datetime, datetime] | None:
@@ -70,51 +70,114 @@ class _Books:
     def available(self, rows: pa.Table) -> pa.ChunkedArray:
         """When each row could first be known: as the export says, else when it happened plus the source's delay."""
         delay = pa.scalar(timedelta(minutes=self.source.delay_minutes), pa.duration("us"))
-        return pc.coalesce(rows["available_at"], pc.add(rows["ts"], delay))
+        happened = pc.add(rows["ts"], delay)
+        return pc.coalesce(rows["available_at"], happened) if "available_at" in rows.column_names else happened
 
-    def snapshot_known_at(self) -> datetime:
+    def known_at(self) -> datetime:
         """What a dated snapshot says was known by the end of its day; an undated one was always known."""
         ends = bounds(self.day, self.config)
         if ends is None:
             return datetime.combine(UNDATED, time(), self.config.project.zone)
         return ends[1] - timedelta(microseconds=1)
 
+    def counted_at(self, ts: pa.ChunkedArray) -> pa.ChunkedArray:
+        """When counts that begin at `ts` are known: when their export's day is over, in any case a day later."""
+        ends = bounds(self.day, self.config)
+        if ends is None:
+            return pc.add(ts, pa.scalar(timedelta(days=1), pa.duration("us")))
+        return pa.chunked_array([pa.array([ends[1] - timedelta(microseconds=1)] * len(ts), schemas.TIMESTAMP)])
 
-def _events(native: pa.Table, books: _Books, ids: Pseudonyms) -> pa.Table:
-    rows = _with(
-        native,
-        available_at=books.available(native),
-        visitor_id=ids.column(native["visitor_id"], "visitor"),
-        customer_id=ids.column(native["customer_id"], "customer"),
-        session_id=ids.column(native["session_id"], "session"),
+
+def _with_ids(native: pa.Table, books: _Books, ids: Pseudonyms) -> pa.Table:
+    """Pseudonyms in the place of native ids; an e-mail address becomes `email_id`."""
+    purposes: Mapping[str, Purpose] = {
+        "visitor_id": "visitor",
+        "customer_id": "customer",
+        "session_id": "session",
+        "order_id": "order",
+    }
+    known = {
+        name: ids.column(native[name], purpose) for name, purpose in purposes.items() if name in native.column_names
+    }
+    if "email" in native.column_names:
+        known["email_id"] = ids.column(native["email"], "email")
+    if "ts" in native.column_names:
+        known["available_at"] = books.available(native)
+    return _with(native, **known)
+
+
+def _events(rows: pa.Table, books: _Books) -> Mapping[str, pa.Table]:
+    return {"events": books.stamp(_with_person(rows, "customer_id", "visitor_id"), rows["ts"])}
+
+
+def _transactions(rows: pa.Table, books: _Books) -> Mapping[str, pa.Table]:
+    return {"transactions": books.stamp(_with_person(rows, "customer_id", "email_id"), rows["ts"])}
+
+
+def _content(rows: pa.Table, books: _Books) -> Mapping[str, pa.Table]:
+    return {"content": books.stamp(rows, None)}
+
+
+def _popularity(rows: pa.Table, books: _Books) -> Mapping[str, pa.Table]:
+    """Counts of a day are known when the day is over."""
+    instants = (rows["available_at"], books.counted_at(rows["ts"]))
+    known = pc.max_element_wise(*(instant.cast(pa.int64()) for instant in instants)).cast(schemas.TIMESTAMP)
+    return {"popularity": books.stamp(_with(rows, available_at=known), rows["ts"])}
+
+
+def _customers(rows: pa.Table, books: _Books) -> Mapping[str, pa.Table]:
+    """Who objects is no customer of ours, only a pseudonym that must not be used."""
+    refused = pc.fill_null(pc.invert(rows["consent_personalization"]), False)
+    objects = pc.or_(refused, pc.is_valid(rows["opted_out_at"]))
+    objectors = rows.filter(objects)
+    since = pc.coalesce(objectors["opted_out_at"], pa.scalar(books.known_at(), schemas.TIMESTAMP))
+    said = _said(objectors["customer_id"], "customer", since, "crm", personalization=False)
+    return {
+        "customers": books.stamp(rows.filter(pc.invert(objects)), None),
+        "suppressions": books.stamp(said, None),
+    }
+
+
+def _signals(rows: pa.Table, books: _Books) -> Mapping[str, pa.Table]:
+    """A wish counts for each id that it came with."""
+    parts = [schemas.LAKE["suppressions"].schema.empty_table().drop_columns(["source", "day"])]
+    for kind, column in (("visitor", "visitor_id"), ("customer", "customer_id"), ("email", "email_id")):
+        told = rows.filter(pc.is_valid(rows[column]))
+        parts.append(
+            _said(told[column], kind, told["ts"], told["reason"], told["personalization"]).cast(parts[0].schema)
+        )
+    return {"suppressions": books.stamp(pa.concat_tables(parts), None)}
+
+
+def _links_only(rows: pa.Table, books: _Books) -> Mapping[str, pa.Table]:
+    return {}
+
+
+def _said(
+    ids: pa.Array, kind: str, since: pa.Array, reason: pa.Array | str, personalization: pa.Array | bool
+) -> pa.Table:
+    def column(value: pa.Array | str | bool) -> pa.Array:
+        return pa.array([value] * len(ids)) if isinstance(value, str | bool) else value
+
+    return pa.table(
+        {
+            "id": ids,
+            "id_type": column(kind),
+            "personalization": column(personalization),
+            "reason": column(reason),
+            "since": since,
+        }
     )
-    return books.stamp(_with_person(rows, "customer_id", "visitor_id"), rows["ts"])
 
 
-def _content(native: pa.Table, books: _Books, ids: Pseudonyms) -> pa.Table:
-    return books.stamp(native, None)
-
-
-def _customers(native: pa.Table, books: _Books, ids: Pseudonyms) -> pa.Table:
-    return books.stamp(_with(native, customer_id=ids.column(native["customer_id"], "customer")), None)
-
-
-def _transactions(native: pa.Table, books: _Books, ids: Pseudonyms) -> pa.Table:
-    rows = _with(
-        native,
-        available_at=books.available(native),
-        order_id=ids.column(native["order_id"], "order"),
-        customer_id=ids.column(native["customer_id"], "customer"),
-        email_id=ids.column(native["email"], "email"),
-    )
-    return books.stamp(_with_person(rows, "customer_id", "email_id"), rows["ts"])
-
-
-_PSEUDONYMISE: Mapping[str, Callable[[pa.Table, _Books, Pseudonyms], pa.Table]] = {
+_BECOMES: Mapping[str, Callable[[pa.Table, _Books], Mapping[str, pa.Table]]] = {
     "events": _events,
     "content": _content,
     "customers": _customers,
     "transactions": _transactions,
+    "popularity": _popularity,
+    "links": _links_only,
+    "signals": _signals,
 }
 
 
@@ -131,37 +194,27 @@ def _with_person(rows: pa.Table, first: str, second: str) -> pa.Table:
     return _with(rows, person_id=person, shard=pa.array(shard, pa.int16()))
 
 
-def _native_ids(native: pa.Table, rows: pa.Table) -> pa.Table:
+def _native_ids(native: pa.Table, rows: pa.Table, books: _Books) -> pa.Table:
     """The way back from pseudonyms, for publication; e-mails have none."""
-    parts = [schemas.LAKE["native_ids"].schema.empty_table()]
+    schema = schemas.LAKE["native_ids"].schema
+    stamped = books.stamp(rows, rows["ts"] if "ts" in rows.column_names else None)
+    parts = [schema.empty_table()]
     for kind in ("visitor", "customer"):
         name = f"{kind}_id"
         if name in native.column_names:
-            ids_of_kind = pa.table(
-                {"id": rows[name], "native_id": native[name], "day": rows["day"], "source": rows["source"]}
+            pairs = pa.table(
+                {"id": rows[name], "native_id": native[name], "source": stamped["source"], "day": stamped["day"]}
             )
-            ids_of_kind = ids_of_kind.filter(pc.is_valid(ids_of_kind["id"]))
-            kinds = pa.array([kind] * ids_of_kind.num_rows, pa.string())
-            parts.append(
-                ids_of_kind.append_column("id_type", kinds).select(parts[0].column_names).cast(parts[0].schema)
-            )
+            unique = pairs.filter(pc.is_valid(pairs["id"])).group_by(pairs.column_names).aggregate([])
+            kinds = pa.array([kind] * unique.num_rows, pa.string())
+            parts.append(unique.append_column("id_type", kinds).select(schema.names).cast(schema))
     return pa.concat_tables(parts)
 
 
-def _links(name: str, native: pa.Table, rows: pa.Table, books: _Books, ids: Pseudonyms) -> pa.Table:
-    if name == "events":
-        links = identify.links_of_events(rows)
-    elif name == "customers":
-        emails = ids.column(native["email"], "email")
-        customers = rows["customer_id"].combine_chunks()
-        links = identify.links_of_customers(customers, emails, books.snapshot_known_at())
-    else:
+def _links(name: str, rows: pa.Table, books: _Books) -> pa.Table:
+    """Which ids were seen together: in a row of events, orders or links when it became known, in a CRM with its day."""
+    if not {"visitor_id", "customer_id", "email_id", "order_id"} & {*rows.column_names}:
         return schemas.LAKE["identities"].schema.empty_table()
-    stamped = books.stamp(links, links["available_at"] if name == "events" else None)
+    links = identify.links(rows, books.known_at() if name == "customers" else None)
+    stamped = books.stamp(links, None if name == "customers" else links["available_at"])
     return stamped.select(schemas.LAKE["identities"].names).cast(schemas.LAKE["identities"].schema)
-
-
-def _unique(rows: pa.Table, table: str) -> pa.Table:
-    """One row a (day and) id: what the vault needs of a file in which every event repeats its visitor."""
-    key = ["id", "id_type", "native_id", "source", "day"] if table == "native_ids" else list(rows.column_names)
-    return rows.group_by(key).aggregate([]).select(rows.column_names).cast(rows.schema)

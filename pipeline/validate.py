@@ -1,4 +1,8 @@
-"""Great Expectations as the judge: a suite a table, run on what is about to be let in; the Data Docs keep its word."""
+"""Great Expectations as the judge: a suite a table, run on what is about to be let in; the Data Docs keep its word.
+
+DuckDB counts (`expectation_sql`), so the rows never become objects of Python; Great Expectations says what is to be
+counted, judges the counts and shows them. No value of a row is kept or shown.
+"""
 
 from __future__ import annotations
 
@@ -6,103 +10,209 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from importlib import resources
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from pipeline.errors import ShortlistError
-from pipeline.reports.checks import Verdict, checks_page
+from pipeline import suites
+from pipeline.errors import ConfigurationError, ShortlistError
+from pipeline.expectation_sql import COUNTED, ImpossibleError, Metric, UnsupportedError
+from pipeline.reports.checks import checks_page, kept, page_of
+from pipeline.sources.export import ROW_NUMBER
+from pipeline.suites import Expectation
+from pipeline.tally import Found, Rows, Tally, Wanted, opened
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
-_PARAMETER = "$PARAMETER"
 _DOCS_KEEP = 200
+_PANDAS_ROWS = 200_000
+_FORMAT: dict[str, str | bool] = {"result_format": "BASIC", "exclude_unexpected_values": True}
 
 INDEX = "index.html"
 """The page to open, below the folder of the Data Docs."""
 
+REFUSED = pa.schema([(ROW_NUMBER, pa.int64()), ("reason", pa.string())])
+"""Rows that `split` sets aside."""
+
+_COUNTS = (
+    "element_count",
+    "missing_count",
+    "missing_percent",
+    "unexpected_count",
+    "unexpected_percent",
+    "unexpected_percent_total",
+    "unexpected_percent_nonmissing",
+)
+_OBSERVED = (
+    "expect_column_mean_to_be_between",
+    "expect_column_proportion_of_non_null_values_to_be_between",
+    "expect_column_proportion_of_unique_values_to_be_between",
+    "expect_column_stdev_to_be_between",
+    "expect_column_sum_to_be_between",
+    "expect_column_unique_value_count_to_be_between",
+)
+"""Expectations about columns whose observed value is not one of a row's; of others only the verdict is shown."""
+_HIDDEN = "a value that is not shown, since it stands in a row"
+
 
 @dataclass(frozen=True)
 class Validation:
-    """A suite's verdict on one table: whether it passed, and each failed expectation in words."""
+    """A suite's verdict on one table: whether it may be let in, and each failed expectation in words."""
 
     suite: str
     success: bool
     failures: tuple[str, ...]
     expectations: int
-
-
-def load_suite(name: str, parameters: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
-    """The expectations of `expectations/suites/<name>.json`, `{"$PARAMETER": p}` replaced by `parameters[p]`.
-
-    Raises:
-        ShortlistError: The suite is empty, or wants a parameter that was not given.
-    """
-    text = resources.files("expectations").joinpath("suites", f"{name}.json").read_text(encoding="utf-8")
-    try:
-        expectations: list[dict[str, Any]] = [_filled(e, parameters or {}) for e in json.loads(text)["expectations"]]
-    except KeyError as error:
-        raise ShortlistError(f"suite {name!r} needs the parameter {error}, which its caller did not give") from None
-    if not expectations:
-        raise ShortlistError(f"suite {name!r} holds no expectation: it would let anything pass")
-    return expectations
-
-
-def _filled(value: Any, parameters: Mapping[str, float]) -> Any:
-    if isinstance(value, dict):
-        if set(value) == {_PARAMETER}:
-            return parameters[value[_PARAMETER]]
-        return {k: _filled(v, parameters) for k, v in value.items()}
-    return value
+    warnings: tuple[str, ...] = ()
 
 
 def check(
-    name: str, rows: pa.Table, docs: Path, *, run: str, day: date, parameters: Mapping[str, float] | None = None
+    name: str,
+    rows: Rows,
+    docs: Path,
+    *,
+    run: str,
+    day: date,
+    parameters: Mapping[str, float] | None = None,
+    added: Path | None = None,
 ) -> Validation:
     """Judge `rows` by the suite `name` and keep the result under `docs` for the Data Docs.
 
     Args:
+        rows: A table, or the Parquet files that hold it: these are scanned, never loaded.
         run: What is judged, as the Data Docs show it: `web 2026-06-30`.
         day: The day that is judged; it stands in for the time of the run, since no step reads the clock.
+        added: The folder of `quality.suites`, whose lines of the same suite are judged as well.
 
     Raises:
-        ShortlistError: Great Expectations dropped an expectation that it does not know (it only logs that), or the
-            result cannot be written.
+        ShortlistError: An expectation can be computed by nobody, or the result cannot be written.
+        ConfigurationError: A suite has a line that Great Expectations does not know or does not accept.
     """
-    expectations = load_suite(name, parameters)
+    lines = suites.load(name, parameters, added)
     with _quiet(), _kept_in(docs):
         context = _context(docs)
-        result = _run(context, name, expectations, rows, run, day)
-    failures = tuple(_in_words(one) for one in result["results"] if not one["success"])
-    return Validation(name, bool(result["success"]) and not failures, failures, len(expectations))
+        with opened(rows) as tally:
+            results = _judged(context, name, lines, tally)
+        _keep(context, name, results, run, day)
+    failed = [(line, one) for line, one in zip(lines, results, strict=True) if not one.success]
+    words = [(suites.severity(line) == suites.WARN and not _raised(one), _in_words(one)) for line, one in failed]
+    failures = tuple(said for only_warns, said in words if not only_warns)
+    return Validation(name, not failures, failures, len(lines), tuple(said for only_warns, said in words if only_warns))
 
 
-def _run(
-    context: Any, name: str, expectations: list[dict[str, Any]], rows: pa.Table, run: str, day: date
-) -> dict[str, Any]:
+def split(
+    name: str, rows: pa.Table, parameters: Mapping[str, float] | None = None, added: Path | None = None
+) -> tuple[pa.Table, pa.Table]:
+    """Split a part of a native table (with `row_number`) into the rows kept and the rows refused (`REFUSED`).
+
+    Refused are rows that break a `reject the row` expectation of the suite; the reason is the first such line's notes.
+
+    Raises:
+        ShortlistError: An expectation cannot be told row by row of these columns.
+    """
+    refusing = [line for line in suites.load(name, parameters, added) if suites.severity(line) == suites.REJECT_ROW]
+    if not refusing:
+        return rows, REFUSED.empty_table()
+    try:
+        with opened(rows) as tally:
+            reasons = tally.reasons([(line["type"], line["kwargs"], suites.notes(line)) for line in refusing])
+    except (UnsupportedError, ImpossibleError) as error:
+        raise ShortlistError(f"suite {name!r}: rows cannot be refused one by one: {error}") from error
+    refused = pc.is_valid(reasons)
+    found = pa.table({ROW_NUMBER: rows[ROW_NUMBER], "reason": reasons}).filter(refused)
+    return rows.filter(pc.invert(refused)), found.cast(REFUSED)
+
+
+# ---------------------------------------------------------------- the judge
+
+
+@lru_cache(maxsize=1024)
+def _understood(name: str, line: str) -> tuple[Any, Wanted]:
+    """The line (JSON) as an expectation of Great Expectations, which accepted it, and the metrics that it judges by."""
+    written = json.loads(line)
+    expectation = _expectation(name, written)
+    needs = expectation.get_validation_dependencies(runtime_configuration={"result_format": _FORMAT})
+    return expectation, {
+        key: Metric(one.metric_name, {**one.metric_domain_kwargs, **one.metric_value_kwargs})
+        for key, one in needs.metric_configurations.items()
+    }
+
+
+def _expectation(name: str, line: Expectation) -> Any:
     import great_expectations as gx
+    from great_expectations.exceptions.exceptions import GreatExpectationsError
+    from great_expectations.expectations.registry import list_registered_expectation_implementations
 
-    suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=expectations))
-    if len(suite.expectations) != len(expectations):
-        raise ShortlistError(
-            f"suite {name!r}: Great Expectations understood {len(suite.expectations)} of {len(expectations)} "
-            "expectations; a misspelt type is dropped in silence. "
-            "Compare the types in expectations/suites with its gallery."
+    known = list_registered_expectation_implementations()
+    try:
+        understood = gx.ExpectationSuite(name=name, expectations=[line]).expectations
+    except (GreatExpectationsError, ValueError, TypeError) as error:
+        raise ConfigurationError(f"suite {name!r}: {line['type']}: {error}") from error
+    if not understood:
+        raise ConfigurationError(
+            f"suite {name!r}: Great Expectations knows no {line['type']!r} and would leave it out without a word"
+            f"{suites.nearest(line['type'], known)}"
         )
-    asset = context.data_sources.add_pandas("lake").add_dataframe_asset(name)
-    batch = asset.add_batch_definition_whole_dataframe(run.replace(" ", "_"))
-    definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
-    run_id = gx.RunIdentifier(run_name=run, run_time=datetime.combine(day, time()))
-    # BASIC has all counts and costs half as much as the default, which also counts each unexpected value.
-    result = definition.run(batch_parameters={"dataframe": _frame(rows)}, run_id=run_id, result_format="BASIC")
-    found: dict[str, Any] = result.to_json_dict()
-    return found
+    return understood[0]
+
+
+def _judged(context: Any, name: str, lines: Sequence[Expectation], tally: Tally) -> list[Any]:
+    """A result of Great Expectations for each line, in their order."""
+    understood = [_understood(name, json.dumps(line, sort_keys=True)) for line in lines]
+    found = tally.metrics([metrics for _, metrics in understood])
+    return [
+        _by_pandas(context, name, expectation, tally, metrics)
+        if isinstance(metrics, UnsupportedError)
+        else _by_metrics(expectation, metrics)
+        for (expectation, _), metrics in zip(understood, found, strict=True)
+    ]
+
+
+def _by_metrics(expectation: Any, found: Found) -> Any:
+    """Great Expectations' verdict on the metrics. An expectation that cannot be judged has failed."""
+    from great_expectations.core import ExpectationValidationResult
+
+    config = expectation.configuration
+    if not isinstance(found, Mapping):
+        return _stumbled(config, _said(found))
+    try:
+        # `metrics_validate` does the same, and works out once more what was wanted: five times as slow.
+        verdict = expectation._validate(metrics=found, runtime_configuration={"result_format": _FORMAT})
+    except Exception as error:  # noqa: BLE001 (Great Expectations, too, makes a failed result of whatever is raised)
+        return _stumbled(config, _said(error))
+    shown = verdict if isinstance(verdict, dict) else verdict.to_json_dict()
+    return _without_values(ExpectationValidationResult(**{**shown, "expectation_config": config}))
+
+
+def _by_pandas(context: Any, name: str, expectation: Any, tally: Tally, reason: UnsupportedError) -> Any:
+    """What DuckDB cannot count, Great Expectations counts itself: in memory, so of few rows only."""
+    if tally.rows() > _PANDAS_ROWS:
+        raise ShortlistError(
+            f"suite {name!r}: {expectation.expectation_type} cannot be counted ({reason}), and there are too many rows "
+            f"(more than {_PANDAS_ROWS}) to hold them in memory. Expectations for any number of rows: "
+            f"{', '.join(sorted(COUNTED))}"
+        )
+    batch = context.data_sources.pandas_default.read_dataframe(_frame(tally.table()))
+    result = batch.validate(expectation, result_format=_FORMAT)
+    if traceback := _traceback(result.exception_info or {}):
+        kind, _, _ = traceback.strip().splitlines()[-1].partition(":")
+        return _stumbled(expectation.configuration, _untold(kind))
+    result.expectation_config = expectation.configuration
+    return _without_values(result)
+
+
+def _traceback(info: Mapping[str, Any]) -> str | None:
+    """What Great Expectations caught, said of the expectation or, a level deeper, of one of its metrics."""
+    levels = (info, *(inner for inner in info.values() if isinstance(inner, dict)))
+    return next((found for level in levels if (found := level.get("exception_traceback"))), None)
 
 
 def _frame(rows: pa.Table) -> Any:
@@ -111,46 +221,110 @@ def _frame(rows: pa.Table) -> Any:
     return rows.select(plain).to_pandas(timestamp_as_object=False)
 
 
-def _in_words(one: dict[str, Any]) -> str:
-    config = one["expectation_config"]
-    arguments = ", ".join(f"{k}={v}" for k, v in config["kwargs"].items() if k != "batch_id")
-    raised = _raised(one.get("exception_info") or {})
-    result = one.get("result") or {}
-    found = raised or result.get(
-        "observed_value", f"{result.get('unexpected_count')} of {result.get('element_count')} rows"
+# ---------------------------------------------------------------- what is shown
+
+
+def _stumbled(config: Any, said: str) -> Any:
+    """The result of an expectation that could not be judged."""
+    from great_expectations.core import ExpectationValidationResult
+
+    raised = {"raised_exception": True, "exception_message": said, "exception_traceback": None}
+    return ExpectationValidationResult(success=False, expectation_config=config, result={}, exception_info=raised)
+
+
+def _said(error: Exception) -> str:
+    """What is wrong with a column or an argument can be told; what is wrong with a value would show the value."""
+    return str(error) if isinstance(error, ShortlistError | duckdb.BinderException) else _untold(type(error).__name__)
+
+
+def _untold(kind: str) -> str:
+    return f"{kind}, whose text is not shown, since it may hold values of rows"
+
+
+def _without_values(result: Any) -> Any:
+    """The result with verdict and counts, and without anything that may stand in a row."""
+    kind, found = result.expectation_config.type, result.result
+    shown = found if kind.startswith("expect_table_") else {key: found[key] for key in _COUNTS if key in found}
+    if "observed_value" in found and shown is not found:
+        shown["observed_value"] = found["observed_value"] if kind in _OBSERVED else _HIDDEN
+    result.result = shown
+    return result
+
+
+def _in_words(one: Any) -> str:
+    config, result = one.expectation_config, one.result
+    arguments = ", ".join(f"{key}={value}" for key, value in config.kwargs.items())
+    counts = f"{result.get('unexpected_count')} of {result.get('element_count')} rows"
+    found = _raised(one) or result.get("observed_value", counts)
+    said = f"{config.type}({arguments}), found: {found}"
+    notes = (config.meta or {}).get("notes")
+    return f"{notes}: {said}" if notes else said
+
+
+def _raised(one: Any) -> str | None:
+    """What kept the expectation from being judged."""
+    return (one.exception_info or {}).get("exception_message")
+
+
+def _keep(context: Any, name: str, results: Sequence[Any], run: str, day: date) -> None:
+    """Store the results as Great Expectations does, where its Data Docs find them."""
+    import great_expectations as gx
+    from great_expectations.core import ExpectationSuiteValidationResult
+    from great_expectations.data_context.types.resource_identifiers import (
+        ExpectationSuiteIdentifier,
+        ValidationResultIdentifier,
     )
-    return f"{config['type']}({arguments}), found: {found}"
 
-
-def _raised(info: dict[str, Any]) -> str | None:
-    """What the expectation itself stumbled over, such as a missing column; often said a level deeper, by metric."""
-    levels = (info, *(inner for inner in info.values() if isinstance(inner, dict)))
-    return next((message for level in levels if (message := level.get("exception_message"))), None)
+    run_id = gx.RunIdentifier(run_name=run, run_time=datetime.combine(day, time()))
+    met, all_ = sum(bool(one.success) for one in results), len(results)
+    result = ExpectationSuiteValidationResult(
+        success=met == all_,
+        results=list(results),
+        suite_name=name,
+        statistics={
+            "evaluated_expectations": all_,
+            "successful_expectations": met,
+            "unsuccessful_expectations": all_ - met,
+            "success_percent": 100 * met / all_,
+        },
+        meta={
+            "great_expectations_version": gx.__version__,
+            "run_id": run_id,
+            "validation_time": run_id.run_time,
+            "batch_parameters": None,
+        },
+        batch_id=f"lake-{name}",
+    )
+    suite = ExpectationSuiteIdentifier(name=name)
+    context.validation_results_store.store_validation_results(
+        result, ValidationResultIdentifier(suite, run_id, batch_identifier=f"lake-{name}"), suite
+    )
 
 
 def build_docs(docs: Path) -> Path:
     """Write the Data Docs of everything judged so far; returns the page to open. Raises ShortlistError if it cannot."""
     with _quiet(), _kept_in(docs):
-        _context(docs).build_data_docs()
+        if unshown := _unshown(docs):
+            _context(docs).build_data_docs(resource_identifiers=unshown)
         index = docs / INDEX
-        index.write_text(checks_page(list(_verdicts(docs))), encoding="utf-8")
+        index.write_text(checks_page(list(kept(docs))), encoding="utf-8")
     return index
 
 
-def _verdicts(docs: Path) -> Iterator[Verdict]:
-    """What is kept of every verdict, by the layout of Great Expectations' store: suite, run, time, batch."""
-    for path in sorted((docs / "results").rglob("*.json")):
-        suite, judged, stamp = path.relative_to(docs / "results").parts[:3]
-        found = json.loads(path.read_text(encoding="utf-8"))
-        yield Verdict(
-            day=f"{date.fromisoformat(stamp[:8])}",
-            judged=judged,
-            suite=suite,
-            success=bool(found["success"]),
-            met=sum(bool(one["success"]) for one in found["results"]),
-            expectations=len(found["results"]),
-            page=f"data_docs/validations/{path.relative_to(docs / 'results').with_suffix('.html')}",
-        )
+def _unshown(docs: Path) -> list[Any]:
+    """The results that have no page yet, or an older one: rendering all of them again takes longer every night."""
+    from great_expectations.data_context.types.resource_identifiers import ValidationResultIdentifier
+
+    results, key_of = docs / "results", cast("Any", ValidationResultIdentifier).from_tuple
+    return [
+        key_of(path.relative_to(results).with_suffix("").parts)
+        for path in sorted(results.rglob("*.json"))
+        if not _is_newer(docs / page_of(path.relative_to(results)), path)
+    ]
+
+
+def _is_newer(page: Path, result: Path) -> bool:
+    return page.exists() and page.stat().st_mtime_ns > result.stat().st_mtime_ns
 
 
 @contextmanager
@@ -179,6 +353,7 @@ def _kept_in(docs: Path) -> Iterator[None]:
         ) from error
 
 
+@lru_cache(maxsize=8)
 def _context(docs: Path) -> Any:
     """A context that remembers nothing but results: tasks that run at the same time share no file that they write."""
     import great_expectations as gx

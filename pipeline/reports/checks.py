@@ -5,16 +5,23 @@ Great Expectations' own pages fetch their style and their index from public serv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from html import escape
-from typing import TypedDict
+from pathlib import Path
+from typing import Any, TypedDict
 from urllib.parse import quote
 
+from pipeline import suites
 from pipeline.reports import page as paper
 
 
 class Verdict(TypedDict):
-    """One suite's verdict on one table: of which day, what was judged, and where its own page is (relative)."""
+    """One suite's verdict on one table: of which day, what was judged, and where its own page is (relative).
+
+    `success` is whether it was let in; expectations that only warn may be unmet nevertheless.
+    """
 
     day: str
     judged: str
@@ -23,6 +30,32 @@ class Verdict(TypedDict):
     met: int
     expectations: int
     page: str
+
+
+def kept(docs: Path) -> Iterator[Verdict]:
+    """What is kept of every verdict, by the layout of Great Expectations' store: suite, run, time, batch."""
+    for path in sorted((docs / "results").rglob("*.json")):
+        suite, judged, stamp = path.relative_to(docs / "results").parts[:3]
+        results = json.loads(path.read_text(encoding="utf-8"))["results"]
+        yield Verdict(
+            day=f"{date.fromisoformat(stamp[:8])}",
+            judged=judged,
+            suite=suite,
+            success=all(one["success"] or _only_warns(one) for one in results),
+            met=sum(bool(one["success"]) for one in results),
+            expectations=len(results),
+            page=page_of(path.relative_to(docs / "results")),
+        )
+
+
+def page_of(result: Path) -> str:
+    """The page of a result (relative to the results), relative to the folder of the Data Docs."""
+    return f"data_docs/validations/{result.with_suffix('.html')}"
+
+
+def _only_warns(result: Mapping[str, Any]) -> bool:
+    raised = (result.get("exception_info") or {}).get("raised_exception")
+    return not raised and suites.severity(result["expectation_config"]) == suites.WARN
 
 
 def checks_page(verdicts: Sequence[Verdict]) -> str:
@@ -38,6 +71,7 @@ def checks_page(verdicts: Sequence[Verdict]) -> str:
 
 def _row(verdict: Verdict) -> str:
     link = f'<a href="{escape(quote(verdict["page"]))}">{escape(verdict["judged"])}</a>'
-    word = "passed" if verdict["success"] else "<strong>failed</strong>"
+    passed = "passed" if verdict["met"] == verdict["expectations"] else "passed with warnings"
+    word = passed if verdict["success"] else "<strong>failed</strong>"
     met = f"{verdict['met']} of {verdict['expectations']}"
     return paper.row([escape(verdict["day"]), link, escape(verdict["suite"]), word, met], texts=4)

@@ -10,7 +10,26 @@ from typing import TypedDict, cast
 import pyarrow as pa
 
 from pipeline.errors import ConfigurationError
-from pipeline.sources import contracts, ga4, hubspot, shopify, table, wordpress
+from pipeline.sources import (
+    access_log,
+    contentful,
+    contracts,
+    ga4,
+    hubspot,
+    matomo,
+    plausible,
+    posthog,
+    rss,
+    rudderstack,
+    salesforce,
+    segment,
+    shopify,
+    snowplow,
+    stripe,
+    table,
+    woocommerce,
+    wordpress,
+)
 from pipeline.sources.export import (
     ROW_NUMBER,
     Bounds,
@@ -19,6 +38,7 @@ from pipeline.sources.export import (
     Parsed,
     Settings,
     counted,
+    joined,
     micros,
     nearest,
     require_known,
@@ -43,10 +63,22 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         name: cast("Format", module)
         for name, module in {
+            "access_log": access_log,
+            "contentful": contentful,
             "ga4": ga4,
             "hubspot": hubspot,
+            "matomo": matomo,
+            "plausible": plausible,
+            "posthog": posthog,
+            "rudderstack": rudderstack,
+            "rss": rss,
+            "salesforce": salesforce,
+            "segment": segment,
             "shopify": shopify,
+            "snowplow": snowplow,
+            "stripe": stripe,
             "table": table,
+            "woocommerce": woocommerce,
             "wordpress": wordpress,
         }.items()
     }
@@ -82,7 +114,8 @@ def read_export(path: Path, source: Settings, day_bounds: Day | None = None) -> 
     Raises ShortlistError when the file as a whole cannot be used; single bad rows are in `rejected`.
     """
     bounds = micros(day_bounds)
-    parsed = format_of(source).read(path, source, bounds)
+    found = format_of(source).read(path, source, bounds)
+    parsed = found if isinstance(found, Parsed) else joined(found)
     checked = {name: contracts.check(name, rows, bounds, source_file=path.name) for name, rows in parsed.tables.items()}
     return Parsed(
         tables={name: kept for name, (kept, _) in checked.items()},

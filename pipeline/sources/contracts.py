@@ -24,21 +24,27 @@ _Check = tuple[pa.ChunkedArray, str]
 def check(
     table_name: str, native_table: pa.Table, day_bounds: Day | None = None, *, source_file: str = ""
 ) -> tuple[pa.Table, pa.Table]:
+    """`split`, and of rows with the same key only the first: the others are in neither table."""
+    kept, rejected = split(table_name, native_table, day_bounds, source_file=source_file)
+    return _first_of_each_key(NATIVE[table_name], kept), rejected
+
+
+def split(
+    table_name: str, native_table: pa.Table, day_bounds: Day | None = None, *, source_file: str = ""
+) -> tuple[pa.Table, pa.Table]:
     """Split a native table (with `row_number`) into the rows kept and the rows refused (`schemas.REJECTED`).
 
-    Of rows with the same key the first is kept; the others are in neither, so their number is
-    `native_table.num_rows - kept.num_rows - rejected.num_rows`. A row has one reason, the first that applies.
-    `day_bounds` are the export's day; `ts` may lie up to one day before or after it.
+    A row has one reason, the first that applies. `day_bounds` are the export's day; `ts` may lie up to one day before
+    or after it.
     """
-    table = NATIVE[table_name]
     checks = [
-        (pc.fill_null(broken, False), reason) for broken, reason in _checks(table, native_table, micros(day_bounds))
+        (pc.fill_null(broken, False), reason)
+        for broken, reason in _checks(NATIVE[table_name], native_table, micros(day_bounds))
     ]
     reasons = pc.case_when(pc.make_struct(*[broken for broken, _ in checks]), *[reason for _, reason in checks])
     refused = pc.is_valid(reasons)
     rejected = pa.table({ROW_NUMBER: native_table[ROW_NUMBER], "reason": reasons}).filter(refused)
-    kept = _first_of_each_key(table, native_table.filter(pc.invert(refused)))
-    return kept, refusals(table_name, source_file, rejected)
+    return native_table.filter(pc.invert(refused)), refusals(table_name, source_file, rejected)
 
 
 def _checks(table: Table, rows: pa.Table, bounds: Bounds | None) -> Iterator[_Check]:
@@ -95,6 +101,8 @@ def _time_checks(ts: pa.ChunkedArray, bounds: Bounds | None) -> Iterator[_Check]
 
 
 def _first_of_each_key(table: Table, rows: pa.Table) -> pa.Table:
+    if not table.key:
+        return rows
     order = pa.array(np.arange(rows.num_rows))
     keyed = rows.select(list(table.key)).append_column("place", order)
     first = keyed.group_by(list(table.key)).aggregate([("place", "min")])["place_min"]

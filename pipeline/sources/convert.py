@@ -16,6 +16,10 @@ from pipeline.sources import sql
 from pipeline.sources.export import FILE_ROW, ROW_NUMBER, Settings
 
 ISO = "iso8601"
+
+REFUSAL = "refusal"
+"""Why a row is refused; null if it is not. (`reason` is a column of `signals`.)"""
+
 _UNIX = {"unix_seconds": 1_000_000, "unix_millis": 1_000, "unix_micros": 1}
 
 # Microseconds beyond 2^53 (the year 2255) would lose digits as a double, and are no event's time anyway.
@@ -44,21 +48,28 @@ class Cell:
 
 def select(raw: pa.Table, cells: Mapping[str, Cell]) -> tuple[pa.Table, pa.Table]:
     """Our columns with `row_number`, in the file's order; and the rows refused (`row_number`, `reason`)."""
+    with sql.connection(raw=by_position(raw)) as con:
+        result = con.sql(f"{query(raw, cells)} ORDER BY {ROW_NUMBER}").to_arrow_table()
+    refused = pc.is_valid(result[REFUSAL])
+    refusals = result.filter(refused).select([ROW_NUMBER, REFUSAL])
+    return result.filter(pc.invert(refused)).drop_columns([REFUSAL]), refusals.rename_columns([ROW_NUMBER, "reason"])
+
+
+def query(raw: pa.Table, cells: Mapping[str, Cell]) -> str:
+    """SQL on `by_position(raw)`, known as `raw`: our columns, `row_number`, and why a row is refused (`REFUSAL`)."""
     values = [f"{cell.value} AS {sql.name(ours)}" for ours, cell in cells.items()]
     reasons = [f"WHEN {cell.broken} THEN {sql.text(cell.reason)}" for cell in cells.values() if cell.reason]
     reason = f"CASE {' '.join(reasons)} END" if reasons else "NULL::VARCHAR"
-    row = origin(raw, FILE_ROW).value
-    query = f"SELECT {row} AS {ROW_NUMBER}, {', '.join(values)}, {reason} AS reason FROM raw ORDER BY {row}"
-    with sql.connection(raw=raw.rename_columns([f"c{i}" for i in range(raw.num_columns)])) as con:
-        result = con.sql(query).to_arrow_table()
-    refused = pc.is_valid(result["reason"])
-    return result.filter(pc.invert(refused)).drop_columns(["reason"]), result.filter(refused).select(
-        [ROW_NUMBER, "reason"]
-    )
+    return f"SELECT {origin(raw, FILE_ROW).value} AS {ROW_NUMBER}, {', '.join(values)}, {reason} AS {REFUSAL} FROM raw"
+
+
+def by_position(raw: pa.Table) -> pa.Table:
+    """A file's columns as c0, c1, …: DuckDB does not tell `Id` from `ID`."""
+    return raw.rename_columns([f"c{i}" for i in range(raw.num_columns)])
 
 
 def origin(raw: pa.Table, theirs: str) -> Origin:
-    """Where a file's column stands in the SQL of `select`: by position, because DuckDB does not tell `Id` from `ID`."""
+    """Where a file's column stands in the SQL of `query`."""
     return Origin(f"c{raw.column_names.index(theirs)}", raw.schema.field(theirs).type)
 
 

@@ -12,6 +12,7 @@ from typing import IO
 import pyarrow as pa
 
 from pipeline.errors import ConfigurationError, ShortlistError
+from pipeline.sources import limits
 from pipeline.sources.export import Settings
 
 _BLOCK = 1 << 20
@@ -26,12 +27,12 @@ def require_bytes(path: Path, source: Settings) -> None:
 
 
 @contextmanager
-def open_bytes(path: Path, source: Settings) -> Iterator[pa.NativeFile]:
+def open_bytes(path: Path, source: Settings) -> Iterator[IO[bytes]]:
     """The file's bytes, unpacked when its name ends in .gz or .zst."""
     require_bytes(path, source)
     try:
         with pa.input_stream(str(path)) as stream:
-            yield stream
+            yield limits.bounded(stream, path, source)
     except OSError as error:
         raise ShortlistError(
             f"{source.name}: {path} cannot be read to its end ({error}); it is cut off or damaged: export it again."

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,9 @@ ROW_NUMBER = "row_number"
 
 FILE_ROW = " row"
 """`row_number` beside a file's own columns, whose names never begin with a space."""
+
+PART = 1 << 17
+"""Rows of a part, for formats that read in parts."""
 
 Bounds = tuple[int, int]
 """The export's day: its first microsecond (UTC epoch), and the first one after it."""
@@ -92,14 +96,32 @@ class Parsed:
     """One file, read: native tables (plus `row_number`), refused rows, and counts of what was left out.
 
     `tables`: name -> exactly the native schema of `expectations.schemas` and `row_number` (int64, from 1).
-    `rejected`: `schemas.REJECTED`. `notes`: only counts above zero, e.g. `{"duplicates": 3}`. `duplicates`: rows left
-    out because their key had been there before, by table.
+    `rejected`: `schemas.REJECTED`. `notes`: what was left out on purpose, only counts above zero; `bots`,
+    `without_consent` and `late` are columns of a day's report. `duplicates`: rows left out because their key had been
+    there before, by table.
     """
 
     tables: Mapping[str, pa.Table]
     rejected: pa.Table
     notes: Mapping[str, int] = field(default_factory=dict)
     duplicates: Mapping[str, int] = field(default_factory=dict)
+
+
+def joined(parts: Iterable[Parsed]) -> Parsed:
+    """The parts of one file as a whole."""
+    listed = list(parts)
+    names = dict.fromkeys(name for part in listed for name in part.tables)
+    notes: Counter[str] = Counter()
+    duplicates: Counter[str] = Counter()
+    for part in listed:
+        notes.update(part.notes)
+        duplicates.update(part.duplicates)
+    return Parsed(
+        {name: pa.concat_tables([part.tables[name] for part in listed if name in part.tables]) for name in names},
+        pa.concat_tables([schemas.REJECTED.empty_table(), *(part.rejected for part in listed)]),
+        dict(notes),
+        dict(duplicates),
+    )
 
 
 class Known(NamedTuple):
@@ -116,8 +138,12 @@ class Format(Protocol):
     TABLES: tuple[str, ...]
 
     @property
-    def read(self) -> Callable[[Path, Settings, Bounds | None], Parsed]:
-        """File, settings and the export's day (None when the file holds many) -> its rows."""
+    def read(self) -> Callable[[Path, Settings, Bounds | None], Parsed | Iterator[Parsed]]:
+        """File, settings and the export's day (None when the file holds many) -> its rows, whole or in parts.
+
+        Parts come in the order of the file (`row_number` goes on counting); notes and duplicates add up. A format whose
+        exports can be larger than memory yields parts of at most `PART` rows.
+        """
         ...
 
     @property

@@ -1,26 +1,27 @@
 """HubSpot contacts as CSV, with labels (as the app exports them) or internal names (as the API does).
 
 Names, phone numbers and addresses are not read. Unsubscribing from e-mail is kept as an attribute: it is not an
-objection to personalization, which has its own two columns.
+objection to personalization, which has its own columns. An attribute whose values look personal is left out, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import pyarrow as pa
+
 from pipeline.sources import convert, countries, customers, sql
+from pipeline.sources.customers import Contacts
+from pipeline.sources.delimited import Part
 from pipeline.sources.export import (
     Bounds,
     Known,
     Parsed,
     Settings,
-    counted,
-    native,
-    refusals,
     require_columns,
 )
-from pipeline.sources.load import delimited_rows
+from pipeline.sources.load import delimited_parts
 
 TABLES = ("customers",)
 
@@ -29,6 +30,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "email": ("Email", "email"),
     "consent_personalization": ("Consent: personalization", "consent_personalization"),
     "opted_out_at": ("Personalization opt-out date", "personalization_opt_out_date"),
+    "gpc": ("Global Privacy Control", "gpc"),
     "country": ("Country/Region", "country"),
     "lifecycle_stage": ("Lifecycle Stage", "lifecyclestage"),
     "lead_status": ("Lead Status", "hs_lead_status"),
@@ -40,19 +42,27 @@ _ATTRIBUTES = ("country", "lifecycle_stage", "lead_status", "created_date", "ema
 
 def known(source: Settings) -> Known:
     """Any column may be called otherwise, and consent usually is, as are its words for yes and no."""
-    return Known(columns=list(_NAMES), values=["consent_personalization"], options=["allow_empty", "delimiter"])
+    return Known(columns=list(_NAMES), values=["consent_personalization", "gpc"], options=["allow_empty", "delimiter"])
 
 
-def read(path: Path, source: Settings, bounds: Bounds | None = None) -> Parsed:
+def read(path: Path, source: Settings, bounds: Bounds | None = None) -> Iterator[Parsed]:
     """Contacts as `customers`; `notes` tell when there is no consent column, or consent was not understood."""
-    raw, broken = delimited_rows(path, source, lambda found: _needed(path, source, found))
-    mapping = _mapping(source, raw.column_names)
-    origins = {ours: convert.origin(raw, theirs) for ours, theirs in mapping.items()}
-    selected, refused = convert.select(raw, customers.cells(origins, _attributes(origins), source))
-    rejected = refusals("customers", path.name, broken.table(), refused)
-    silent = 0 if "consent_personalization" in mapping else selected.num_rows
-    notes = {**customers.notes(selected), **counted(without_consent_column=silent)}
-    return Parsed({"customers": native("customers", selected)}, rejected, notes)
+    notes: dict[str, int] = {}
+    parts = _silences_counted(delimited_parts(path, source, lambda found: _needed(path, source, found)), source, notes)
+    yield from customers.parsed(path, source, parts, lambda raw: _contacts(source, raw), notes)
+
+
+def _silences_counted(parts: Iterable[Part], source: Settings, notes: dict[str, int]) -> Iterator[Part]:
+    """The parts as they are; their rows are noted when nothing in them says who consents."""
+    for raw, broken in parts:
+        if "consent_personalization" not in _mapping(source, raw.column_names) and raw.num_rows:
+            notes["without_consent_column"] = notes.get("without_consent_column", 0) + raw.num_rows
+        yield raw, broken
+
+
+def _contacts(source: Settings, raw: pa.Table) -> Contacts:
+    origins = {ours: convert.origin(raw, theirs) for ours, theirs in _mapping(source, raw.column_names).items()}
+    return Contacts(origins, _attributes(origins))
 
 
 def _needed(path: Path, source: Settings, found: Sequence[str]) -> list[str]:

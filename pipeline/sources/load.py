@@ -1,10 +1,10 @@
-"""Files to rows: any CSV, JSON Lines or Parquet becomes an Arrow table of the chosen columns, with row numbers."""
+"""Files to rows: any CSV, JSON Lines or Parquet as Arrow tables of the chosen columns, with row numbers, in parts."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,83 +15,142 @@ import pyarrow.parquet as pq
 from pipeline.errors import ShortlistError
 from pipeline.sources import delimited
 from pipeline.sources.decode import open_bytes, open_text, require_bytes
-from pipeline.sources.delimited import Broken, Choose
-from pipeline.sources.export import FILE_ROW, Settings, require_rows
+from pipeline.sources.delimited import Broken, Choose, Part
+from pipeline.sources.export import FILE_ROW, PART, Settings, require_rows
 
 _PACKED = (".gz", ".zst")
 _CHUNK = 1 << 16
 
 
-def load(path: Path, source: Settings, choose: Choose) -> tuple[pa.Table, Broken]:
-    """The chosen columns with `FILE_ROW`, and the broken rows; what the file is, its name tells.
+def load_parts(path: Path, source: Settings, choose: Choose) -> Iterator[Part]:
+    """The chosen columns with `FILE_ROW`, and the broken rows, in parts; what the file is, its name tells.
 
-    CSV and JSON Lines give text; Parquet keeps its types.
+    There is at least one part, none has more than `PART` rows, and a file larger than memory can be read (but a JSON
+    list or a packed Parquet). CSV and JSON Lines give text; Parquet keeps its types.
+
+    Raises:
+        ShortlistError: The file cannot be used; be it after its last part, when it has no rows.
     """
     readers = {
-        ".csv": delimited.read,
-        ".tsv": delimited.read,
-        ".txt": delimited.read,
-        ".jsonl": _json_lines,
-        ".ndjson": _json_lines,
-        ".json": _json_lines,
-        ".parquet": parquet,
+        ".csv": delimited.parts,
+        ".tsv": delimited.parts,
+        ".txt": delimited.parts,
+        ".jsonl": _json_parts,
+        ".ndjson": _json_parts,
+        ".json": _json_parts,
+        ".parquet": parquet_parts,
     }
     endings = [ending for ending in path.suffixes if ending not in _PACKED]
     reader = readers.get(endings[-1].lower()) if endings else None
     if reader is None:
         raise ShortlistError(f"{source.name}: cannot tell what {path} is; its name must end in {', '.join(readers)}.")
-    table, broken = reader(path, source, choose)
-    require_rows(path, source, table.num_rows + len(broken.rows))
-    return table, broken
+    yield from _with_rows(path, source, reader(path, source, choose))
 
 
-def delimited_rows(path: Path, source: Settings, choose: Choose) -> tuple[pa.Table, Broken]:
-    """`load` for a format that is CSV whatever the file is called."""
-    table, broken = delimited.read(path, source, choose)
-    require_rows(path, source, table.num_rows + len(broken.rows))
-    return table, broken
+def delimited_parts(path: Path, source: Settings, choose: Choose) -> Iterator[Part]:
+    """`load_parts` for a format that is CSV whatever the file is called."""
+    yield from _with_rows(path, source, delimited.parts(path, source, choose))
 
 
-def parquet(path: Path, source: Settings, choose: Choose) -> tuple[pa.Table, Broken]:
-    """A Parquet file's chosen columns; ShortlistError when it is cut off or damaged."""
+def _with_rows(path: Path, source: Settings, parts: Iterator[Part]) -> Iterator[Part]:
+    rows = 0
+    for table, broken in parts:
+        rows += table.num_rows + len(broken.rows)
+        yield table, broken
+    require_rows(path, source, rows)
+
+
+def delimited_rows(path: Path, source: Settings, choose: Choose) -> Part:
+    """`delimited_parts` in one."""
+    return _joined(delimited_parts(path, source, choose))
+
+
+def parquet(path: Path, source: Settings, choose: Choose) -> Part:
+    """`parquet_parts` in one."""
+    return _joined(parquet_parts(path, source, choose))
+
+
+def _joined(parts: Iterator[Part]) -> Part:
+    whole = Broken()
+    tables = []
+    for table, broken in parts:
+        tables.append(table)
+        whole.rows += broken.rows
+        whole.reasons += broken.reasons
+    return pa.concat_tables(tables), whole
+
+
+def parquet_parts(path: Path, source: Settings, choose: Choose) -> Iterator[Part]:
+    """A Parquet file's chosen columns in parts; ShortlistError when it is cut off or damaged."""
     require_bytes(path, source)
     try:
         with open_bytes(path, source) as stream:
             file = pq.ParquetFile(pa.BufferReader(stream.read()) if path.suffix in _PACKED else path)
-            table = file.read(columns=list(choose(file.schema_arrow.names)))
+            chosen = list(choose(file.schema_arrow.names))
+            done = 0
+            for batch in file.iter_batches(PART, columns=chosen):
+                batch.validate(full=True)
+                yield _numbered(pa.table(batch), done), Broken()
+                done += batch.num_rows
+            if done == 0:
+                yield _numbered(file.schema_arrow.empty_table().select(chosen), 0), Broken()
     except (pa.ArrowException, OSError) as error:
         raise ShortlistError(
             f"{source.name}: {path} is no whole Parquet file ({_first_line(error)}); it is cut off or damaged: "
             "export it again."
         ) from error
-    return table.append_column(FILE_ROW, pa.array(np.arange(1, table.num_rows + 1))), Broken()
+
+
+def _numbered(rows: pa.Table, done: int) -> pa.Table:
+    return rows.append_column(FILE_ROW, pa.array(np.arange(done + 1, done + 1 + rows.num_rows)))
 
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]
 
 
-def _json_lines(path: Path, source: Settings, choose: Choose) -> tuple[pa.Table, Broken]:
-    broken = Broken()
+def json_objects(path: Path, source: Settings, broken: Broken) -> Iterator[list[tuple[int, dict[str, Any]]]]:
+    """JSON Lines, or one JSON list, as numbered objects (from 1) in parts; what is no object goes to `broken`.
+
+    A list is one line of text or spread over many: it is parsed whole, so exports too large for memory must be lines.
+    """
     with open_text(path, source) as text:
-        chunks = list(_json_chunks(text, broken))
-    table = pa.concat_tables([_json_columns([]), *chunks], promote_options="default")
-    names = [name for name in table.column_names if name != FILE_ROW]
+        numbered = enumerate(_json_values(path, source, text), start=1)
+        while values := list(islice(numbered, _CHUNK)):
+            yield [(number, row) for number, value in values if (row := _json_row(number, value, broken)) is not None]
+
+
+def _json_values(path: Path, source: Settings, text: IO[str]) -> Iterator[str | dict[str, Any]]:
+    """Each line, or each element of the list that the file is."""
+    lines = (line for line in text if line.strip())
+    first = next(lines, "")
+    if not first.lstrip().startswith("["):
+        yield from filter(None, chain([first], lines))
+        return
+    try:
+        listed = json.loads(first + "".join(lines))
+    except (ValueError, RecursionError) as error:
+        raise ShortlistError(f"{source.name}: {path} is no whole JSON list ({error}); export it again.") from error
+    yield from (value if isinstance(value, dict) else json.dumps(value) for value in listed)
+
+
+def _json_parts(path: Path, source: Settings, choose: Choose) -> Iterator[Part]:
+    """Read twice: keys come and go from line to line, and only the whole file tells which there are."""
+    names = dict.fromkeys(name for rows in json_objects(path, source, Broken()) for _, row in rows for name in row)
     if not names:
         raise ShortlistError(
             f"{source.name}: no line of {path} is a JSON object; expected JSON Lines: one object a line."
         )
-    return table.select([*choose(names), FILE_ROW]), broken
+    chosen = choose(list(names))
+    broken = Broken()
+    for rows in json_objects(path, source, broken):
+        yield _json_columns(rows, chosen), Broken(broken.rows, broken.reasons)
+        broken.rows, broken.reasons = [], []
 
 
-def _json_chunks(text: IO[str], broken: Broken) -> Iterator[pa.Table]:
-    numbered = enumerate((line for line in text if line.strip()), start=1)
-    while lines := list(islice(numbered, _CHUNK)):
-        rows = [(number, _json_row(number, line, broken)) for number, line in lines]
-        yield _json_columns([(number, row) for number, row in rows if row is not None])
-
-
-def _json_row(number: int, line: str, broken: Broken) -> dict[str, Any] | None:
+def _json_row(number: int, line: str | dict[str, Any], broken: Broken) -> dict[str, Any] | None:
+    if isinstance(line, dict):
+        return line
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
@@ -102,11 +161,9 @@ def _json_row(number: int, line: str, broken: Broken) -> dict[str, Any] | None:
     return None
 
 
-def _json_columns(rows: Sequence[tuple[int, dict[str, Any]]]) -> pa.Table:
-    names = list(dict.fromkeys(name for _, row in rows for name in row))
+def _json_columns(rows: Sequence[tuple[int, dict[str, Any]]], names: Sequence[str]) -> pa.Table:
     columns = [strings(plain_text(row.get(name)) for _, row in rows) for name in names]
-    numbers = pa.array([number for number, _ in rows], pa.int64())
-    return pa.table([numbers, *columns], names=[FILE_ROW, *names])
+    return pa.table([*columns, pa.array([number for number, _ in rows], pa.int64())], names=[*names, FILE_ROW])
 
 
 def plain_text(value: Any) -> str | None:

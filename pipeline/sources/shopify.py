@@ -5,41 +5,44 @@ What counts:
 * A line is worth price x quantity - discount. `order_id` is the order's name (`#1001`), `content_id` the SKU.
 * Money that never arrived is no revenue: the lines of an order without `Paid at`, or that is pending, authorized,
   voided or expired, or that was cancelled with nothing refunded, are kept with amount 0 (and status `cancelled`).
-* `Refunded Amount` makes one more line, numbered after the order's own, with the negative amount, status `refunded`
+* `Refunded Amount` makes one more line, always of the number `REFUND_LINE`, with the negative amount, status `refunded`
   and the content of the first line: Shopify does not say which lines went back.
 * An order appears again in the file of the day it is refunded. An order paid (or, unpaid, created) before its file's
   day was counted on its own day, so here it yields its refund line and nothing else. Not even that, when it was
   cancelled on the day it was paid: then its lines never counted, or were refunded on that day.
 * A refund has no time of its own: it gets the last microsecond of its file's day, or, in a file without a day, the
-  latest time that the file mentions, so that no night knows of it too early. The amount is the order's total refund so
-  far; a second partial refund has the same (`order_id`, `line_no`) as the first and replaces it.
+  latest time that the file mentions, so that no night knows of it too early.
+* `Refunded Amount` is all that was refunded so far. The refund lines of an order that was refunded in part on several
+  days therefore have the same (`order_id`, `line_no`), however many rows the order had in each file, and are no sum: of
+  those that a night knows, the newest day's is the refund.
+* Rows of one name are one order, wherever in the file they are: merge no two shops into a file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 
-from pipeline.sources import convert, sql, templates
+from pipeline.sources import convert, templates
 from pipeline.sources.convert import Cell
 from pipeline.sources.export import (
-    FILE_ROW,
     Bounds,
     Known,
     Parsed,
     Settings,
     counted,
-    native,
-    refusals,
     require_columns,
 )
-from pipeline.sources.load import delimited_rows
+from pipeline.sources.load import delimited_parts
+from pipeline.sources.spooled import spooled
 
 TABLES = ("transactions",)
+
+REFUND_LINE = 1_000_000
+"""The `line_no` of an order's refund: beyond all of its lines, and the same in every file that tells of it."""
 
 _LABELS: Mapping[str, str] = {
     "order_id": "Name",
@@ -65,14 +68,14 @@ def known(source: Settings) -> Known:
     return Known(list(_LABELS), values=["status", "currency", "content_id"], options=["allow_empty", "delimiter"])
 
 
-def read(path: Path, source: Settings, bounds: Bounds | None = None) -> Parsed:
+def read(path: Path, source: Settings, bounds: Bounds | None = None) -> Iterator[Parsed]:
     """Order lines and refunds as `transactions`; `bounds`, or else the day in the file's name, tell what is new."""
     labels = {**_LABELS, **source.columns}
-    raw, broken = delimited_rows(path, source, lambda found: _needed(path, source, found, labels))
-    lines, refused = convert.select(raw, _cells(raw, labels, source))
-    transactions, notes = _transactions(lines, bounds or _day_of_name(path, source))
-    rejected = refusals("transactions", path.name, broken.table(), refused)
-    return Parsed({"transactions": native("transactions", transactions)}, rejected, notes)
+    parts = delimited_parts(path, source, lambda found: _needed(path, source, found, labels))
+    start, end = bounds or _day_of_name(path, source) or (None, None)
+    with spooled(parts, lambda raw: _cells(raw, labels, source)) as whole:
+        whole.con.execute(_judged(start))
+        yield from whole.parsed("transactions", path, _sales_and_refunds(end), counted(**whole.counts(_NOTES)))
 
 
 def _needed(path: Path, source: Settings, found: Sequence[str], labels: Mapping[str, str]) -> list[str]:
@@ -94,46 +97,36 @@ def _cells(raw: pa.Table, labels: Mapping[str, str], source: Settings) -> Mappin
     origins = {ours: convert.origin(raw, theirs) for ours, theirs in labels.items()}
     # Spreadsheets protect ids with a leading apostrophe.
     texts = {ours: f"ltrim({convert.mapped_text(ours, origin, source)}, '''')" for ours, origin in origins.items()}
-    row = convert.origin(raw, FILE_ROW).value
     return {
         **{ours: Cell(text) for ours, text in texts.items() if ours not in (*_TIMES, *_NUMBERS)},
         **{ours: convert.instant(labels[ours], origins[ours], convert.ISO) for ours in _TIMES},
         **{ours: convert.number(labels[ours], texts[ours]) for ours in _NUMBERS},
         "email": Cell(f"lower(trim({texts['email']}))"),
-        # Numbered before any row is refused: a line keeps its number whatever becomes of the others.
-        "line_no": Cell(f"row_number() OVER (PARTITION BY {texts['order_id']} ORDER BY {row})"),
-        "lines": Cell(f"count(*) OVER (PARTITION BY {texts['order_id']})"),
     }
 
 
-def _transactions(lines: pa.Table, bounds: Bounds | None) -> tuple[pa.Table, Mapping[str, int]]:
-    start, end = bounds or (None, None)
-    with sql.connection(lines=lines) as con:
-        con.execute(_filled())
-        con.execute(_judged(start))
-        table = con.sql(_sales_and_refunds(end)).to_arrow_table()
-        return table, _notes(con)
-
-
-def _filled() -> str:
-    """Every row gets its order's cells."""
-    cells = ", ".join(f"first_value({c} IGNORE NULLS) OVER whole_order AS {c}" for c in _ORDER_CELLS)
-    return f"""
-        CREATE TEMP TABLE filled AS
-        SELECT row_number, order_id, line_no, lines, content_id, quantity,
-               price * quantity - coalesce(discount, 0) AS line_total, {cells}
-        FROM lines
-        WINDOW whole_order AS (PARTITION BY order_id ORDER BY row_number
-                               ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
-    """
-
-
 def _judged(start: int | None) -> str:
-    """Of which day the order is, whether money arrived, and what came back."""
+    """Every row with its order's cells: of which day the order is, whether money arrived, and what came back.
+
+    Rows are numbered before any is refused (a line keeps its number whatever becomes of the others), wherever in the
+    file the order's other rows are; a refused row gives no cells.
+    """
     first = "NULL::BIGINT" if start is None else str(start)
+    cells = ", ".join(
+        f"first_value(CASE WHEN refusal IS NULL THEN {cell} END IGNORE NULLS) OVER whole_order AS {cell}"
+        for cell in _ORDER_CELLS
+    )
     return f"""
         CREATE TEMP TABLE judged AS
-        SELECT * EXCLUDE (refunded), coalesce(refunded, 0) AS refunded,
+        WITH filled AS (
+            SELECT row_number, order_id, content_id, quantity, refusal,
+                   price * quantity - coalesce(discount, 0) AS line_total,
+                   row_number() OVER (PARTITION BY order_id ORDER BY row_number) AS line_no, {cells}
+            FROM spooled
+            WINDOW whole_order AS (PARTITION BY order_id ORDER BY row_number
+                                   ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+        )
+        SELECT * EXCLUDE (refunded, refusal), coalesce(refunded, 0) AS refunded,
                coalesce(paid_at, created_at) AS ts,
                coalesce(epoch_us(coalesce(paid_at, created_at)) < {first}, false) AS earlier,
                paid_at IS NOT NULL
@@ -141,7 +134,7 @@ def _judged(start: int | None) -> str:
                cancelled_at IS NOT NULL AND coalesce(refunded, 0) = 0 AS cancelled,
                coalesce(floor((epoch_us(cancelled_at) - {first}) / 86400000000)
                         = floor((epoch_us(paid_at) - {first}) / 86400000000), false) AS cancelled_at_once
-        FROM filled
+        FROM filled WHERE refusal IS NULL
     """
 
 
@@ -154,17 +147,16 @@ def _sales_and_refunds(end: int | None) -> str:
                currency, CASE WHEN cancelled THEN 'cancelled' ELSE lower(status) END AS status
         FROM judged WHERE NOT earlier
         UNION ALL
-        SELECT row_number, order_id, lines + 1, {refund_time}, email, content_id, NULL, -refunded, currency, 'refunded'
+        SELECT row_number, order_id, {REFUND_LINE}, {refund_time}, email, content_id, NULL, -refunded, currency,
+               'refunded'
         FROM judged WHERE refunded > 0 AND paid AND NOT (earlier AND cancelled_at_once)
         QUALIFY row_number() OVER (PARTITION BY order_id ORDER BY row_number) = 1
         ORDER BY row_number, line_no
     """
 
 
-def _notes(con: duckdb.DuckDBPyConnection) -> Mapping[str, int]:
-    counts = con.sql("""
-        SELECT count(DISTINCT order_id) FILTER (earlier) AS orders_of_earlier_days,
-               count(DISTINCT order_id) FILTER (NOT earlier AND (NOT paid OR cancelled)) AS orders_without_revenue
-        FROM judged
-    """)
-    return counted(**dict(zip(counts.columns, counts.fetchall()[0], strict=True)))
+_NOTES = """
+    SELECT count(DISTINCT order_id) FILTER (earlier) AS orders_of_earlier_days,
+           count(DISTINCT order_id) FILTER (NOT earlier AND (NOT paid OR cancelled)) AS orders_without_revenue
+    FROM judged
+"""

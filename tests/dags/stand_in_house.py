@@ -38,7 +38,7 @@ from pipeline.steps import Report, called
 
 
 def plan(as_of, config, start=None, end=None):
-    return called("plan", as_of, config)["units"]
+    return called("plan", as_of, config, start=start and str(start), end=end and str(end))["units"]
 
 
 def load(unit, as_of, config):
@@ -69,6 +69,10 @@ class StandIns:
         for shared in ("dags", "expectations"):
             (folder / shared).symlink_to(REPOSITORY / shared)
         (self.world / "shortlist.toml").write_text('[project]\nname = "stand-in"\n')
+
+    def journal(self) -> list[dict[str, Any]]:
+        """The calls of steps so far, as `stand_ins/steps.py` wrote them down."""
+        return [json.loads(line) for line in (self.world / "journal.jsonl").read_text().splitlines()]
 
     def run(self, nights: list[dict[str, Any]]) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
         """What came of each night, by name; and the process, with what it wrote to the terminal."""

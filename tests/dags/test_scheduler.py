@@ -2,58 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from pipeline import config
-from pipeline.up import Services, get_json
+from pipeline.up import Services
+from tests.dags.airflow_api import Airflow
 
 AS_OF = "2026-07-01"
-PATIENCE_SECONDS = 240
-
-
-class Airflow:
-    """The little of Airflow's REST API that is needed here."""
-
-    def __init__(self, url: str) -> None:
-        self.url = f"{url}/api/v2"
-        self.token = get_json(f"{url}/auth/token")["access_token"]
-
-    def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        """Send and receive JSON."""
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as response:
-            answer: dict[str, Any] = json.load(response)
-            return answer
-
-    def runs(self, dag_id: str) -> list[dict[str, Any]]:
-        """The runs of a DAG."""
-        found: list[dict[str, Any]] = self.call("GET", f"/dags/{dag_id}/dagRuns")["dag_runs"]
-        return found
-
-
-def until_ended(services: Services, airflow: Airflow, dag_id: str) -> dict[str, Any]:
-    """The one run of a DAG, once it has ended."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (ended := [run for run in airflow.runs(dag_id) if run["state"] in {"success", "failed"}]):
-        services.check()
-        assert time.monotonic() < deadline, f"{dag_id} has not ended: {airflow.runs(dag_id)}"
-        time.sleep(0.5)
-    return ended[0]
 
 
 @pytest.fixture(name="services", scope="module")
@@ -64,25 +29,26 @@ def _services(tiny_world: Path) -> Iterator[Services]:
 
 @pytest.fixture(name="airflow", scope="module")
 def _airflow(services: Services) -> Airflow:
-    return Airflow(services.airflow_url)
+    return Airflow(services)
 
 
-def test_lake_starts_personalize(tiny_world: Path, services: Services, airflow: Airflow) -> None:
+def test_lake_starts_personalize(tiny_world: Path, airflow: Airflow) -> None:
     """A run of `ingest` for a night ends in published rankings of that night: the asset carries it to `personalize`."""
     airflow.call("PATCH", "/dags/ingest", {"is_paused": False})
-    airflow.call("POST", "/dags/ingest/dagRuns", {"logical_date": None, "conf": {"as_of": AS_OF}})
-    assert until_ended(services, airflow, "ingest")["state"] == "success"
-    run = until_ended(services, airflow, "personalize")
+    airflow.start("ingest", as_of=AS_OF)
+    assert [run["state"] for run in airflow.ended("ingest", 1)] == ["success"]
+    (run,) = airflow.ended("personalize", 1)
     assert (run["state"], run["run_type"]) == ("success", "asset_triggered")
     settings = config.load(tiny_world)
     current = (settings.folder(settings.project.published) / "rankings" / "CURRENT").read_text()
     assert current.startswith(AS_OF)
 
 
-def test_params_are_checked(airflow: Airflow) -> None:
+@pytest.mark.parametrize("day", ["soon", "2026-02-30", "30/06/2026", 20260630])
+def test_params_are_checked(airflow: Airflow, day: object) -> None:
     """A day that is no day is refused when the run is asked for, not when it fails at night."""
     with pytest.raises(urllib.error.HTTPError, match="400"):
-        airflow.call("POST", "/dags/ingest/dagRuns", {"logical_date": None, "conf": {"start_date": "soon"}})
+        airflow.start("ingest", start_date=day)
 
 
 def test_only_this_machine_is_listened_to(services: Services) -> None:

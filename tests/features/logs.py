@@ -32,6 +32,11 @@ LOG = pa.schema(
 )
 
 
+POPULARITY = pa.schema(
+    [("content_id", pa.string()), ("event", pa.string()), ("ts", schemas.TIMESTAMP), ("count", pa.float64())]
+)
+
+
 class Row(NamedTuple):
     """One row of a log; `age` is how long before the night it happened, in microseconds."""
 
@@ -115,9 +120,33 @@ def log_of(rows: Sequence[Row]) -> pa.Table:
     )
 
 
-def history_of(rows: Sequence[Row], content: Sequence[Mapping[str, Any]] = CATALOGUE) -> History:
-    """The history of a log on AS_OF."""
-    return History.of(log_of(rows), content_of(content), AS_OF, GOALS)
+class Count(NamedTuple):
+    """One row of what nobody in particular did, `age` microseconds before the night."""
+
+    age: int = DAY
+    content: str = "c0"
+    event: str = "view"
+    count: float = 1.0
+
+
+def popularity_of(counts: Sequence[Count] = ()) -> pa.Table:
+    """Counts of nobody in particular as a table."""
+    return pa.table(
+        {
+            "content_id": [one.content for one in counts],
+            "event": [one.event for one in counts],
+            "ts": [_instant(one.age) for one in counts],
+            "count": [one.count for one in counts],
+        },
+        schema=POPULARITY,
+    )
+
+
+def history_of(
+    rows: Sequence[Row], content: Sequence[Mapping[str, Any]] = CATALOGUE, crowd: Sequence[Count] = ()
+) -> History:
+    """The history of a log, and of what nobody in particular did, on AS_OF."""
+    return History.of(log_of(rows), content_of(content), popularity_of(crowd), AS_OF, GOALS)
 
 
 def ages() -> st.SearchStrategy[int]:

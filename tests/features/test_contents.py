@@ -7,10 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from features.contents import HALF_LIVES_DAYS, content_features
 from features.history import DAY
-from tests.features.logs import CATALOGUE, CATEGORY, GOALS, Row, history_of, logs
+from tests.features.logs import CATALOGUE, CATEGORY, CONTENTS, GOALS, Count, Row, ages, history_of, logs
 
 NAN = float("nan")
 PUBLISHED = {str(one["content_id"]): one["published"] for one in CATALOGUE}
@@ -104,3 +105,57 @@ def test_nothing_at_all_is_an_empty_table() -> None:
     found = content_features(history_of([], content=()))
     assert found.num_rows == 0
     assert {"people_7d", "content_click_rate_30d"} <= set(found.column_names)
+
+
+# ---------------------------------------------------------------- what nobody in particular did
+
+OF_EVERYBODY = (
+    "age_days",
+    *(f"popularity_{label}" for label in HALF_LIVES_DAYS),
+    "trend",
+    "gravity",
+    "idle_days",
+    "author_popularity_7d",
+    "category_popularity_7d",
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(logs(), st.sampled_from(CONTENTS), ages(), st.integers(1, 10))
+def test_anonymous_views_count_like_those_of_as_many_visitors(
+    rows: list[Row], content: str, age: int, views: int
+) -> None:
+    """Views without consent are as popular as those of visitors who each looked once; only people are no more of them."""
+    visitors = [Row(person=1000 + number, age=age, content=content) for number in range(views)]
+    known = content_features(history_of([*rows, *visitors])).to_pydict()
+    found = content_features(history_of(rows, crowd=[Count(age, content, "view", float(views))])).to_pydict()
+    assert found["content_id"] == known["content_id"]
+    assert found["listed"] == known["listed"]
+    for name in OF_EVERYBODY:
+        assert found[name] == pytest.approx(known[name], nan_ok=True), name
+
+
+@settings(max_examples=40, deadline=None)
+@given(logs(), st.lists(st.builds(Count, ages(), st.sampled_from(CONTENTS), st.sampled_from(["view", "click"]))))
+def test_the_crowd_changes_no_figure_of_people(rows: list[Row], crowd: list[Count]) -> None:
+    """Readers and rates are of people whom we know: a goal that the crowd reached is nobody's label."""
+    mine = {name: row for row in content_features(history_of(rows)).to_pylist() if (name := row["content_id"])}
+    for row in content_features(history_of(rows, crowd=crowd)).to_pylist():
+        for name in row:
+            if row["content_id"] in mine and name.startswith(("people_", "content_")):
+                assert row[name] == mine[row["content_id"]][name], name
+
+
+@pytest.mark.parametrize(
+    ("event", "popularity"), [("like", 3.0), ("custom:a", 1.0), ("impression", 0.0), ("refund", 0.0)]
+)
+def test_an_anonymous_event_weighs_what_its_kind_says_about_taste(event: str, popularity: float) -> None:
+    """A like is worth three views; what was only shown is no popularity."""
+    (found,) = content_features(history_of([], content=(), crowd=[Count(DAY, "c0", event, 2.0)])).to_pylist()
+    assert found["popularity_1d"] == popularity  # two of them, a half-life ago
+
+
+def test_counts_from_the_future_are_refused() -> None:
+    """Like a row of the log: whoever hands them over did not cut at the night."""
+    with pytest.raises(ValueError, match="knows the future"):
+        history_of([], crowd=[Count(age=0)])

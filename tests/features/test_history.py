@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from features.history import DAY, KINDS, STRENGTH, GoalRule, History, reached
-from tests.features.logs import AS_OF, GOALS, NOW, Row, content_of, history_of, log_of, logs
+from tests.features.logs import AS_OF, GOALS, NOW, Row, content_of, history_of, log_of, logs, popularity_of
 
 
 @settings(max_examples=80, deadline=None)
@@ -88,7 +88,7 @@ def test_facts_stand_beside_their_content() -> None:
     """Category, author, quality and tags of each content, whatever order the catalogue came in."""
     content = content_of()
     backwards = content.take(list(range(content.num_rows))[::-1])
-    catalogue = History.of(log_of([Row(content="unknown")]), backwards, AS_OF, GOALS).catalogue
+    catalogue = History.of(log_of([Row(content="unknown")]), backwards, popularity_of(), AS_OF, GOALS).catalogue
     names = [*catalogue.categories, None]
     assert [names[code] for code in catalogue.category] == ["a", "b", "a", None, "c", "b", "d", None]
     authors = [*catalogue.authors, None]
@@ -102,7 +102,7 @@ def test_facts_stand_beside_their_content() -> None:
 def test_a_night_in_another_time_zone_is_the_same_instant() -> None:
     """`as_of` is an instant; its time zone is only how it is written."""
     moved = AS_OF.astimezone(tz=None) + timedelta(0)
-    assert History.of(log_of([]), content_of(), moved, GOALS).as_of == NOW
+    assert History.of(log_of([]), content_of(), popularity_of(), moved, GOALS).as_of == NOW
 
 
 def test_a_goal_may_be_dwell_alone() -> None:

@@ -18,7 +18,19 @@ import features
 from features import contents, covisits, history, pairs, people, rfm, sessions, spec
 from features.history import DAY, History
 from tests.features.images import image
-from tests.features.logs import AS_OF, CONTENTS, GOALS, LOG, MINUTE, PEOPLE, Row, content_of, log_of
+from tests.features.logs import (
+    AS_OF,
+    CONTENTS,
+    GOALS,
+    LOG,
+    MINUTE,
+    PEOPLE,
+    Count,
+    Row,
+    content_of,
+    log_of,
+    popularity_of,
+)
 
 
 @dataclass(frozen=True)
@@ -27,20 +39,21 @@ class World:
 
     log: pa.Table
     content: pa.Table
+    popularity: pa.Table
 
     @classmethod
     def in_order(cls, order: int) -> World:
         """The same rows in another order; 0 is as they came."""
-        log, content = log_of(awkward()), content_of()
+        tables = log_of(awkward()), content_of(), popularity_of(counts())
         if order == 0:
-            return cls(log, content)
+            return cls(*tables)
         rng = np.random.default_rng(order)
-        return cls(log.take(rng.permutation(log.num_rows)), content.take(rng.permutation(content.num_rows)))
+        return cls(*(table.take(rng.permutation(table.num_rows)) for table in tables))
 
     @property
     def history(self) -> History:
         """The log and the catalogue, encoded."""
-        return History.of(self.log, self.content, AS_OF, GOALS)
+        return History.of(self.log, self.content, self.popularity, AS_OF, GOALS)
 
     @property
     def people(self) -> pa.Table:
@@ -70,6 +83,16 @@ def awkward() -> list[Row]:
         for _ in range(380)
     ]
     return [*rows, *rows[:20], *(row._replace(dwell=0.0, value=0.0) for row in rows[20:40])]
+
+
+def counts() -> list[Count]:
+    """60 counts of nobody in particular, with ties, and fractions whose sum hangs on their order."""
+    rng = np.random.default_rng(4)
+    ages, events = rng.integers(1, 9, 60) * DAY // 2, rng.choice(["view", "impression", "custom:a"], 60)
+    return [
+        Count(int(age), str(rng.choice(CONTENTS)), str(event), float(rng.choice([0.1, 0.2, 0.3, 7.0])))
+        for age, event in zip(ages, events, strict=True)
+    ]
 
 
 Case = Callable[[World], Any]
@@ -159,7 +182,7 @@ def test_what_is_passed_in_stays_as_it_was(name: str) -> None:
     past = world.history
     cut = sessions.sessionize(past)
     space = pairs.PairSpace.of(past, cut)
-    handed = _Handed(world.log, world.content, past, cut, space)
+    handed = _Handed(world.log, world.content, world.popularity, past, cut, space)
     before = image(handed)
     _call(name, handed)
     assert image(handed) == before
@@ -171,6 +194,7 @@ class _Handed:
 
     log: pa.Table
     content: pa.Table
+    popularity: pa.Table
     history: History
     sessions: sessions.Sessions
     space: pairs.PairSpace

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from pipeline.night import Archive
 Tables = Mapping[str, pa.Table]
 Rows = list[dict[str, Any]]
 
-NAMES = ("events", "transactions", "identities", "content", "customers")
+NAMES = ("events", "transactions", "popularity", "identities", "content", "customers", "suppressions")
 FIRST, NIGHT, END = (datetime(2026, 3, day, tzinfo=UTC) for day in (1, 10, 17))
 VISITORS, CUSTOMERS = range(1, 31), range(101, 113)
 CONTENT = tuple(f"c{number:02d}" for number in range(20))
@@ -34,6 +34,7 @@ SETTINGS: Mapping[str, Any] = {
     },
     "ranking": {"k": 5, "candidates": 8, "max_per_category": 3},
     "training": {"history_days": 7, "nights": 5, "warm_up_days": 2},
+    "privacy": {"unknown_consent": "allow"},
 }
 
 
@@ -50,8 +51,24 @@ def table(name: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 
 def tables(**rows: Iterable[Mapping[str, Any]]) -> dict[str, pa.Table]:
-    """All tables that a night is made of, from plain rows; those that are not given are empty."""
-    return {name: table(name, rows.get(name, ())) for name in NAMES}
+    """All tables that a night is made of, from plain rows; those that are not given are empty.
+
+    Contacts who object are given as `customers`, and end where the ingest puts them.
+    """
+    contacts = list(rows.get("customers", ()))
+    said = [*rows.get("suppressions", ()), *(_objection(row) for row in contacts if _objects(row))]
+    given = {**rows, "customers": [row for row in contacts if not _objects(row)], "suppressions": said}
+    return {name: table(name, given.get(name, ())) for name in NAMES}
+
+
+def _objects(row: Mapping[str, Any]) -> bool:
+    return row.get("consent_personalization") is False or row.get("opted_out_at") is not None
+
+
+def _objection(row: Mapping[str, Any]) -> dict[str, Any]:
+    place = {name: row[name] for name in ("source", "day") if name in row}
+    told = datetime.combine(row.get("day", UNDATED), time(23, 59), UTC)
+    return {"id": row["customer_id"], "since": row.get("opted_out_at") or told, **place}
 
 
 def archive(found: Tables, config: Config, until: datetime = END) -> Archive:
@@ -104,6 +121,7 @@ def fortnight(seed: int = 9, *, impressions: bool = True) -> dict[str, pa.Table]
         identities=list(_identities(rng)),
         content=list(_content(rng)),
         customers=list(_customers(rng)),
+        popularity=list(_popularity(rng)),
     )
 
 
@@ -121,8 +139,19 @@ def _transaction(number: int, row: dict[str, Any]) -> dict[str, Any]:
     return {**given, "person_id": row.pop("person"), "day": row["ts"].date(), **row}
 
 
+def _counts(number: int, row: dict[str, Any]) -> dict[str, Any]:
+    given = {"event": "view", "count": 1.0, "available_at": row["ts"] + timedelta(days=1), "source": "web"}
+    return {**given, "day": row["ts"].date(), **row}
+
+
 def _identity(number: int, row: dict[str, Any]) -> dict[str, Any]:
-    return {"alias_type": "visitor", "source": "web", "day": row["available_at"].date(), **row}
+    given = {"id_type": "visitor", "other_type": "customer", "source": "web"}
+    return {**given, "day": row["available_at"].date(), **row}
+
+
+def _suppression(number: int, row: dict[str, Any]) -> dict[str, Any]:
+    given = {"id_type": "customer", "personalization": False, "reason": "crm", "source": "crm"}
+    return {**given, "day": UNDATED, **row}
 
 
 def _content_row(number: int, row: dict[str, Any]) -> dict[str, Any]:
@@ -137,9 +166,11 @@ def _customer(number: int, row: dict[str, Any]) -> dict[str, Any]:
 _FILLED = {
     "events": _event,
     "transactions": _transaction,
+    "popularity": _counts,
     "identities": _identity,
     "content": _content_row,
     "customers": _customer,
+    "suppressions": _suppression,
 }
 
 
@@ -189,7 +220,7 @@ def _events(rng: np.random.Generator, impressions: bool) -> Iterable[dict[str, A
 
 
 def _transactions(rng: np.random.Generator) -> Iterable[dict[str, Any]]:
-    for when in _instants(rng, 240):
+    for when in _instants(rng, 480):
         yield {
             **when,
             "person": _one_of(rng, *CUSTOMERS, *range(201, 207)),
@@ -198,13 +229,27 @@ def _transactions(rng: np.random.Generator) -> Iterable[dict[str, Any]]:
         }
 
 
+def _popularity(rng: np.random.Generator) -> Iterable[dict[str, Any]]:
+    """Counts by the hour, known when their day is over."""
+    for when in _instants(rng, 200):
+        ts = when["ts"].replace(minute=0)
+        midnight = datetime.combine(ts.date() + timedelta(days=1), time(), UTC)
+        yield {
+            "ts": ts,
+            "available_at": midnight - timedelta(microseconds=1),
+            "content_id": _one_of(rng, *CONTENT, "ghost"),
+            "event": _one_of(rng, "view", "view", "impression", "purchase", "custom:scroll"),
+            "count": float(rng.integers(1, 5)),
+        }
+
+
 def _identities(rng: np.random.Generator) -> Iterable[dict[str, Any]]:
     for alias in (*VISITORS[:15], *range(201, 207)):
-        for _ in range(int(rng.integers(1, 3))):
+        kind = "visitor" if alias in VISITORS else "email"
+        for _ in range(int(rng.integers(1, 3)) if kind == "visitor" else 1):
             seen = FIRST + timedelta(minutes=int(rng.integers(0, 16 * 24 * 60)))
-            kind = "visitor" if alias in VISITORS else "email"
             customer = _one_of(rng, *CUSTOMERS)
-            yield {"alias_id": alias, "alias_type": kind, "customer_id": customer, "available_at": seen}
+            yield {"id": alias, "id_type": kind, "other_id": customer, "available_at": seen}
 
 
 def _days() -> list[date]:

@@ -81,7 +81,7 @@ def test_tastes_are_written_person_by_person_and_category_by_category(config: Co
         "affinity_30d",
     ]
     night = archive(fortnight(), config).night(NIGHT)
-    history = History.of(night.log, night.content, NIGHT, goal_rules(config))
+    history = History.of(night.log, night.content, night.popularity, NIGHT, goal_rules(config))
     sessions = sessionize(history)
     expected = affinity_table(history, sessions, PairSpace.of(history, sessions))
     assert got.num_rows > 40

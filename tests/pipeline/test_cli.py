@@ -145,7 +145,7 @@ def test_ingest_answers_in_json(house: House, capsys: Capture) -> None:
     said = shortlist(capsys, *command)
     assert said.code == 0
     assert said.out.count("\n") == 1
-    assert set(said.json) == {"days", "changed", "warnings", "data_docs"}
+    assert set(said.json) == {"days", "changed", "warnings", "data_docs", "purged"}
     assert said.json["changed"] is True
     assert said.json["days"] == [
         {

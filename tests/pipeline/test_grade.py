@@ -148,7 +148,7 @@ def test_never_before_the_longest_horizon_has_passed(house: House) -> None:
     publish(house, LISTS)
     early = grade.run(RIPE - timedelta(microseconds=1), configured(house))
     assert (early.graded, early.note) == ((), "no published table has an outcome that matured and was not graded yet")
-    assert not house.lake.graded_nights()
+    assert not house.lake.nights("grades")
     assert len(grade.run(RIPE, configured(house)).graded) == 1
 
 
@@ -188,4 +188,4 @@ def test_nobody_to_grade_on_is_no_grade(house: House) -> None:
     report = grade.run(NIGHT + timedelta(days=32), configured(house))
     assert [one.as_of for one in report.graded] == [NIGHT.isoformat()]
     assert report.note == "1 of 2 matured tables had somebody to grade them on"
-    assert house.lake.graded_nights() == {NIGHT}
+    assert house.lake.nights("grades") == [NIGHT]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from pipeline import config as configuration
 from pipeline import ingest
 from pipeline.config import Config
+from pipeline.day_files import DataFile
 from pipeline.errors import ShortlistError
 from pipeline.lake import UNDATED, Lake
 from pipeline.pseudonyms import Pseudonyms
@@ -21,7 +21,10 @@ from tests.pipeline.small import House, events_csv
 DAY = date(2026, 6, 30)
 NIGHT = datetime(2026, 7, 1, tzinfo=UTC)
 WEB = '[[sources]]\nname = "web"\nformat = "table"\ntable = "events"\npath = "exports/web_{date:%Y%m%d}.csv"\n'
-CRM = '[[sources]]\nname = "crm"\nformat = "table"\ntable = "customers"\npath = "exports/crm_{date:%Y%m%d}.csv"\n'
+CRM = (
+    '[[sources]]\nname = "crm"\nformat = "table"\ntable = "customers"\npath = "exports/crm_{date:%Y%m%d}.csv"\n'
+    'options = { attributes = "plan" }\n'
+)
 
 
 @pytest.fixture
@@ -205,7 +208,7 @@ def test_a_crash_between_writes_is_mended_by_the_next_run(
         one.write_csv(f"exports/web_{DAY:%Y%m%d}.csv", rows)
     load(once.configure(WEB))
     with monkeypatch.context() as patch:
-        patch.setattr(Lake, "replace_day", dying_at(table))
+        patch.setattr(Lake, "adopt", dying_at(table))
         with pytest.raises(KeyboardInterrupt):
             load(house.configure(WEB))
     assert "loads" not in house.lake.versions()
@@ -215,15 +218,15 @@ def test_a_crash_between_writes_is_mended_by_the_next_run(
 
 
 def dying_at(table: str) -> Callable[..., None]:
-    """`Lake.replace_day`, until its turn comes to write `table`."""
-    real = Lake.replace_day
+    """`Lake.adopt`, until its turn comes to write `table`."""
+    real = Lake.adopt
 
-    def replace_day(lake: Lake, name: str, rows: pa.Table, source: str, day: date) -> None:
+    def adopt(lake: Lake, name: str, files: Sequence[DataFile], source: str, day: date | None) -> None:
         if name == table:
             raise KeyboardInterrupt
-        real(lake, name, rows, source, day)
+        real(lake, name, files, source, day)
 
-    return replace_day
+    return adopt
 
 
 @pytest.mark.parametrize(
@@ -316,7 +319,12 @@ def test_native_ids_are_in_the_vault_alone(house: House) -> None:
         (customer, "customer", "crm-7"),
     }
     (link,) = rows["identities"]
-    assert (link["alias_id"], link["alias_type"], link["customer_id"]) == (visitor, "visitor", customer)
+    assert (link["id"], link["id_type"], link["other_id"], link["other_type"]) == (
+        visitor,
+        "visitor",
+        customer,
+        "customer",
+    )
     (event,) = (row for row in rows["events"] if row["event_id"] == f"{DAY}-0")
     assert (event["person_id"], event["visitor_id"], event["customer_id"]) == (customer, visitor, customer)
 
@@ -329,7 +337,7 @@ def test_the_address_of_a_customer_is_not_stored(house: House) -> None:
     rows, ids = house.rows(), Pseudonyms.of(config)
     assert "example.com" not in repr(rows).lower()
     (link,) = rows["identities"]
-    assert (link["alias_id"], link["alias_type"]) == (ids.one("ann@example.com", "email"), "email")
+    assert (link["id"], link["id_type"]) == (ids.one("ann@example.com", "email"), "email")
     assert dict(rows["customers"][0]["attributes"]) == {"plan": "pro"}
 
 

@@ -213,9 +213,9 @@ def test_a_night_is_replaced_alone_and_may_bring_new_columns(lake: Lake) -> None
 
 def test_graded_nights_are_instants(lake: Lake) -> None:
     """What was graded is known by its night, in UTC; before the first grade there is none."""
-    assert lake.graded_nights() == set()
+    assert lake.nights("grades") == []
     lake.replace_night("grades", pa.table({"metric": ["ndcg_10"], "value": [0.5]}), NIGHT)
-    assert lake.graded_nights() == {NIGHT}
+    assert lake.nights("grades") == [NIGHT]
 
 
 def test_ranked_lists_are_kept_for_publish(lake: Lake) -> None:

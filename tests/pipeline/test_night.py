@@ -20,6 +20,7 @@ from tests.features.images import image
 from tests.pipeline.lakes import (
     END,
     FIRST,
+    NAMES,
     NIGHT,
     archive,
     config_in,
@@ -104,7 +105,7 @@ def test_a_simulated_companys_lake_may_be_cut_too(small_night: World, tmp_path: 
     """Truncation on what real exports brought in: analytics, a CRM, orders and a catalogue, three nights ago."""
     config = configuration.load(small_night.config)
     lake, as_of = Lake.of(config), datetime(2026, 6, 28, tzinfo=UTC)
-    found = {name: lake.read(name) for name in ("events", "transactions", "identities", "content", "customers")}
+    found = {name: lake.read(name) for name in NAMES}
     known, later = split(found, as_of)
     assert later["events"].num_rows
     cut = configuration.parse(config.model_dump(exclude={"file"}), tmp_path / "shortlist.toml")
@@ -153,7 +154,7 @@ def test_a_row_is_known_when_it_happened_and_came_in_before(
 @pytest.mark.parametrize(("seen_at", "person"), [(NIGHT - HOUR, 101), (NIGHT, 1), (NIGHT + HOUR, 1)])
 def test_a_link_is_known_once_it_was_seen(seen_at: datetime, person: int, night: Callable[..., Night]) -> None:
     """A visitor who logs in later is a visitor tonight, and a customer, all history included, from then on."""
-    link = {"alias_id": 1, "customer_id": 101, "available_at": seen_at}
+    link = {"id": 1, "other_id": 101, "available_at": seen_at}
     assert night(events=[event(FIRST + 5 * DAY)], identities=[link]).log["person_id"].to_pylist() == [person]
 
 
@@ -239,27 +240,66 @@ def test_an_objection_counts_from_its_instant_on(
     """Who objects tomorrow is ranked tonight; who objected an hour ago is not, nor is any of their aliases."""
     found = night(
         events=[event(NIGHT - DAY, person=1), event(NIGHT - DAY, person=101), event(NIGHT - DAY, person=2)],
-        identities=[{"alias_id": 1, "customer_id": 101, "available_at": NIGHT - DAY}],
+        identities=[{"id": 1, "other_id": 101, "available_at": NIGHT - DAY}],
         customers=[{"customer_id": 101, "opted_out_at": opted_out_at}],
     )
     assert rankable(found, config) == ([2, 101] if may else [2])
 
 
-@pytest.mark.parametrize(("unknown", "expected"), [("allow", [1, 101, 103, 104]), ("deny", [101])])
+@pytest.mark.parametrize(("unknown", "expected"), [("allow", [1, 101, 103, 104]), ("deny", [1, 101])])
 def test_unknown_consent_is_a_setting(
     unknown: str, expected: list[int], tmp_path: Path, night: Callable[..., Night]
 ) -> None:
-    """No is no; silence, being no customer, and a consent left open are what the setting says."""
+    """No is no; a consent left open, and a customer whom no CRM knows, are what the setting says; visitors may."""
     settings = config_in(tmp_path, privacy={"unknown_consent": unknown})
     found = night(
         settings=settings,
-        events=[event(NIGHT - DAY, person=person) for person in (1, 101, 102, 103, 104)],
+        events=[
+            {**event(NIGHT - DAY, person=person), "customer_id": person if person > 100 else None}
+            for person in (1, 101, 102, 103, 104)
+        ],
         customers=[
             {"customer_id": customer, "consent_personalization": consent}
             for customer, consent in ((101, True), (102, False), (103, None))
         ],
     )
     assert rankable(found, settings) == expected
+
+
+def test_visitors_nobody_knows_are_a_setting_too(tmp_path: Path, night: Callable[..., Night]) -> None:
+    """Where they may not be ranked, who logged in still may."""
+    settings = config_in(tmp_path, privacy={"unknown_visitors": "deny"})
+    acts = [event(NIGHT - DAY, person=1), {**event(NIGHT - DAY, person=101), "customer_id": 101}]
+    assert rankable(night(settings=settings, events=acts), settings) == [101]
+
+
+def test_a_browsers_objection_counts_for_its_person_until_it_is_taken_back(
+    night: Callable[..., Night], config: Config
+) -> None:
+    """Global Privacy Control of one browser holds for the customer and for their other browser."""
+    given = {
+        "events": [event(NIGHT - DAY, person=person) for person in (1, 2, 3, 101)],
+        "identities": [{"id": browser, "other_id": 101, "available_at": NIGHT - 3 * DAY} for browser in (1, 2)],
+    }
+    gpc = {"id": 1, "id_type": "visitor", "reason": "gpc", "since": NIGHT - 2 * DAY}
+    yes = {"id": 1, "id_type": "visitor", "reason": "consent", "since": NIGHT - DAY, "personalization": True}
+    assert rankable(night(**given), config) == [3, 101]
+    assert rankable(night(**given, suppressions=[gpc]), config) == [3]
+    assert rankable(night(**given, suppressions=[gpc, yes]), config) == [3, 101]
+    assert rankable(night(**given, suppressions=[{**gpc, "since": NIGHT}]), config) == [3, 101]
+
+
+def test_a_crm_that_does_not_repeat_an_objection_takes_it_back(night: Callable[..., Night], config: Config) -> None:
+    """The newest snapshot counts, even when nobody objects in it any more."""
+    days = [(NIGHT - days * DAY).date() for days in (3, 2)]
+    customers = [
+        {"customer_id": 101, "consent_personalization": False, "day": days[0]},
+        {"customer_id": 102, "consent_personalization": True, "day": days[0]},
+    ]
+    acts = [event(NIGHT - DAY, person=101)]
+    assert rankable(night(events=acts, customers=customers), config) == []
+    later = [{**row, "consent_personalization": True, "day": days[1]} for row in customers]
+    assert rankable(night(events=acts, customers=[*customers, *later]), config) == [101]
 
 
 def test_one_no_among_several_crms_is_enough(night: Callable[..., Night], config: Config) -> None:
@@ -314,7 +354,7 @@ def test_people_of_an_outcome_are_named_as_they_were_known(config: Config) -> No
     rows = tables(
         events=[event(NIGHT + HOUR, person=person) for person in (1, 2)],
         identities=[
-            {"alias_id": alias, "customer_id": 100 + alias, "available_at": NIGHT + wait}
+            {"id": alias, "other_id": 100 + alias, "available_at": NIGHT + wait}
             for alias, wait in ((1, -DAY), (2, HOUR))
         ],
     )
@@ -345,7 +385,9 @@ def test_an_empty_lake_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     """Nothing before the instant is nothing at all."""
     config = config_in(tmp_path)
     lake = written(tables(events=[event(NIGHT)]), config)
-    with pytest.raises(ShortlistError, match=r"holds no events or transactions before 2026-03-10.*shortlist ingest"):
+    with pytest.raises(
+        ShortlistError, match=r"holds no events, transactions or popularity before 2026-03-10.*shortlist ingest"
+    ):
         Archive.load(lake, config, NIGHT)
     assert Archive.load(lake, config, NIGHT + HOUR).first_ts() == NIGHT
 

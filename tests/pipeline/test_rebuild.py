@@ -56,18 +56,17 @@ class ByHand:
         }
 
         self.objected = {
-            row["customer_id"]
-            for row in found["customers"].to_pylist()
-            if row["day"] == (END - DAY).date()
-            and (row["consent_personalization"] is False or (row["opted_out_at"] or END) < END)
+            row["id"]
+            for row in found["suppressions"].to_pylist()
+            if row["day"] == (END - DAY).date() and row["since"] < END
         }
 
     def person(self, alias: int, before: datetime) -> int:
         """The customer whom the alias was last seen with before an instant, or itself."""
-        links = [row for row in self.found["identities"].to_pylist() if row["alias_id"] == alias]
+        links = [row for row in self.found["identities"].to_pylist() if row["id"] == alias]
         known = [row for row in links if row["available_at"] < before]
-        best = min(known, key=lambda row: (before - row["available_at"], row["customer_id"]), default=None)
-        return int(best["customer_id"]) if best else alias
+        best = min(known, key=lambda row: (before - row["available_at"], row["other_id"]), default=None)
+        return int(best["other_id"]) if best else alias
 
     def usable(self, person: int) -> bool:
         """Whether neither the person, nor whose alias they are by now, objects by now."""
@@ -253,7 +252,7 @@ def test_who_objects_by_now_is_not_learned_from(opted_out_at: datetime, learned:
             for person in (1, 2)
         ],
         content=[{"content_id": "c02"}],
-        identities=[{"alias_id": 1, "customer_id": 101, "available_at": NIGHT + DAY}],
+        identities=[{"id": 1, "other_id": 101, "available_at": NIGHT + DAY}],
         customers=[{"customer_id": 101, "opted_out_at": opted_out_at}],
     )
     night = rebuilt(found, config)

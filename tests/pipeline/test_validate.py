@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+import subprocess
+import sys
+from datetime import UTC, date, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from expectations import schemas
-from pipeline import validate
-from pipeline.errors import ShortlistError
+from pipeline import suites, validate
+from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.validate import Validation
 
 DAY = date(2026, 6, 30)
@@ -33,10 +36,23 @@ def judged(docs: Path, rows: pa.Table, run: str = "crm 2026-06-30") -> Validatio
 
 def with_suite(folder: Path, patch: pytest.MonkeyPatch, expectations: list[dict[str, Any]]) -> None:
     """Let `own` be a suite of these expectations."""
-    (folder / "suites").mkdir()
+    (folder / "suites").mkdir(exist_ok=True)
     (folder / "suites" / "own.json").write_text(json.dumps({"name": "own", "expectations": expectations}))
     real = resources.files
     patch.setattr(resources, "files", lambda package: folder if package == "expectations" else real(package))
+
+
+NOT_NULL: dict[str, Any] = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "opted_out_at"}}
+
+
+def meant(severity: str, notes: str = "") -> dict[str, Any]:
+    """`meta` of a line."""
+    return {"meta": {"severity": severity, "notes": notes}}
+
+
+def own(docs: Path, rows: pa.Table | None = None) -> Validation:
+    """The verdict of the suite `own`."""
+    return validate.check("own", customers(1) if rows is None else rows, docs, run="x", day=DAY)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +61,7 @@ def with_suite(folder: Path, patch: pytest.MonkeyPatch, expectations: list[dict[
 def test_every_suite_loads_whole(path: Path) -> None:
     """Each file is one suite of its own name, read to the last expectation, its parameters filled in."""
     written = json.loads(path.read_text(encoding="utf-8"))
-    loaded = validate.load_suite(path.stem, {"min_rows": 1, "max_rows": 2, "k": 3})
+    loaded = suites.load(path.stem, {"min_rows": 1, "max_rows": 2, "k": 3})
     assert written["name"] == path.stem
     assert [one["type"] for one in loaded] == [one["type"] for one in written["expectations"]]
     assert "$PARAMETER" not in json.dumps(loaded)
@@ -71,7 +87,7 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
     """An expectation that cannot even be computed fails, and says why."""
     verdict = judged(tmp_path, customers(1).drop_columns(["customer_id"]))
     assert not verdict.success
-    assert any('The column "customer_id" in BatchData does not exist' in failure for failure in verdict.failures)
+    assert sum('found: there is no column "customer_id"; columns: cons' in one for one in verdict.failures) == 2
     assert not any("None of None" in failure for failure in verdict.failures)
 
 
@@ -84,23 +100,31 @@ def test_a_parameter_must_be_given(tmp_path: Path) -> None:
 def test_a_misspelt_expectation_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Great Expectations would drop it and pass; we refuse to judge by less than what is written."""
     known = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "customer_id"}}
-    with_suite(tmp_path, monkeypatch, [known, {**known, "type": "expect_column_values_to_be_nice"}])
-    with pytest.raises(ShortlistError, match="understood 1 of 2 expectations"):
-        validate.check("own", customers(1), tmp_path, run="x", day=DAY)
+    with_suite(tmp_path, monkeypatch, [known, {**known, "type": "expect_column_values_to_not_be_nul"}])
+    message = "suite 'own': .* knows no 'expect_column_values_to_not_be_nul' .*did you mean '.*_to_not_be_null'"
+    with pytest.raises(ConfigurationError, match=message):
+        own(tmp_path)
+
+
+def test_misspelt_arguments_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Great Expectations checks the arguments of each line, and says what is wrong."""
+    with_suite(tmp_path, monkeypatch, [{**NOT_NULL, "kwargs": {"column": "customer_id", "mostli": 0.5}}])
+    with pytest.raises(ConfigurationError, match=r"(?s)suite 'own': expect_column_values_to_not_be_null: .*mostli"):
+        own(tmp_path)
 
 
 def test_a_suite_without_expectations_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A suite that would let anything pass is not one."""
     with_suite(tmp_path, monkeypatch, [])
     with pytest.raises(ShortlistError, match="suite 'own' holds no expectation"):
-        validate.load_suite("own")
+        suites.load("own")
 
 
 def test_a_verdict_that_cannot_be_kept_is_none(tmp_path: Path) -> None:
     """Where the folder of the results cannot be written, nothing passes, and the message has the folder."""
     docs = tmp_path / "file"
     docs.touch()
-    with pytest.raises(ShortlistError, match=f"cannot be kept in {docs}: .*Nothing was let in; .*free disk space"):
+    with pytest.raises(ShortlistError, match=rf"cannot be kept in {docs}: .*Nothing was let in; .*free disk space"):
         judged(docs, customers(1))
 
 
@@ -122,3 +146,242 @@ def test_judging_again_replaces_the_verdict(tmp_path: Path) -> None:
     for _ in range(2):
         judged(tmp_path, customers(1))
     assert len(list((tmp_path / "results").rglob("*.json"))) == 1
+
+
+def test_later_verdicts_join_the_page(tmp_path: Path) -> None:
+    """Pages are made once: an old one stays as it is, a new and a changed verdict are shown."""
+    judged(tmp_path, customers(1), run="crm 1")
+    judged(tmp_path, customers(1), run="crm 2")
+    validate.build_docs(tmp_path)
+    pages = {path.parts[-3]: path for path in (tmp_path / "data_docs" / "validations").rglob("*.html")}
+    before = {run: page.stat().st_mtime_ns for run, page in pages.items()}
+    judged(tmp_path, customers(1, 1), run="crm 2")
+    judged(tmp_path, customers(1), run="crm 3")
+    page = validate.build_docs(tmp_path).read_text(encoding="utf-8")
+    assert [run for run in ("crm 1", "crm 2", "crm 3") if run not in page] == []
+    assert "1 of 3 verdicts failed" in page
+    assert pages["crm 1"].stat().st_mtime_ns == before["crm 1"]
+    assert "2 unexpected values found" in pages["crm 2"].read_text(encoding="utf-8")
+
+
+def test_a_warning_lets_the_day_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What only warns is said, in its own words, and shown; nothing is refused."""
+    with_suite(tmp_path, monkeypatch, [NOT_NULL | meant("warn", "nobody ever objected")])
+    verdict = own(tmp_path)
+    assert (verdict.success, verdict.failures) == (True, ())
+    assert verdict.warnings == (
+        "nobody ever objected: expect_column_values_to_not_be_null(column=opted_out_at), found: 1 of 1 rows",
+    )
+    assert "passed with warnings" in validate.build_docs(tmp_path).read_text(encoding="utf-8")
+
+
+def test_a_warning_that_cannot_be_judged_refuses_the_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An expectation about a column that is not there was never checked: whoever wrote it must know."""
+    with_suite(tmp_path, monkeypatch, [{**NOT_NULL, "kwargs": {"column": "plan"}} | meant("warn")])
+    verdict = own(tmp_path)
+    assert not verdict.success
+    assert 'there is no column "plan"' in verdict.failures[0]
+    assert "1 of 1 verdicts failed" in validate.build_docs(tmp_path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (NOT_NULL | meant("reject the rows"), "meta.severity is 'reject the rows'; did you mean 'reject the row'?"),
+        (NOT_NULL | meant("reject the row"), "needs meta.notes"),
+        ({**NOT_NULL, "type": "expect_column_to_exist"} | meant("reject the row", "x"), "does not look at rows one by"),
+        (
+            {**NOT_NULL, "kwargs": {"column": "opted_out_at", "mostly": 0.5}} | meant("reject the row", "x"),
+            "'mostly' and 'reject the row' contradict each other",
+        ),
+        ({"type": "expect_column_to_exist"}, 'expected {"type": "expect_...", "kwargs": {...}}'),
+    ],
+)
+def test_lines_that_mean_nothing_are_errors(
+    line: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A severity that nobody knows, or that the line cannot have, is refused with the file and the line's number."""
+    with_suite(tmp_path, monkeypatch, [NOT_NULL, line])
+    with pytest.raises(ConfigurationError) as error:
+        own(tmp_path)
+    assert "own.json: expectation 2: " in str(error.value)
+    assert message in str(error.value)
+
+
+def at(day: int) -> datetime:
+    """An instant of June 2026."""
+    return datetime(2026, 6, day, tzinfo=UTC)
+
+
+CONTENT = [
+    {"content_id": "a", "published_at": at(1), "expires_at": at(2), "status": "published", "category": "x"},
+    {"content_id": "b", "published_at": at(2), "expires_at": at(2), "status": "published", "category": "x"},
+    {"content_id": "c", "published_at": at(2), "status": "published"},
+    {"content_id": "d", "published_at": at(3), "expires_at": at(2), "status": "published"},
+]
+
+
+def content(form: str = "native") -> pa.Table:
+    """Four contents, of which the second and the last expire before anybody can see them."""
+    rows = pa.Table.from_pylist(CONTENT, schema=getattr(schemas, form.upper())["content"].schema)
+    numbers = pa.array([11, 12, 13, 14], pa.int64())
+    return rows.append_column("row_number", numbers) if form == "native" else rows
+
+
+def test_rows_are_refused_with_the_line_s_words() -> None:
+    """Rows keep their order and their columns; those refused are told by number and reason, never by value."""
+    kept, refused = validate.split("content", content(), LIMITS)
+    assert kept["content_id"].to_pylist() == ["a", "c"]
+    assert kept.schema == content().schema
+    assert refused.to_pylist() == [
+        {"row_number": number, "reason": "expires_at is not after published_at"} for number in (12, 14)
+    ]
+
+
+def test_rows_of_a_suite_that_refuses_none_stay() -> None:
+    """Without a line that rejects rows, all are kept."""
+    rows = customers(1, 1)
+    kept, refused = validate.split("customers", rows, LIMITS)
+    assert kept == rows
+    assert (refused.num_rows, refused.schema) == (0, validate.REFUSED)
+
+
+def test_what_refused_rows_must_hold_of_those_kept(tmp_path: Path) -> None:
+    """The same line judges what is let in: rows that nobody split break the day."""
+    limits = {"min_rows": 0, "max_rows": 9}
+    rows = content("lake")
+    verdict = validate.check("content", rows, tmp_path, run="x", day=DAY, parameters=limits)
+    assert [failure[:36] for failure in verdict.failures] == ["expires_at is not after published_at"]
+    kept = rows.take([0, 2])
+    assert validate.check("content", kept, tmp_path, run="x", day=DAY, parameters=limits).success
+
+
+def test_splitting_needs_no_great_expectations() -> None:
+    """Parts are split in many processes, none of which waits seconds for an import."""
+    code = (
+        "import sys, pyarrow as pa; from expectations import schemas; from pipeline import validate\n"
+        "rows = schemas.NATIVE['content'].schema.empty_table().append_column('row_number', pa.array([], pa.int64()))\n"
+        "validate.split('content', rows, {'min_rows': 0, 'max_rows': 9})\n"
+        "assert 'great_expectations' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_split_by_a_column_that_is_not_there_is_an_error() -> None:
+    """A line about a missing column refuses nobody in silence."""
+    with pytest.raises(ShortlistError, match=r"suite 'content': .*there is no column .expires_at.;"):
+        validate.split("content", content().drop_columns(["expires_at"]), LIMITS)
+
+
+def test_a_company_s_own_lines_are_added(tmp_path: Path) -> None:
+    """Its folder has files of our names; their lines are judged after ours, and can refuse rows as well."""
+    line = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "category"}}
+    (tmp_path / "content.json").write_text(
+        json.dumps({"expectations": [line | meant("reject the row", "content without a category")]})
+    )
+    kept, refused = validate.split("content", content(), LIMITS, tmp_path)
+    assert kept["content_id"].to_pylist() == ["a"]
+    assert refused.to_pylist()[1] == {"row_number": 13, "reason": "content without a category"}
+    rows = content("lake").take([0])
+    verdict = validate.check("content", rows, tmp_path, run="x", day=DAY, parameters=LIMITS, added=tmp_path)
+    assert verdict.success
+    assert verdict.expectations == len(suites.load("content", LIMITS)) + 1
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("contents.json", "{}", "there is no table 'contents'; did you mean 'content'?"),
+        ("content.json", "{", "content.json: expected a JSON object"),
+        ("content.json", "[]", "content.json: expected a JSON object"),
+        ("content.json", '{"expectations": {}}', "content.json: expected a JSON object"),
+    ],
+)
+def test_a_company_s_mistakes_are_named(file: str, text: str, message: str, tmp_path: Path) -> None:
+    """A file that would never be read, or cannot be, is an error with its path."""
+    (tmp_path / file).write_text(text)
+    with pytest.raises(ConfigurationError) as error:
+        suites.load("content", LIMITS, tmp_path)
+    assert message in str(error.value)
+
+
+def test_a_company_s_folder_must_exist(tmp_path: Path) -> None:
+    """A misspelt folder is not a folder without suites."""
+    with pytest.raises(ConfigurationError, match=r"quality.suites: .*/nowhere is not a folder"):
+        suites.load("content", LIMITS, tmp_path / "nowhere")
+
+
+DISTINCT = {
+    "type": "expect_column_distinct_values_to_be_in_set",
+    "kwargs": {"column": "source", "value_set": ["web"]},
+}
+
+
+def test_what_duckdb_cannot_count_great_expectations_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its whole gallery is there for tables that fit in memory, and it draws nothing on the terminal."""
+    with_suite(
+        tmp_path, monkeypatch, [NOT_NULL, DISTINCT, DISTINCT | {"kwargs": {**DISTINCT["kwargs"], "value_set": ["crm"]}}]
+    )
+    verdict = own(tmp_path)
+    assert [failure.partition("(")[0] for failure in verdict.failures] == [NOT_NULL["type"], DISTINCT["type"]]
+    assert "batch_id" not in verdict.failures[1]
+    assert capsys.readouterr().err == ""
+
+
+def test_what_raises_refuses_the_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pandas knows no mean of text: the failure says that something was raised, and no text that may hold a value."""
+    mean = {"type": "expect_column_mean_to_be_between", "kwargs": {"column": "source", "max_value": 1}}
+    with_suite(tmp_path, monkeypatch, [mean | meant("warn")])
+    (failure,) = own(tmp_path).failures
+    assert "MetricResolutionError, whose text is not shown" in failure
+
+
+def test_rows_that_cannot_be_read_spoil_no_other_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that holds text where the others hold numbers fails what looks at it, without a word of the text."""
+    files = [tmp_path / "1.parquet", tmp_path / "2.parquet"]
+    for file, ids in zip(files, ([1], [CANARY]), strict=True):
+        pq.write_table(pa.table({"customer_id": ids, "source": ["crm"]}), file)
+    columns = ("customer_id", "source")
+    with_suite(tmp_path, monkeypatch, [{**NOT_NULL, "kwargs": {"column": column}} for column in columns])
+    verdict = validate.check("own", files, tmp_path / "docs", run="x", day=DAY)
+    (failure,) = verdict.failures
+    assert "column=customer_id), found: ConversionException, whose text is not shown" in failure
+    assert CANARY not in failure
+
+
+def test_what_nobody_can_count_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many rows for memory and an expectation that DuckDB does not know: said, with what there is instead."""
+    monkeypatch.setattr(validate, "_PANDAS_ROWS", 1)
+    with_suite(tmp_path, monkeypatch, [DISTINCT])
+    with pytest.raises(
+        ShortlistError, match=r"(?s)_distinct_values_.* too many rows .*expect_column_values_to_be_in_set"
+    ):
+        own(tmp_path, customers(1, 2))
+
+
+CANARY = "canary"
+SHY = [
+    {"type": "expect_column_values_to_be_in_set", "kwargs": {"column": "source", "value_set": ["x"]}},
+    {"type": "expect_column_values_to_not_match_regex", "kwargs": {"column": "source", "regex": "can"}},
+    {"type": "expect_column_max_to_be_between", "kwargs": {"column": "customer_id", "max_value": 1}},
+    {"type": "expect_column_median_to_be_between", "kwargs": {"column": "customer_id", "max_value": 1}},
+    {"type": "expect_column_distinct_values_to_be_in_set", "kwargs": {"column": "source", "value_set": ["x"]}},
+    {"type": "expect_column_most_common_value_to_be_in_set", "kwargs": {"column": "source", "value_set": ["x"]}},
+    {"type": "expect_column_values_to_be_dateutil_parseable", "kwargs": {"column": "source"}},
+    {"type": "expect_column_mean_to_be_between", "kwargs": {"column": "source", "max_value": 1}},
+]
+
+
+def test_no_value_of_a_row_is_told_or_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither failures nor results nor pages hold what stands in a row, whoever counted and whatever was raised."""
+    with_suite(tmp_path, monkeypatch, SHY)
+    row = {"customer_id": 918273645, "source": CANARY, "day": DAY}
+    verdict = own(tmp_path / "docs", pa.Table.from_pylist([row], schema=schemas.LAKE["customers"].schema))
+    validate.build_docs(tmp_path / "docs")
+    kept = [path.read_bytes() for path in (tmp_path / "docs").rglob("*") if path.suffix in {".json", ".html"}]
+    assert len(verdict.failures) == len(SHY)
+    assert len(kept) >= 3
+    assert [one for one in ("canary", "918273645") if any(one in failure for failure in verdict.failures)] == []
+    assert [one for one in (b"canary", b"918273645") if any(one in text for text in kept)] == []

@@ -66,6 +66,19 @@ def test_nothing_personal_is_an_attribute(parse: Callable[..., Any]) -> None:
     assert contacts(parsed)[0]["attributes"] == [("country", "DE")]
 
 
+def test_an_address_in_a_column_that_we_know_is_no_attribute(parse: Callable[..., Any]) -> None:
+    """A lead status that salespeople fill with addresses is left out for every contact, and counted."""
+    parsed = parse(LABELS, "7,,,,,Germany,,New,,,Yes,", "8,,,,,,,see bob@example.com,,,Yes,")
+    assert [row["attributes"] for row in contacts(parsed)] == [[("country", "DE")], []]
+    assert parsed.notes == {"personal_attributes": 1}
+
+
+def test_global_privacy_control_objects(parse: Callable[..., Any]) -> None:
+    """Whatever the consent says."""
+    parsed = parse(f"{LABELS},Global Privacy Control", "7,,,,,,,,,,Yes,,true", "8,,,,,,,,,,Yes,,false")
+    assert [row["consent_personalization"] for row in contacts(parsed)] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("consent", "expected"),
     [("Yes", True), ("true", True), ("No", False), ("FALSE", False), ("", None), (" ", None), ("Widerspruch", False)],

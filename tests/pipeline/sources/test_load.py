@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import ShortlistError
-from pipeline.sources import read_export
+from pipeline.sources import load, read_export
+from pipeline.sources.export import FILE_ROW, PART
 
 NOON = datetime(2026, 6, 30, 12, tzinfo=UTC)
 COLUMNS = {"ts": "when", "visitor_id": "who", "content_id": "what", "event": "did"}
@@ -119,6 +120,13 @@ def test_a_json_array_is_no_json_lines(parse: Callable[..., Any]) -> None:
         parse("[\n1\n]\n", name="log.json")
 
 
+def test_a_json_list_of_objects_is_read(parse: Callable[..., Any]) -> None:
+    """As APIs give it, and what is no object in it costs only itself."""
+    parsed = parse(json.dumps([EVENTS[0], 1, EVENTS[1]], indent=1), name="log.json", columns=COLUMNS)
+    assert rows(parsed, "row_number", "visitor_id") == [(1, "v1"), (3, "v2")]
+    assert reasons(parsed) == [(2, "is not a JSON object")]
+
+
 def test_parquet_keeps_its_types(tmp_path: Path, setting: Callable[..., Any]) -> None:
     """Times with and without a zone, dates, decimals and lists come as they are; a whole number is no decimal id."""
     table = pa.table(
@@ -167,3 +175,45 @@ def test_an_empty_day_can_be_allowed(parse: Callable[..., Any]) -> None:
     assert (parsed.tables["events"].num_rows, parsed.rejected.num_rows) == (0, 0)
     with pytest.raises(ShortlistError, match="is empty"):
         parse("", columns=COLUMNS, options={"allow_empty": "true"})
+
+
+def test_keys_that_come_late_are_columns(parse: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that only the last part of a file of JSON Lines has is read, and the rows before it have none."""
+    lines = [json.dumps(EVENTS[0])] * 3 + [json.dumps({**EVENTS[1], "value": 2.5})]
+    monkeypatch.setattr(load, "_CHUNK", 2)
+    parsed = parse("\n".join(lines), name="log.jsonl", columns=COLUMNS)
+    assert rows(parsed, "row_number", "value") == [(1, None), (4, 2.5)]
+
+
+def test_broken_lines_stay_with_their_part(
+    write: Callable[..., Path], setting: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part tells of its own broken lines, once, and still does when the next has been read."""
+    monkeypatch.setattr(load, "_CHUNK", 2)
+    path = write("log.jsonl", '{"a": 1}\n?\n{"a": 3}\n{"a": 4}\n!\n{"a": 6}\n')
+    parts = list(load.load_parts(path, setting(), lambda found: found))
+    assert [(table["a"].to_pylist(), broken.rows) for table, broken in parts] == [
+        (["1"], [2]),
+        (["3", "4"], []),
+        (["6"], [5]),
+    ]
+
+
+@pytest.mark.parametrize("name", ["c.parquet", "c.parquet.gz"])
+def test_parquet_comes_in_parts(name: str, tmp_path: Path, setting: Callable[..., Any]) -> None:
+    """No part has more than `PART` rows whatever the row groups, and rows are numbered through the file."""
+    count = PART + 3
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"a": range(count)}), sink)
+    content = bytes(sink.getvalue())
+    (tmp_path / name).write_bytes(gzip.compress(content, 1) if name.endswith(".gz") else content)
+    parts = [table for table, _ in load.load_parts(tmp_path / name, setting(), lambda found: found)]
+    assert max(map(len, parts)) == PART
+    assert [n for part in parts for n in part[FILE_ROW].to_pylist()] == list(range(1, count + 1))
+
+
+def test_an_empty_parquet_is_one_empty_part(tmp_path: Path, setting: Callable[..., Any]) -> None:
+    """Where days without rows are allowed, the columns are still there."""
+    pq.write_table(pa.table({"a": pa.array([], pa.string())}), tmp_path / "c.parquet")
+    (part,) = load.load_parts(tmp_path / "c.parquet", setting(options={"allow_empty": "true"}), lambda found: found)
+    assert (part[0].column_names, len(part[0])) == (["a", FILE_ROW], 0)

@@ -62,7 +62,7 @@ def test_complete_journey_fills_all_four_tables(setting: Callable[..., Any]) -> 
             | {"amount": "sales_value"},
             options={"currency": "USD"},
         ),
-        "demographics": setting(table="customers", columns=household),
+        "demographics": setting(table="customers", columns=household, options={"attributes": "age, income"}),
         "exposures": setting(table="events", columns=campaign),
         "redemptions": setting(
             table="events", columns={**campaign, "event_id": "coupon_upc"}, values={"event": {"redeem": "click"}}
@@ -77,7 +77,8 @@ def test_complete_journey_fills_all_four_tables(setting: Callable[..., Any]) -> 
     assert all(p.rejected.num_rows == 0 for p in parsed.values())
     assert parsed["transactions_sample"].tables["transactions"].num_rows == 75_000
     assert parsed["demographics"].tables["customers"].num_rows == 801
-    assert dict(parsed["demographics"].tables["customers"]["attributes"][0].as_py())["age"] == "65+"
+    assert parsed["demographics"].tables["customers"]["attributes"][0].as_py() == [("age", "65+"), ("income", "35-49K")]
+    assert parsed["demographics"].notes == {"columns_not_read": 5}
     assert Counter(parsed["exposures"].tables["events"]["event"].to_pylist()) == {"impression": 6_589}
     assert set(parsed["redemptions"].tables["events"]["event"].to_pylist()) == {"click"}
     assert parsed["campaign_catalogue"].tables["content"].num_rows == 27

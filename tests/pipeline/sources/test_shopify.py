@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.sources import read_export
+from pipeline.sources import delimited, read_export, shopify
+from pipeline.sources.export import PART
+from pipeline.sources.shopify import REFUND_LINE
 
 HEADER = (
     *("Name", "Email", "Financial Status", "Paid at", "Fulfillment Status", "Currency", "Created at"),
@@ -89,7 +91,7 @@ def test_a_refund_is_one_more_line(parse: Callable[..., Any]) -> None:
     parsed = parse(order(Financial_Status="partially_refunded", Refunded_Amount="7.50"), line(**{"Lineitem sku": "c2"}))
     assert rows(parsed, "line_no", "content_id", "quantity", "amount", "status") == [
         (1, "c1", 1.0, 10.0, "partially_refunded"),
-        (3, "c1", None, -7.5, "refunded"),
+        (REFUND_LINE, "c1", None, -7.5, "refunded"),
         (2, "c2", 1.0, 10.0, "partially_refunded"),
     ]
     assert rows(parsed, "ts")[1] == (datetime(2026, 6, 30, 23, 59, 59, 999_999, tzinfo=UTC),)
@@ -100,7 +102,7 @@ def test_a_refunded_order_of_an_earlier_day_is_only_its_refund(parse: Callable[.
     again = order(Financial_Status="refunded", Paid_at=EARLIER, Created_at=EARLIER, Refunded_Amount="20.00")
     parsed = parse(again, line(**{"Lineitem sku": "c2"}))
     assert rows(parsed, "order_id", "line_no", "amount", "status", "email") == [
-        ("#1001", 3, -20.0, "refunded", "ann@example.com")
+        ("#1001", REFUND_LINE, -20.0, "refunded", "ann@example.com")
     ]
     assert rows(parsed, "ts") == [(datetime(2026, 6, 30, 23, 59, 59, 999_999, tzinfo=UTC),)]
     assert parsed.notes == {"orders_of_earlier_days": 1}
@@ -174,3 +176,37 @@ def test_a_translated_export_is_mapped(parse: Callable[..., Any]) -> None:
     """Words of another language become ours through the configuration."""
     parsed = parse(order(Financial_Status="ausstehend"), values={"status": {"ausstehend": "pending"}})
     assert rows(parsed, "status", "amount") == [("pending", 0.0)]
+
+
+def test_refunds_of_several_days_are_one_line(parse: Callable[..., Any]) -> None:
+    """Each day's file tells all that was refunded so far, under one key however many rows the order has in it."""
+    first = order(Financial_Status="partially_refunded", Refunded_Amount="4.00", Paid_at=EARLIER, Created_at=EARLIER)
+    second = first | {"Refunded Amount": "9.00"}
+    day_one = rows(parse(first, line(), line()), "order_id", "line_no", "amount")
+    day_two = rows(parse(second), "order_id", "line_no", "amount")
+    assert day_one == [("#1001", REFUND_LINE, -4.0)]
+    assert day_two == [("#1001", REFUND_LINE, -9.0)]
+
+
+def test_an_orders_rows_may_lie_parts_apart(
+    parse: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, setting: Callable[..., Any]
+) -> None:
+    """Read in parts of two rows, an order goes on where it left off, and no part that comes out is longer."""
+    others = [order(Name=f"#{n}", Lineitem_price="1.00") for n in range(2000, 2006)]
+    export = [order(Refunded_Amount="1.00"), *others, line(**{"Lineitem sku": "c9"})]
+    whole = parse(*export)
+    monkeypatch.setattr(delimited, "PART", 2)
+    in_parts = parse(*export)
+    assert in_parts.tables["transactions"].equals(whole.tables["transactions"])
+    assert rows(whole, "line_no", "content_id", "email", "row_number")[-1] == (2, "c9", "ann@example.com", 8)
+
+
+def test_what_comes_out_is_in_parts(tmp_path: Path, setting: Callable[..., Any]) -> None:
+    """More lines than a part are told in parts of no more than `PART` rows, in the order of the file."""
+    path = tmp_path / "orders.csv"
+    count = PART + 5
+    first = f"#0,a@example.com,paid,{PAID},,EUR,{PAID},1,x,1.00,c,,0.00,1,0.00\n"
+    path.write_text(",".join(HEADER) + "\n" + first + "#0,,,,,,,1,x,1.00,c,,,,\n" * (count - 1))
+    parts = [part.tables["transactions"] for part in shopify.read(path, setting(format="shopify", path=str(path)))]
+    assert max(map(len, parts)) <= PART
+    assert [n for part in parts for n in part["line_no"].to_pylist()] == list(range(1, count + 1))

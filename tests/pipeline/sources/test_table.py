@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from expectations.schemas import NATIVE
 from pipeline.errors import ConfigurationError, ShortlistError
-from pipeline.sources import read_export
+from pipeline.sources import delimited, read_export, table
+from pipeline.sources.export import PART
 
 NOON = datetime(2026, 6, 30, 12, tzinfo=UTC)
 LOG = "when,who,what,did\n2026-06-30T12:00:00Z,v1,c1,VIEW\n"
@@ -34,8 +35,8 @@ def parse(write: Callable[..., Path], setting: Callable[..., Any]) -> Callable[.
 
 def rows(parsed: Any, *columns: str) -> list[tuple[Any, ...]]:
     """These columns of the only table, row by row."""
-    (table,) = parsed.tables.values()
-    return list(zip(*(table[c].to_pylist() for c in columns), strict=True))
+    (native,) = parsed.tables.values()
+    return list(zip(*(native[c].to_pylist() for c in columns), strict=True))
 
 
 def reasons(parsed: Any) -> list[tuple[int, str]]:
@@ -52,8 +53,7 @@ def test_columns_and_values_are_mapped(parse: Callable[..., Any]) -> None:
     parsed = parse(log, columns=COLUMNS, values={"event": {"VIEW": "view"}})
     assert rows(parsed, "event") == [("view",), ("custom:sign_up_now",), ("like",), ("custom:x",)]
     assert rows(parsed, "visitor_id", "content_id", "ts", "row_number")[0] == ("v1", "c1", NOON, 1)
-    table = parsed.tables["events"]
-    assert table.schema.types == [*NATIVE["events"].schema.types, pa.int64()]
+    assert parsed.tables["events"].schema.types == [*NATIVE["events"].schema.types, pa.int64()]
 
 
 def test_columns_that_carry_our_names_are_taken(parse: Callable[..., Any]) -> None:
@@ -158,6 +158,13 @@ def test_a_row_repeated_word_for_word_is_one_event(parse: Callable[..., Any]) ->
     assert rows(again, "event_id") == rows(parsed, "event_id")[:1]
 
 
+def test_an_event_keeps_its_id_over_the_years(parse: Callable[..., Any]) -> None:
+    """The id of a row is what it was in the first release; an order id, which came later, tells events apart."""
+    assert rows(parse(LOG, columns=COLUMNS), "event_id") == [("0f9495c5b76eac37fb5306e2f293ddac",)]
+    text = "ts,visitor_id,content_id,event,order_id\n2026-06-30,v,c,purchase,1\n2026-06-30,v,c,purchase,2\n"
+    assert rows(parse(text), "order_id") == [("1",), ("2",)]
+
+
 def test_an_event_id_of_their_own_is_kept(parse: Callable[..., Any]) -> None:
     """Two events that differ in nothing but their id are two."""
     parsed = parse("event_id,ts,visitor_id,content_id,event\n1,2026-06-30,v,c,like\n2,2026-06-30,v,c,like\n")
@@ -238,20 +245,72 @@ def test_content_has_tags(parse: Callable[..., Any]) -> None:
     assert rows(parse(text, table="content", options={"tag_separator": ";"}), "tags")[3] == (["a", "b"],)
 
 
-def test_what_is_not_mapped_of_a_customer_is_an_attribute(parse: Callable[..., Any]) -> None:
-    """Empty ones are left out; names can be given; a list says which to keep and which not."""
-    text = "customer_id,Email,Plan,Seats,Opt\n7, A@Example.com ,pro,,no\n"
-    columns = {"email": "Email", "consent_personalization": "Opt"}
-    parsed = parse(text, table="customers", columns=columns)
-    assert rows(parsed, "customer_id", "email", "consent_personalization", "attributes") == [
-        ("7", "a@example.com", False, [("Plan", "pro")])
+def test_counts_of_nobody_are_popularity(parse: Callable[..., Any]) -> None:
+    """How often it happened in the hour; a negative count is refused, a second count of the same hour left out."""
+    text = "what,did,hour,n,secs\nc1,VIEW,2026-06-30T12:00,7,90\nc1,VIEW,2026-06-30T12:00,8,\nc2,like,2026-06-30,-1,\n"
+    columns = {"content_id": "what", "event": "did", "ts": "hour", "count": "n", "dwell_seconds": "secs"}
+    parsed = parse(text, table="popularity", columns=columns, values={"event": {"VIEW": "view"}})
+    assert rows(parsed, "content_id", "event", "ts", "count", "dwell_seconds") == [("c1", "view", NOON, 7.0, 90.0)]
+    assert reasons(parsed) == [(3, "count is below 0")]
+    assert parsed.duplicates == {"popularity": 1}
+    with pytest.raises(ShortlistError, match="no column 'count'"):
+        parse(text, table="popularity", columns={**columns, "count": "count"})
+
+
+def test_ids_seen_together_are_links(parse: Callable[..., Any]) -> None:
+    """An e-mail address is compared in lower case; a row without any id links nothing."""
+    text = "ts,visitor_id,email,order_id\n2026-06-30T12:00Z,v1, Ann@Example.com,#1\n2026-06-30,,,\n"
+    parsed = parse(text, table="links")
+    assert rows(parsed, "ts", "visitor_id", "customer_id", "email", "order_id") == [
+        (NOON, "v1", None, "ann@example.com", "#1")
     ]
-    renamed = parse(text, table="customers", columns=columns | {"plan": "Plan"}, values={"plan": {"pro": "paying"}})
-    assert rows(renamed, "attributes") == [([("plan", "paying")],)]
-    listed = parse(text, table="customers", columns=columns, options={"attributes": "Seats"})
-    assert rows(listed, "attributes") == [([],)]
-    with pytest.raises(ShortlistError, match="no column 'Seat'"):
-        parse(text, table="customers", columns=columns, options={"attributes": "Seat"})
+    assert reasons(parsed) == [(2, "visitor_id or customer_id or email or order_id is missing")]
+
+
+def test_no_objection_is_lost_over_its_words(parse: Callable[..., Any]) -> None:
+    """What is neither yes nor no is a no; a reason that is not ours is told by the wish; nothing said is no wish."""
+    text = (
+        "ts,visitor_id,personalization,reason\n2026-06-30,v1,no,GPC\n2026-06-30,v2,Yes,banner\n2026-06-30,v3,never,\n"
+        "2026-06-30,v4,,gpc\n"
+    )
+    parsed = parse(text, table="signals")
+    assert rows(parsed, "visitor_id", "personalization", "reason") == [
+        ("v1", False, "gpc"),
+        ("v2", True, "consent"),
+        ("v3", False, "objection"),
+    ]
+    assert reasons(parsed) == [(4, "personalization is missing")]
+    constant = parse("ts,email\n2026-06-30,a@b.at\n", table="signals", options={"personalization": "no"})
+    assert rows(constant, "email", "personalization", "reason") == [("a@b.at", False, "objection")]
+
+
+@pytest.mark.parametrize("kind", ["events", "transactions", "customers"])
+def test_parts_change_nothing(kind: str, parse: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read in parts of three rows, a file has the same rows, numbers, ids and refusals as in one."""
+    kinds = {
+        "events": ("ts,visitor_id,content_id,event", "2026-06-30,v{n},c,like"),
+        "transactions": ("ts,order_id,customer_id,amount", "2026-06-30,o{m},k,{n}"),
+        "customers": ("customer_id,plan", "k{n},p{m}"),
+    }
+    header, row = kinds[kind]
+    lines = ["1" if n % 7 == 5 else row.format(n=n, m=n % 3) for n in range(20)]
+    text = "\n".join([header, *lines]) + "\n"
+    options = {"options": {"attributes": "plan"}} if kind == "customers" else {}
+    whole = parse(text, table=kind, **options)
+    monkeypatch.setattr(delimited, "PART", 3)
+    in_parts = parse(text, table=kind, **options)
+    assert in_parts.tables[kind].to_pylist() == whole.tables[kind].to_pylist()
+    assert in_parts.rejected.equals(whole.rejected)
+    assert len(reasons(whole)) == 3
+
+
+def test_events_come_in_parts_as_they_are_read(write: Callable[..., Path], setting: Callable[..., Any]) -> None:
+    """No part has more than `PART` rows, and row numbers go on counting."""
+    count = PART + 3
+    path = write("log.csv", "ts,visitor_id,content_id,event\n" + "2026-06-30,v,c,like\n" * count)
+    parts = [part.tables["events"] for part in table.read(path, setting(table="events"))]
+    assert [len(part) for part in parts] == [PART, 3]
+    assert parts[1]["row_number"].to_pylist() == [PART + 1, PART + 2, PART + 3]
 
 
 CELL = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

@@ -1,0 +1,110 @@
+"""People's rows out of the lake's tables, a (source, day) or a night at a time; every other row stays as it is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import date, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from expectations import schemas
+from pipeline import query, staging, suppress
+from pipeline.config import Config
+from pipeline.day_files import ORDER, DayFiles
+from pipeline.lake import UNDATED, Lake
+
+PERSONAL: Mapping[str, tuple[str, ...]] = {
+    "events": ("person_id", "visitor_id", "customer_id"),
+    "transactions": ("person_id",),
+    "customers": ("customer_id",),
+    "native_ids": ("id",),
+}
+"""Tables with rows about people, and the columns that say about whom."""
+
+NIGHTLY = ("person_features", "person_affinities")
+"""Tables of a night with rows about people, by `person_id`."""
+
+PURGED = "_purged"
+"""The source of the proof, in `loads`, that the lake holds nothing of the suppressed people whose hash it has."""
+
+_BATCH = 262_144
+
+
+def delete_people(lake: Lake, people: pa.Array) -> dict[str, int]:
+    """Delete every row that has one of these ids; how many rows that were, by table (only those that lost any).
+
+    Each day's file is replaced in one commit, so whoever is interrupted does it again and loses nothing. Older versions
+    of a table hold the rows until `Lake.vacuum` removes them.
+    """
+    deleted = {table: _from_days(lake, table, columns, people) for table, columns in PERSONAL.items()}
+    deleted |= {table: _from_nights(lake, table, people) for table in NIGHTLY}
+    return {table: rows for table, rows in deleted.items() if rows}
+
+
+def purge(lake: Lake, as_of: datetime, config: Config) -> dict[str, int]:
+    """Delete the rows of everybody who is suppressed; returns how many a table. Twice is once.
+
+    A load leaves out whom it knows to object. What it could not know (the CRM of the day came later, a cookie's owner
+    logged in later) leaves the lake here, before the night goes on.
+    """
+    suppressed = suppress.known_now(lake, as_of, config)
+    proof = hashlib.sha256(suppressed.cast(pa.string()).to_string(window=len(suppressed) + 1).encode()).hexdigest()
+    done = lake.read("loads", columns=["sha256"], source=PURGED, days=[UNDATED])["sha256"].to_pylist()
+    if not len(suppressed) or done == [proof]:
+        return {}
+    deleted = delete_people(lake, suppressed)
+    row = {"files": "", "sha256": proof, "rows": 0, "source": PURGED, "day": UNDATED}
+    lake.replace_day("loads", pa.Table.from_pylist([row], schema=schemas.LAKE["loads"].schema), PURGED, UNDATED)
+    return deleted
+
+
+def _from_days(lake: Lake, table: str, columns: tuple[str, ...], people: pa.Array) -> int:
+    return sum(_from_day(lake, table, columns, people, *place) for place in _days_with(lake, table, columns, people))
+
+
+def _days_with(lake: Lake, table: str, columns: tuple[str, ...], people: pa.Array) -> list[tuple[str, date]]:
+    """The (source, day) pairs that hold any of them."""
+    if not (files := lake.files(table)):
+        return []
+    select = f"SELECT DISTINCT source, day FROM {_files(files)} WHERE {_theirs(columns)} ORDER BY ALL"
+    with query.connection(people=pa.table({"id": people})) as con:
+        found = con.sql(select).to_arrow_table()
+    return list(zip(found["source"].to_pylist(), found["day"].to_pylist(), strict=True))
+
+
+def _from_day(lake: Lake, table: str, columns: tuple[str, ...], people: pa.Array, source: str, day: date) -> int:
+    files = lake.files(table, source, day)
+    names = ", ".join(schemas.LAKE[table].names)
+    kept = f"SELECT {names} FROM {_files(files)} WHERE NOT coalesce({_theirs(columns)}, false)"
+    with staging.opened(lake) as staged, query.connection(people=pa.table({"id": people})) as con:
+        (before,) = con.sql(f"SELECT count(*) FROM {_files(files)}").fetchall()[0]
+        written = DayFiles(staged.folder, table, source)
+        for batch in con.sql(f"{kept} ORDER BY {', '.join(ORDER[table])}").to_arrow_reader(_BATCH):
+            written.add(pa.Table.from_batches([batch]))
+        remaining = written.close()
+        lake.adopt(table, remaining, source, day)
+    return int(before) - sum(file.rows for file in remaining)
+
+
+def _files(files: list[str]) -> str:
+    return query.parquet(files, ", hive_partitioning = true, hive_types = {'source': VARCHAR, 'day': DATE}")
+
+
+def _theirs(columns: tuple[str, ...]) -> str:
+    return "(" + " OR ".join(f"coalesce({column} IN (SELECT id FROM people), false)" for column in columns) + ")"
+
+
+def _from_nights(lake: Lake, table: str, people: pa.Array) -> int:
+    return sum(_from_night(lake, table, people, night) for night in lake.nights(table))
+
+
+def _from_night(lake: Lake, table: str, people: pa.Array, night: datetime) -> int:
+    rows = lake.read_night(table, night)
+    theirs = pc.is_in(rows["person_id"], value_set=people)
+    gone = int(pc.sum(theirs).as_py() or 0)
+    if gone:
+        lake.replace_night(table, rows.filter(pc.invert(theirs)), night)
+    return gone

@@ -1,0 +1,49 @@
+"""The little of Airflow's REST API that the tests of a running Airflow need."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from typing import Any
+
+from pipeline.up import Services, get_json
+
+PATIENCE_SECONDS = 240
+
+
+class Airflow:
+    """A client of the Airflow that `services` run."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.url = f"{services.airflow_url}/api/v2"
+        self.token = get_json(f"{services.airflow_url}/auth/token")["access_token"]
+
+    def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """Send and receive JSON."""
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as response:
+            answer: dict[str, Any] = json.load(response)
+            return answer
+
+    def start(self, dag_id: str, **conf: Any) -> str:
+        """Ask for a run by hand, as the form does; returns its id."""
+        run: dict[str, Any] = self.call("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
+        return str(run["dag_run_id"])
+
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """The runs of a DAG."""
+        found: list[dict[str, Any]] = self.call("GET", f"/dags/{dag_id}/dagRuns")["dag_runs"]
+        return found
+
+    def ended(self, dag_id: str, count: int) -> list[dict[str, Any]]:
+        """The runs of a DAG, once this many have ended and no other is under way."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while len(runs := self.runs(dag_id)) < count or any(r["state"] not in {"success", "failed"} for r in runs):
+            self.services.check()
+            assert time.monotonic() < deadline, f"{dag_id} has not ended: {runs}"
+            time.sleep(0.5)
+        return runs
