@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types bench up lock clean reset
+.PHONY: help setup run test fuzz lint types bench up lock clean reset
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
@@ -16,6 +16,9 @@ run: setup  ## Simulate a publisher's exports, then one whole night on them: exp
 
 test: setup  ## Run all tests, on two cores
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+fuzz: setup  ## Damage exports and read them, 60 s a format: make fuzz, or make fuzz FORMAT=ga4
+	@$(BIN)/python -m tests.fuzz $(FORMAT)
 
 lint: setup  ## Check style and layout
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

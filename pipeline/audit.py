@@ -208,9 +208,10 @@ def _coverage(cursor: duckdb.DuckDBPyConnection, terms: Terms) -> Iterator[Check
 
 
 def _fallbacks(cursor: duckdb.DuckDBPyConnection) -> Iterator[Check]:
-    for table in ("segments", "default"):
-        rows = _number(cursor, f'SELECT count(*) FROM "{table}"')
-        yield Check(f"{table}: there is a list to fall back on", rows > 0, f"{rows} rows")
+    """Where nobody is known there are no segments of people."""
+    people, segments, default = (_number(cursor, f'SELECT count(*) FROM "{table}"') for table in _LISTS)
+    yield Check("segments: there is a list to fall back on", segments > 0 or not people, f"{segments} rows")
+    yield Check("default: there is a list to fall back on", default > 0, f"{default} rows")
 
 
 def _comparison(cursor: duckdb.DuckDBPyConnection, limits: Limits) -> Iterator[Check]:

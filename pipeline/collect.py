@@ -50,7 +50,9 @@ def collect(
     Raises:
         ShortlistError: The file as a whole cannot be used.
     """
-    suppressed = suppress.known_now(Lake.of(config), as_of, config)
+    lake = Lake.of(config)
+    suppressed = suppress.known_now(lake, as_of, config, besides=source.name)
+    forgotten = suppress.forgotten(lake)
     limits = micros(bounds(day, config))
     found = Collected()
     for part in parse.stream(path, source, limits, config):
@@ -58,6 +60,7 @@ def collect(
         _count(found, part, checked)
         for name, rows in lake_rows(checked, source, day, config, ids).items():
             allowed = _without(rows, erasure.PERSONAL.get(name, ()), suppressed)
+            allowed = _without(allowed, erasure.LINKS.get(name, ()), forgotten)
             staged.add(name, allowed)
             if name in checked.tables:
                 found.suppressed[name] += checked.tables[name].num_rows - allowed.num_rows

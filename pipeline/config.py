@@ -69,7 +69,8 @@ class Source(Settings):
     format: str
     path: str
     table: Literal["events", "content", "customers", "transactions", "popularity", "links", "signals"] | None = None
-    late_days: Annotated[int, Field(ge=0, le=60)] = 0
+    late_days: Annotated[int, Field(ge=0, le=60)] = 3
+    """How many days before the newest are looked at again every night; a file that did not change costs its hash."""
     delay_minutes: Annotated[int, Field(ge=0)] = 0
     """How long after it happened a row can be known; `available_at` = `ts` + this, unless the export says better."""
     required: bool = True

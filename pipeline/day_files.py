@@ -83,7 +83,7 @@ class DayFiles:
             self._path(day),
             kept,
             compression="zstd",
-            compression_level=3,
+            compression_level=1,
             use_dictionary=[f.name for f in kept if pa.types.is_string(f.type) and f.name not in _UNIQUE],
             column_encoding=dict.fromkeys(packed, "DELTA_BINARY_PACKED"),
         )

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import sources
+from pipeline import sources, swap
 from pipeline.config import Config, Source
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
@@ -64,14 +64,17 @@ def draw(report: DoctorReport, out: Console) -> None:
 
 
 def _key(config: Config) -> Finding:
-    what = f"key {config.project.id_key_env}"
+    what, lake = f"key {config.project.id_key_env}", Lake.of(config)
     try:
-        Pseudonyms.of(config)
+        ids = Pseudonyms.configured(config)
+        ids.require(lake)
     except ShortlistError as error:
         return Finding(what, False, str(error))
+    if swap.pending(lake):
+        return Finding(what, False, "a rotation was interrupted: the next `shortlist ingest` or `rotate-key` ends it")
     if not os.environ.get(config.project.id_key_env):
         return Finding(what, True, "the public development key is used: for trying things out only")
-    return Finding(what, True, "set")
+    return Finding(what, True, "set, and the lake was made with it" if ids.fits(lake) else "set; no lake has it yet")
 
 
 def _source(source: Source) -> Finding:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from datetime import date, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from expectations import schemas
 from pipeline import query, staging, suppress
@@ -18,17 +18,20 @@ from pipeline.lake import UNDATED, Lake
 
 PERSONAL: Mapping[str, tuple[str, ...]] = {
     "events": ("person_id", "visitor_id", "customer_id"),
-    "transactions": ("person_id",),
+    "transactions": ("person_id", "order_id"),
     "customers": ("customer_id",),
     "native_ids": ("id",),
 }
 """Tables with rows about people, and the columns that say about whom."""
 
+LINKS: Mapping[str, tuple[str, ...]] = {"identities": ("id", "other_id")}
+"""What leads from one id to another: kept of people who object, so that the objection reaches all of their browsers."""
+
 NIGHTLY = ("person_features", "person_affinities")
 """Tables of a night with rows about people, by `person_id`."""
 
 PURGED = "_purged"
-"""The source of the proof, in `loads`, that the lake holds nothing of the suppressed people whose hash it has."""
+"""The source of the proof, in `loads`, that the lake as it is holds nothing of the people who are suppressed."""
 
 _BATCH = 262_144
 
@@ -44,6 +47,12 @@ def delete_people(lake: Lake, people: pa.Array) -> dict[str, int]:
     return {table: rows for table, rows in deleted.items() if rows}
 
 
+def forget_people(lake: Lake, people: pa.Array) -> dict[str, int]:
+    """As `delete_people`, and their links, too."""
+    links = {table: _from_days(lake, table, columns, people) for table, columns in LINKS.items()}
+    return {**delete_people(lake, people), **{table: rows for table, rows in links.items() if rows}}
+
+
 def purge(lake: Lake, as_of: datetime, config: Config) -> dict[str, int]:
     """Delete the rows of everybody who is suppressed; returns how many a table. Twice is once.
 
@@ -51,14 +60,19 @@ def purge(lake: Lake, as_of: datetime, config: Config) -> dict[str, int]:
     logged in later) leaves the lake here, before the night goes on.
     """
     suppressed = suppress.known_now(lake, as_of, config)
-    proof = hashlib.sha256(suppressed.cast(pa.string()).to_string(window=len(suppressed) + 1).encode()).hexdigest()
     done = lake.read("loads", columns=["sha256"], source=PURGED, days=[UNDATED])["sha256"].to_pylist()
-    if not len(suppressed) or done == [proof]:
+    if not len(suppressed) or done == [_proof(lake, suppressed)]:
         return {}
     deleted = delete_people(lake, suppressed)
-    row = {"files": "", "sha256": proof, "rows": 0, "source": PURGED, "day": UNDATED}
+    row = {"files": "", "sha256": _proof(lake, suppressed), "rows": 0, "source": PURGED, "day": UNDATED}
     lake.replace_day("loads", pa.Table.from_pylist([row], schema=schemas.LAKE["loads"].schema), PURGED, UNDATED)
     return deleted
+
+
+def _proof(lake: Lake, people: pa.Array) -> str:
+    """Of these people, and of these versions: somebody whose consent came and went may have come in between."""
+    versions = {table: lake.version(table) for table in PERSONAL}
+    return hashlib.sha256(json.dumps([versions, people.to_pylist()]).encode()).hexdigest()
 
 
 def _from_days(lake: Lake, table: str, columns: tuple[str, ...], people: pa.Array) -> int:

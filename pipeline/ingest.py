@@ -25,6 +25,9 @@ from pipeline.report import Report
 from pipeline.sources import limits
 from pipeline.staging import Staged
 
+MAX_RANGE_DAYS = 5 * 366
+"""A longer range is a mistyped year; Airflow maps a task to each of its days."""
+
 _UNLIMITED = 10**15
 _LAYOUT = "2"
 """Part of a load's fingerprint: raise it when the same file must be loaded again because we read it differently."""
@@ -108,33 +111,44 @@ def plan(as_of: datetime, config: Config, start: date | None = None, end: date |
     """The (source, day) units to load, as JSON.
 
     Without a range: the newest finished day, the source's `late_days` before it, and every older day that has a file
-    but was never loaded. With one: exactly the days from `start` to `end`, both included. Files without a date are read
-    whole.
+    but was never loaded. With one: exactly the days from `start` to `end`, both included; a source that is not
+    `required` only those that have a file. Files without a date are read whole.
 
     Raises:
-        ShortlistError: The configuration has no sources.
+        ShortlistError: The configuration has no sources, or the range ends before it starts or is too long.
     """
     if not config.sources:
         raise ShortlistError(
             f"{config.file}: no [[sources]]: there is nothing to ingest. See README.md, 'your own exports'."
         )
-    loaded = _loaded(Lake.of(config))
     newest = clock.last_finished_day(as_of, config)
+    asked = _days(start or end or newest, end or newest) if start or end else None
+    loaded = _loaded(Lake.of(config))
     units: list[Unit] = []
     for source in config.sources:
         if sources.whole_file(source):
             units.append(Unit(source.name, None))
-        elif start or end:
-            units += _range(source, start or end or newest, end or newest)
+        elif asked:
+            units += _asked(source, asked)
         else:
             units += _due(source, newest, {day for name, day in loaded if name == source.name})
     return [unit.to_json() for unit in units]
 
 
-def _range(source: Source, start: date, end: date) -> list[Unit]:
-    if start > end:
-        raise ShortlistError(f"the range starts on {start}, after it ends on {end}")
-    return [Unit(source.name, start + timedelta(days=i)) for i in range((end - start).days + 1)]
+def _days(start: date, end: date) -> list[date]:
+    count = (end - start).days + 1
+    if count < 1:
+        raise ShortlistError(f"the range starts on {start}, after it ends on {end}; give the earlier day first")
+    if count > MAX_RANGE_DAYS:
+        raise ShortlistError(
+            f"the range from {start} to {end} has {count} days, more than {MAX_RANGE_DAYS}; is a year mistyped?"
+        )
+    return [start + timedelta(days=i) for i in range(count)]
+
+
+def _asked(source: Source, days: Sequence[date]) -> list[Unit]:
+    there = days if source.required else sorted(set(days) & set(sources.available_days(source)))
+    return [Unit(source.name, day) for day in there]
 
 
 def _due(source: Source, newest: date, loaded: set[date]) -> list[Unit]:
@@ -169,6 +183,17 @@ def load(unit: Mapping[str, Any], as_of: datetime, config: Config) -> IngestRepo
         reports = _reports(tables, found, what, _late(tables, what, lake) if before else {})
         _write(tables, what, path, fingerprint, lake)
     return IngestReport(reports, changed=True, warnings=warnings)
+
+
+def is_loaded(unit: Unit, config: Config) -> bool:
+    """Whether the lake has the unit's export as it is, read with the settings as they are: `load` would do nothing.
+
+    Raises:
+        ShortlistError: The file is missing.
+    """
+    source = config.source(unit.source)
+    done = _loaded(Lake.of(config), unit).get((unit.source, unit.day or UNDATED))
+    return done == _fingerprint(sources.locate(source, unit.day), source, config)
 
 
 def finish(as_of: datetime, config: Config, reports: Sequence[Mapping[str, Any]]) -> IngestReport:
@@ -307,7 +332,12 @@ def _late(tables: Mapping[str, Staged], unit: Unit, lake: Lake) -> dict[str, int
 
 
 def _write(tables: Mapping[str, Staged], unit: Unit, path: Path, fingerprint: str, lake: Lake) -> None:
-    """The vault first, the proof of the load last: whoever is interrupted in between loads the unit again."""
+    """The vault first, the proof of the load last: whoever is interrupted in between loads the unit again.
+
+    The proof of the last load goes before all else: half of this one is not what it proves.
+    """
+    if _holds(lake, "loads", unit):
+        lake.adopt("loads", (), unit.source, unit.day)
     for name in _WRITTEN:
         files = tables[name].files if name in tables else ()
         if files or _holds(lake, name, unit):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
 from expectations import schemas
+from pipeline import scratch
 from pipeline.config import Config
 from pipeline.day_files import ORDER, PARTITIONS, DataFile, DayFiles
 from pipeline.errors import ShortlistError
@@ -36,6 +36,9 @@ NIGHT = "%Y-%m-%dT%H%M%SZ"
 """How a night is written in file names and partitions: UTC, sorted by name is sorted by time."""
 
 _VAULT = ("identities", "native_ids")
+_NO_STATISTICS = {"delta.dataSkippingNumIndexedCols": "0"}
+"""Least and greatest ids in the log would be personal data that no deletion reaches."""
+_LOG_KEPT = "delta.logRetentionDuration"
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,11 @@ class Lake:
     def rankings(self) -> Path:
         """Every published snapshot, and `current`, which leads to the one that serves."""
         return self.published / "rankings"
+
+    @property
+    def receipts(self) -> Path:
+        """What `shortlist forget` did, a file a time; they name nobody."""
+        return self.state / "receipts"
 
     @property
     def ranked(self) -> Path:
@@ -171,16 +179,10 @@ class Lake:
             self._overwrite(table, rows, source, None)
 
     def _overwrite(self, table: str, rows: pa.Table, source: str, day: date | None) -> None:
-        with self._open_for_writing(table), self._scratch() as folder:
+        with self._open_for_writing(table), scratch.folder_in(self.staging) as folder:
             files = DayFiles(folder, table, source)
             files.add(rows.sort_by([(name, "ascending") for name in ("day", *ORDER[table])]))
             self.adopt(table, files.close(), source, day)
-
-    @contextmanager
-    def _scratch(self) -> Iterator[Path]:
-        self.staging.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.staging) as folder:
-            yield Path(folder)
 
     def adopt(self, table: str, files: Sequence[DataFile], source: str, day: date | None) -> None:
         """Put finished files in the place of what `source` brought for `day` (None: ever), in one commit.
@@ -188,8 +190,11 @@ class Lake:
         Files lie in the table's folder before the commit names them: a crash in between leaves files that nothing
         refers to, which housekeeping removes. The log holds counts only: least and greatest ids would be personal data
         that no deletion reaches.
+
+        Adoptions of one table wait for each other. Delta itself settles commits to different days, but two first
+        commits to the same day remove nothing of each other's: both would stay, and every row would be there twice.
         """
-        with self._open_for_writing(table) as path:
+        with self._open_for_writing(table) as path, scratch.alone(Path(path)):
             added: list[AddAction | RemoveAction] = [_placed(Path(path), file) for file in files]
             found = DeltaTable(path) if DeltaTable.is_deltatable(path) else _create(path, schemas.LAKE[table].schema)
             found.create_write_transaction(
@@ -215,6 +220,7 @@ class Lake:
                 mode="overwrite",
                 predicate=f"night = '{name}'" if exists else None,
                 schema_mode="merge" if exists else None,
+                configuration=_NO_STATISTICS,
             )
 
     def write_ranked(self, as_of: datetime, tables: Mapping[str, pa.Table]) -> None:
@@ -283,15 +289,46 @@ class Lake:
                 "give this user write permission (or free disk space) and run the same command again."
             ) from error
 
+    def tables(self) -> list[str]:
+        """The names of all tables that exist, those of nights among them."""
+        logs = [log for place in (self.root, self.vault) for log in place.glob("*/_delta_log")]
+        return sorted(log.parent.name for log in logs if DeltaTable.is_deltatable(str(log.parent)))
+
     def vacuum(self, keep: timedelta) -> dict[str, int]:
-        """Delete files that no version younger than `keep` needs; returns how many a table."""
+        """Delete files older than `keep` that no version younger than it needs; returns how many a table."""
+        hours = int(keep.total_seconds() // 3600)
+        return {name: self._vacuum(name, hours) for name in self.tables()}
+
+    def erase_history(self) -> dict[str, int]:
+        """Delete all that only older versions need: files, those that no version names, and the logs themselves.
+
+        Returns how many data files, by table (only those that lost any). Nobody can read an older version afterwards,
+        or go on with one; nothing may be written meanwhile.
+        """
         removed = {}
-        for name in schemas.LAKE:
-            if self.exists(name):
-                hours = int(keep.total_seconds() // 3600)
-                gone = DeltaTable(self.path(name)).vacuum(hours, dry_run=False, enforce_retention_duration=False)
-                removed[name] = len(gone)
-        return removed
+        for name in self.tables():
+            before = len(self._data_files(name))
+            self._vacuum(name, 0)
+            self._erase_log(name)
+            removed[name] = before - len(self._data_files(name))
+        return {name: files for name, files in removed.items() if files}
+
+    def _data_files(self, table: str) -> list[Path]:
+        return [path for path in self.path(table).rglob("*.parquet") if "_delta_log" not in path.parts]
+
+    def _vacuum(self, table: str, hours: int) -> int:
+        """`full`: what a crash left, no version ever named."""
+        with self._open_for_writing(table) as path:
+            return len(DeltaTable(path).vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True))
+
+    def _erase_log(self, table: str) -> None:
+        """Keep nothing of the log but its newest state. Logs of tables of old hold least and greatest ids."""
+        with self._open_for_writing(table) as path:
+            found = DeltaTable(path)
+            found.alter.set_table_properties({**_NO_STATISTICS, _LOG_KEPT: "interval 0 seconds"})
+            found.create_checkpoint()
+            found.cleanup_metadata()
+            found.alter.set_table_properties({_LOG_KEPT: "interval 30 days"})
 
 
 def _partition(source: str | None, day: date | None) -> list[tuple[str, str, Any]]:
@@ -323,5 +360,5 @@ def _create(path: str, schema: pa.Schema) -> DeltaTable:
         schema=schema,
         partition_by=list(PARTITIONS),
         mode="ignore",
-        configuration={"delta.checkpointInterval": "10", "delta.dataSkippingNumIndexedCols": "0"},
+        configuration={"delta.checkpointInterval": "10", **_NO_STATISTICS},
     )

@@ -60,6 +60,11 @@ def describe(
     return {"name": f"{stamp(as_of)}-{_identity(content)}", **content}
 
 
+def facts(manifest: Mapping[str, Any]) -> dict[str, JSON]:
+    """What a manifest was told when it was made, as against what was computed."""
+    return {key: value for key, value in manifest.items() if key not in _OWN}
+
+
 def encode(manifest: Mapping[str, Any]) -> bytes:
     """The manifest as the bytes of its file."""
     return json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"

@@ -140,11 +140,10 @@ class Archive:
         transactions = _newest_of_each_line(transactions)
         orders = transactions.num_rows > 0
         log = _log(events, transactions, people, orders=orders)
-        popularity = _without_purchases(popularity) if orders else popularity
+        counts = _counts(popularity, orders=orders)
         customers = _latest(self._history(self.customers, as_of), as_of, self.config)
         consent = Consent.of(self._suppressed(as_of, people), customers, events, transactions, people)
-        popularity = popularity.select(POPULARITY.names).cast(POPULARITY)
-        return Night(as_of, log, popularity, self._content(as_of, log, popularity), customers, consent)
+        return Night(as_of, log, counts, self._content(as_of, log, counts), customers, consent)
 
     def outcome(self, as_of: datetime, horizon: timedelta) -> pa.Table:
         """What people did in [`as_of`, `as_of` + `horizon`), as a log; people are named as they were known at `as_of`.
@@ -192,8 +191,16 @@ class Archive:
         undated = pc.equal(rows["day"], pa.scalar(UNDATED, pa.date32()))
         return rows.filter(pc.or_(undated, pc.greater_equal(rows["day"], pa.scalar(since, pa.date32()))))
 
+    @cached_property
+    def _feeds(self) -> pa.Array:
+        """The sources that export only their newest content."""
+        from pipeline import sources  # every task imports this module, and few need all the readers of exports
+
+        names = [source.name for source in self.config.sources if sources.is_partial(source, "content")]
+        return pa.array(names, pa.string())
+
     def _content(self, as_of: datetime, log: pa.Table, popularity: pa.Table) -> pa.Table:
-        catalogue = _once(_latest(self._history(self.content, as_of), as_of, self.config))
+        catalogue = _once(_latest(self._history(self.content, as_of), as_of, self.config, self._feeds))
         facts = catalogue.select(list(schemas.NATIVE["content"].names))
         return facts if facts.num_rows else content_of(log, popularity)
 
@@ -242,6 +249,10 @@ def _log(events: pa.Table, transactions: pa.Table, people: People, *, orders: bo
     return rows.set_column(0, LOG.field("person_id"), persons).sort_by(_CANONICAL)
 
 
+def _counts(popularity: pa.Table, *, orders: bool) -> pa.Table:
+    return (_without_purchases(popularity) if orders else popularity).select(POPULARITY.names).cast(POPULARITY)
+
+
 def _without_purchases(rows: pa.Table) -> pa.Table:
     return rows.filter(pc.not_equal(rows["event"], "purchase"))
 
@@ -267,16 +278,18 @@ def _snapshots(lake: Lake, table: str, since: date, until: date) -> pa.Table:
     return pa.concat_tables([dated, lake.read(table, days=[UNDATED])])
 
 
-def _latest(rows: pa.Table, as_of: datetime, config: Config) -> pa.Table:
-    """Each source's newest snapshot whose day was over at `as_of`."""
+def _latest(rows: pa.Table, as_of: datetime, config: Config, feeds: pa.Array | None = None) -> pa.Table:
+    """Each source's newest snapshot whose day was over at `as_of`; of `feeds` every one."""
     last_day = clock.last_finished_day(as_of, config)
     known = rows.filter(pc.less_equal(rows["day"], pa.scalar(last_day, pa.date32())))
+    added_up = pc.is_in(known["source"], value_set=pa.array([], pa.string()) if feeds is None else feeds)
+    feed, known = known.filter(added_up), known.filter(pc.invert(added_up))
     newest = known.group_by("source").aggregate([("day", "max")])
     parts = [
         known.filter(pc.and_(pc.equal(known["source"], source), pc.equal(known["day"], pa.scalar(day, pa.date32()))))
         for source, day in zip(newest["source"].to_pylist(), newest["day_max"].to_pylist(), strict=True)
     ]
-    return pa.concat_tables(parts) if parts else rows.schema.empty_table()
+    return pa.concat_tables([feed, *parts])
 
 
 def _once(catalogue: pa.Table) -> pa.Table:

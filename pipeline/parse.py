@@ -299,7 +299,7 @@ def _look_into(path: Path, source: Source) -> None:
         plain = isinstance(stream, pa.NativeFile)
         try:
             file = pq.ParquetFile(path if plain else pa.BufferReader(head + stream.read()))
-        except (pa.ArrowException, OSError):
+        except (pa.ArrowException, OSError, UnicodeError):
             return  # its reader says what is wrong with it
         try:
             footer.require_plausible(path, source, file)

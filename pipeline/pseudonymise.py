@@ -64,8 +64,8 @@ class _Books:
             local = pc.local_timestamp(ts.cast(pa.timestamp("us", tz=self.config.project.timezone)))
             day = local.cast(pa.date32())
         else:
-            day = pa.array([self.day or UNDATED] * n, pa.date32())
-        return rows.append_column("source", pa.array([self.source.name] * n, pa.string())).append_column("day", day)
+            day = pa.repeat(pa.scalar(self.day or UNDATED, pa.date32()), n)
+        return rows.append_column("source", pa.repeat(self.source.name, n)).append_column("day", day)
 
     def available(self, rows: pa.Table) -> pa.ChunkedArray:
         """When each row could first be known: as the export says, else when it happened plus the source's delay."""
@@ -85,7 +85,7 @@ class _Books:
         ends = bounds(self.day, self.config)
         if ends is None:
             return pc.add(ts, pa.scalar(timedelta(days=1), pa.duration("us")))
-        return pa.chunked_array([pa.array([ends[1] - timedelta(microseconds=1)] * len(ts), schemas.TIMESTAMP)])
+        return pa.chunked_array([pa.repeat(pa.scalar(ends[1] - timedelta(microseconds=1), schemas.TIMESTAMP), len(ts))])
 
 
 def _with_ids(native: pa.Table, books: _Books, ids: Pseudonyms) -> pa.Table:
@@ -202,12 +202,12 @@ def _native_ids(native: pa.Table, rows: pa.Table, books: _Books) -> pa.Table:
     for kind in ("visitor", "customer"):
         name = f"{kind}_id"
         if name in native.column_names:
-            pairs = pa.table(
-                {"id": rows[name], "native_id": native[name], "source": stamped["source"], "day": stamped["day"]}
-            )
-            unique = pairs.filter(pc.is_valid(pairs["id"])).group_by(pairs.column_names).aggregate([])
-            kinds = pa.array([kind] * unique.num_rows, pa.string())
-            parts.append(unique.append_column("id_type", kinds).select(schema.names).cast(schema))
+            pairs = pa.table({"id": rows[name], "native_id": native[name], "day": stamped["day"]})
+            unique = pairs.filter(pc.is_valid(pairs["id"])).group_by(["id", "day"], use_threads=False)
+            found = unique.aggregate([("native_id", "first")]).rename_columns({"native_id_first": "native_id"})
+            told = {"id_type": kind, "source": books.source.name}
+            found = _with(found, **{column: pa.repeat(text, found.num_rows) for column, text in told.items()})
+            parts.append(found.select(schema.names).cast(schema))
     return pa.concat_tables(parts)
 
 

@@ -46,7 +46,7 @@ class Pseudonyms:
 
     @classmethod
     def of(cls, config: Config) -> Pseudonyms:
-        """With the key that the lake was made with; a lake that nothing was loaded into yet remembers this one.
+        """With the key that the lake was made with; a lake that holds nothing yet remembers this one.
 
         The key is in the environment, else in the secrets backend of the Airflow whose task this is.
 
@@ -56,7 +56,7 @@ class Pseudonyms:
         ids, lake = cls.configured(config), Lake.of(config)
         swap.finish(lake)
         ids.require(lake)
-        if lake.root.is_dir() and not lake.vault.joinpath(KEY_CHECK).exists():
+        if lake.root.is_dir() and not ids.fits(lake):
             ids.remember(lake)
         return ids
 
@@ -116,14 +116,12 @@ class Pseudonyms:
 
     def require(self, lake: Lake) -> None:
         """Raise ConfigurationError when the lake was made with another key; one that holds nothing may have any."""
-        if self.fits(lake) is False:
-            if lake.versions():
-                raise ConfigurationError(
-                    f"the lake {lake.root} was made with another key: with this one everybody would be somebody else. "
-                    "Restore the key that it was made with, or rotate to a new one with `shortlist rotate-key` "
-                    "(afterwards both are given, <new>,<old>). See docs/guides/keys.md."
-                )
-            self.remember(lake)
+        if self.fits(lake) is False and lake.versions():
+            raise ConfigurationError(
+                f"the lake {lake.root} was made with another key: with this one everybody would be somebody else. "
+                "Restore the key that it was made with, or rotate to a new one with `shortlist rotate-key` "
+                "(afterwards both are given, <new>,<old>). See docs/guides/keys.md."
+            )
 
     def remember(self, lake: Lake) -> None:
         """Write down, for the owner's eyes, what `fits` compares; several processes may do it at once."""

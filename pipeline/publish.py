@@ -58,14 +58,13 @@ def _terms(as_of: datetime, config: Config, lake: Lake) -> Terms:
     suppressed = archive.suppressed
     return Terms(
         k=config.ranking.k,
-        expected_people=_people(lake, night.rankable(config)),
+        expected_people=_people(identify.native_ids(lake, night.rankable(config))),
         declared=lambda table, rows: _declared(table, rows, as_of, config, lake),
-        suppressed=_people(lake, suppressed) if len(suppressed) else frozenset(),
+        suppressed=_people(identify.known_ids(lake, suppressed)),
     )
 
 
-def _people(lake: Lake, ids: pa.Array) -> frozenset[Person]:
-    native = identify.native_ids(lake, ids)
+def _people(native: pa.Table) -> frozenset[Person]:
     return frozenset(zip(native["native_id"].to_pylist(), native["id_type"].to_pylist(), strict=True))
 
 

@@ -92,7 +92,7 @@ def run(as_of: datetime, config: Config) -> RankReport:
     native = identify.native_ids(lake, found.night.rankable(config))
     people = np.searchsorted(found.history.people, np.asarray(native["id"].combine_chunks()))
     scored = score(found, model.bundle, config, people)
-    if not len(scored.person):
+    if not len(scored.person) and (len(people) or not found.night.popularity.num_rows):
         raise ShortlistError(
             f"nothing can be ranked for {as_of.isoformat()}: {len(people)} people may be ranked and "
             f"{int(found.history.catalogue.listed.sum())} contents are published. "
@@ -128,13 +128,19 @@ def _blocks(found: NightFeatures, bundle: Bundle | None, config: Config, people:
         person = chosen.person + rows.start
         facts = _facts(between, by_content[chosen.content, spec.names(goals, "content").index("age_days")])
         if bundle is None:
-            popularity = np.asarray(found.contents["gravity"].combine_chunks())[chosen.content]
-            yield Scored(person, chosen.content, chosen.source, popularity / (1 + popularity), {}, facts)
+            yield Scored(person, chosen.content, chosen.source, _gravity(found)[chosen.content], {}, facts)
             continue
         x = scorer.rows(by_person, by_content, between, person, chosen.content, found.position)
         weights = {goal: config.goals[goal].weight for goal in bundle.models}  # tonight's, not those of the training
         one = scorer.score(bundle.models, weights, x)
         yield Scored(person, chosen.content, chosen.source, one.relevance, one.probabilities, facts)
+
+
+def _gravity(found: NightFeatures) -> Floats:
+    """What stands in for relevance where nothing was learned, in 0..1: for every content how many read it of late."""
+    gravity = np.asarray(found.contents["gravity"].combine_chunks())
+    relevance: Floats = gravity / (1 + gravity)
+    return relevance
 
 
 def _of(chosen: Candidates, wanted: NDArray[np.bool_]) -> Candidates:
@@ -157,7 +163,8 @@ def _facts(between: NDArray[np.float32], age_days: NDArray[np.float32]) -> dict[
 def _joined(parts: list[Scored]) -> Scored:
     if not parts:
         nothing = np.zeros(0, np.int64)
-        return Scored(nothing, nothing, nothing, np.zeros(0), {}, {})
+        facts = _facts(np.zeros((0, len(PAIR_FEATURES)), np.float32), np.zeros(0, np.float32))
+        return Scored(nothing, nothing, nothing, np.zeros(0), {}, facts)
 
     def together(columns: list[NDArray[Any]]) -> NDArray[Any]:
         return np.concatenate(columns)
@@ -197,9 +204,10 @@ class _Writer:
     config: Config
 
     def tables(self) -> dict[str, pa.Table]:
-        """`people`, `segments` and `default`."""
+        """`people`, `segments` and `default`; only the last has rows where nobody may have a list of their own."""
         segment = self._segments()
-        default = self._fallback(np.full(len(self.found.history.people), ANYBODY, object), "default")
+        anybody = np.full(len(self.found.history.people), ANYBODY, object)
+        default = self._fallback(anybody, "default") if len(self.scored.person) else self._most_popular()
         people = pa.concat_tables([self._people(segment), self._unserved(segment, default)])
         return {"people": people, "segments": self._fallback(segment, "segment"), "default": default}
 
@@ -269,7 +277,19 @@ class _Writer:
         means = {
             name: _group_mean(of_row, scored.content, values, people, size) for name, values in self._values().items()
         }
-        code, content = np.nonzero((means["score"] > 0) & (people >= _SMALLEST_SEGMENT)[:, None])
+        means["score"][people < _SMALLEST_SEGMENT] = 0.0
+        return self._lists(strategy, names, means)
+
+    def _most_popular(self) -> pa.Table:
+        """The default list where nobody's relevance can be averaged."""
+        catalogue = self.found.history.catalogue
+        good = catalogue.listed & ~(catalogue.quality < self.config.ranking.min_quality)
+        score = np.where(good, _gravity(self.found), 0.0)
+        return self._lists("default", np.array([ANYBODY]), {"score": score[None, :]})
+
+    def _lists(self, strategy: str, names: NDArray[Any], means: Mapping[str, Floats]) -> pa.Table:
+        """The best contents of each named group; `means` are (groups, content)."""
+        code, content = np.nonzero(means["score"] > 0)
         listed = self._top(code.astype(np.int64), content.astype(np.int64), means["score"][code, content])
         code, content = code[listed.pair], content[listed.pair]
         rows = {

@@ -13,6 +13,7 @@ and reads from there sees one snapshot for as long as `collect_garbage` keeps it
 from __future__ import annotations
 
 import errno
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -126,6 +127,23 @@ def commit(root: Path, staged: Staged, *, force_current: bool = False) -> Commit
             current = _current(root) == staged.name
         discard(staged)
     return Committed(staged.name, created, current)
+
+
+def replace(root: Path, name: str, staged: Staged) -> None:
+    """Put a staged snapshot in the place of the published one `name`, which is removed; CURRENT follows if it named it.
+
+    Raises:
+        ShortlistError: As `commit` does. CURRENT names a whole snapshot, and the same again goes on from there.
+    """
+    with _explained(root, f"replacing {name}"), _dropped_on_failure(staged.path, staged.guard):
+        old = (root / _SNAPSHOTS / name).stat()
+        os.utime(staged.path, ns=(old.st_atime_ns, old.st_mtime_ns))  # by which snapshots of one night are ordered
+        with disk.locked(root / _LOCK, PATIENCE_SECONDS):
+            _place(root, staged)
+            if _current(root) == name:
+                _swing(root, staged.name, force=True)
+            _remove(root, name)
+        discard(staged)
 
 
 def discard(staged: Staged) -> None:

@@ -98,11 +98,11 @@ def _trained(train: Mapping[str, Any]) -> list[str]:
 
 def _next(config: Config) -> list[str]:
     rankings = Lake.of(config).rankings
-    current = rankings / "current" / "people"
-    somebody = snapshot.read(rankings, "people")["person_id"][0].as_py()
+    somebody = snapshot.read(rankings, "people")["person_id"].slice(0, 1).to_pylist()
+    current = rankings / "current" / ("people" if somebody else "default")
     return [
         f'.venv/bin/python -c "import pandas; print(pandas.read_parquet({str(current)!r}).head(20))"',
-        f".venv/bin/shortlist show --config {config.file} -- {shlex.quote(somebody)}",
+        *(f".venv/bin/shortlist show --config {config.file} -- {shlex.quote(person)}" for person in somebody),
         f".venv/bin/shortlist up --config {config.file}",
     ]
 

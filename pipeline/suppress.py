@@ -67,9 +67,18 @@ def _latest_signals(said: pa.Table) -> pa.ChunkedArray:
     return latest.filter(pc.invert(latest["personalization_first"]))["id"]
 
 
-def known_now(lake: Lake, as_of: datetime, config: Config) -> pa.Array:
-    """`ids` by what the lake holds."""
+def forgotten(lake: Lake) -> pa.Array:
+    """Every id (int64, sorted) of everybody who was forgotten."""
+    return pc.unique(lake.read("suppressions", columns=["id"], source=FORGOTTEN)["id"]).sort()
+
+
+def known_now(lake: Lake, as_of: datetime, config: Config, besides: str | None = None) -> pa.Array:
+    """`ids` by what the lake holds, but for what the snapshots of the CRM `besides` say.
+
+    A snapshot that is about to be loaded speaks for itself: judged by the one before, nobody could opt back in.
+    """
     said = lake.read("suppressions")
+    said = said.filter(pc.invert(pc.and_(pc.equal(said["reason"], _CRM), pc.equal(said["source"], besides or ""))))
     if not said.num_rows:
         return pa.array([], pa.int64())
     people = identify.people(lake.read("identities"), as_of, config.identity)

@@ -71,28 +71,25 @@ def commit(lake: Lake, made_of: Mapping[str, int]) -> None:
 
 
 def withdraw(lake: Lake) -> None:
-    """Undo `commit`, as long as nothing was swapped."""
+    """Throw away what `commit` declared whole, or what is left of it."""
     disk.remove(lake.root / _BUILDING)
     disk.rename(lake.root / _READY, lake.root / _BUILDING)
     disk.remove(lake.root / _BUILDING)
 
 
-def swap(lake: Lake) -> bool:
-    """Put what is ready in the place of what it was made of; whether it is there now. For who holds the lock.
+def swap(lake: Lake) -> None:
+    """Put what is ready, if anything is, in the place of what it was made of. For who holds the lock.
 
     What was made of tables that have changed since is thrown away: it would take the change with it.
     """
     if not pending(lake):
-        disk.remove(lake.root / _AWAY)
-        return False
+        disk.remove(lake.root / _BUILDING)
+        return
     made_of = json.loads((lake.root / _READY / _MADE_OF).read_text())
-    if not (lake.root / _AWAY).is_dir() and {name: lake.version(name) for name in made_of} != made_of:
-        withdraw(lake)
-        return False
-    _move(lake, sorted(made_of, key=lambda name: name != _GATE))
+    if (lake.root / _AWAY).is_dir() or {name: lake.version(name) for name in made_of} == made_of:
+        _move(lake, sorted(made_of, key=lambda name: name != _GATE))
+        disk.remove(lake.root / _AWAY)
     withdraw(lake)
-    disk.remove(lake.root / _AWAY)
-    return True
 
 
 def _move(lake: Lake, names: list[str]) -> None:

@@ -5,36 +5,36 @@ The rules are those of `identify.people`, `suppress.ids` and `Consent.may`; this
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import reduce
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
 
 from expectations import schemas
-from pipeline import clock, erasure, identify, suppress
+from pipeline import clock, erasure, suppress
 from pipeline.config import Config
 from pipeline.consent import Consent
 from pipeline.errors import ShortlistError
 from pipeline.identify import People
-from pipeline.lake import NIGHT, UNDATED, Lake
+from pipeline.lake import UNDATED
 from pipeline.pseudonyms import Pseudonyms
 from pipeline.report import Report
+from pipeline.reports.page import DASH
+from pipeline.view import ABOUT, View
 
 Kind = Literal["customer", "visitor", "email"]
 KINDS: tuple[Kind, ...] = ("customer", "visitor", "email")
 """What an id that somebody types may be, in the order in which it is tried."""
 
-_ABOUT: Mapping[str, tuple[str, ...]] = {
-    **erasure.PERSONAL,
-    "identities": ("id", "other_id"),
-    "suppressions": ("id",),
-}
 _ORDER = ("customer", "email", "order", "visitor")
+_MOST = 60
+"""Links on a terminal; JSON has all of them."""
 _NONE = pa.array([], pa.int64())
 _NOBODY = People(pa.table({"id": _NONE, "person_id": _NONE}), _NONE, _NONE)
 
@@ -71,7 +71,7 @@ def run(asked: str, as_of: datetime, config: Config, kind: Kind | None = None) -
         ShortlistError: The lake knows nobody by this id.
     """
     ids = Pseudonyms.of(config)
-    view = _View.of(as_of, config)
+    view = View.of(as_of, config)
     tried = {name: ids.one(asked, name) for name in ([kind] if kind else KINDS)}
     seen = view.seen(tried.values())
     persons = {name: view.person(pseudonym) for name, pseudonym in tried.items() if pseudonym in seen}
@@ -82,14 +82,17 @@ def run(asked: str, as_of: datetime, config: Config, kind: Kind | None = None) -
     return _report(view, person, chosen, theirs, tuple(name for name in persons if persons[name] != person))
 
 
-def called(name: Name) -> str:
+def called(name: Mapping[str, Any]) -> str:
     """An id for people to read."""
-    stored = {"email": "an e-mail address (not stored)", "order": "an order (not stored)"}
-    known = name["native_id"] or stored.get(name["id_type"], "not in the vault")
-    return f"{name['id_type']} {known} [{name['pseudonym']}]"
+    return f"{_id(name)} [{name['pseudonym']}]"
 
 
-def _unknown(tried: Mapping[Kind, int], view: _View) -> str:
+def _id(name: Mapping[str, Any]) -> str:
+    unnamed = {"email": "an e-mail address (not stored)", "order": "an order (not stored)"}
+    return unnamed.get(name["id_type"]) or f"{name['id_type']} {name['native_id'] or 'not in the vault'}"
+
+
+def _unknown(tried: Mapping[Kind, int], view: View) -> str:
     forms = ", ".join(f"{kind} [{_hex(pseudonym)}]" for kind, pseudonym in tried.items())
     return (
         f"the lake {view.lake.root} knew nobody by this id before {view.as_of.isoformat()}; tried as: {forms}. "
@@ -102,86 +105,24 @@ def _hex(pseudonym: int) -> str:
     return f"{pseudonym & (1 << 64) - 1:016x}"[:8]
 
 
-# ---------------------------------------------------------------- what was known
-
-
-@dataclass(frozen=True)
-class _View:
-    """What was known strictly before `as_of`: `links` (rows of `identities`), and who is who by them."""
-
-    as_of: datetime
-    config: Config
-    lake: Lake
-    links: pa.Table
-    people: People
-
-    @classmethod
-    def of(cls, as_of: datetime, config: Config) -> _View:
-        """Of the configuration's lake."""
-        lake = Lake.of(config)
-        links = lake.read("identities")
-        links = links.filter(pc.less(links["available_at"], pa.scalar(as_of, schemas.TIMESTAMP)))
-        return cls(as_of, config, lake, links, identify.people(links, as_of, config.identity))
-
-    def person(self, pseudonym: int) -> int:
-        """Whose it is."""
-        return int(self.people.resolve(pa.array([pseudonym], pa.int64()))[0].as_py())
-
-    def seen(self, pseudonyms: Iterable[int]) -> set[int]:
-        """Those of which any table has a row."""
-        ids = pa.array(pseudonyms, pa.int64())
-        tables = {table: self.about(table, ids) for table in _ABOUT}
-        found = {one for table, columns in _ABOUT.items() for name in columns for one in tables[table][name].to_pylist()}
-        return found & {*ids.to_pylist()}
-
-    def about(self, table: str, ids: pa.Array) -> pa.Table:
-        """The rows of `table` about `ids`; the table is scanned and never held."""
-        schema = schemas.LAKE[table].schema
-        if not (files := self.lake.files(table)):
-            return schema.empty_table()
-        places = ds.partitioning(pa.schema([schema.field("source"), schema.field("day")]), flavor="hive")
-        theirs = reduce(lambda a, b: a | b, [pc.field(column).isin(ids) for column in _ABOUT[table]])
-        found = ds.dataset(files, schema=schema, format="parquet", partitioning=places)
-        return found.to_table(filter=theirs & self._known(table)).select(schema.names)
-
-    def _known(self, table: str) -> ds.Expression:
-        """Whether a row could be known, as `night` and `suppress` see it."""
-        instant = pa.scalar(self.as_of, schemas.TIMESTAMP)
-        if table == "suppressions":
-            return (pc.field("since") < instant) | (pc.field("source") == suppress.FORGOTTEN)
-        if table in ("customers", "native_ids"):
-            return pc.field("day") <= pa.scalar(clock.last_finished_day(self.as_of, self.config), pa.date32())
-        known = pc.field("available_at") < instant
-        return known if table == "identities" else known & (pc.field("ts") < instant)
-
-    def nights(self, table: str, ids: pa.Array) -> list[str]:
-        """The night of each row about `ids` in a table of nights."""
-        if not (files := self.lake.files(table)):
-            return []
-        places = ds.partitioning(pa.schema([("night", pa.string())]), flavor="hive")
-        theirs = pc.field("person_id").isin(ids) & (pc.field("night") <= self.as_of.strftime(NIGHT))
-        found = ds.dataset(files, format="parquet", partitioning=places).to_table(columns=["night"], filter=theirs)
-        return [str(night) for night in found["night"].to_pylist()]
-
-
 # ---------------------------------------------------------------- the person
 
 
-def _report(view: _View, person: int, asked: Kind, theirs: Mapping[int, str], also: tuple[str, ...]) -> WhoReport:
+def _report(view: View, person: int, asked: Kind, theirs: Mapping[int, str], also: tuple[str, ...]) -> WhoReport:
     ids = view.people.ids_of(pa.array([person], pa.int64()))
-    about = {table: view.about(table, ids) for table in _ABOUT}
+    about = {table: view.about(table, ids) for table in ABOUT}
     links = _links_of(view, ids)
-    names = _names(view, {*ids.to_pylist(), *_ends(view, links)}, theirs)
-    shown = [{**names[one], "asked": one in theirs} for one in ids.to_pylist()]
+    ends = _Ends.of(view, {*ids.to_pylist(), *(link[end] for link in links for end in ("id", "other_id"))}, theirs)
+    shown = [{**ends.names[one], "asked": one in theirs} for one in ids.to_pylist()]
     return WhoReport(
         as_of=view.as_of.isoformat(),
-        person=called(names[person]),
-        person_id_type=names[person]["id_type"],
+        person=called(ends.names[person]),
+        person_id_type=ends.names[person]["id_type"],
         asked_id_type=asked,
         also=also,
         ids=tuple(sorted(shown, key=lambda name: (_ORDER.index(name["id_type"]), name["pseudonym"]))),
-        links=tuple(_told(view, link, names) for link in links),
-        consent=_consent(view, person, ids, about, names),
+        links=tuple(_told(link, view, ends) for link in links),
+        consent=_consent(view, person, ids, about, ends.names),
         rows={
             **{table: _span(rows.num_rows, _days(rows)) for table, rows in about.items()},
             **{table: _span(len(nights), nights) for table in erasure.NIGHTLY for nights in [view.nights(table, ids)]},
@@ -197,43 +138,69 @@ def _span(rows: int, when: list[str]) -> dict[str, Any]:
     return {"rows": rows, "first": min(when, default=None), "last": max(when, default=None)}
 
 
-def _names(view: _View, ids: set[int], asked: Mapping[int, str]) -> dict[int, Name]:
-    wanted = pa.array(sorted(ids), pa.int64())
-    vault = {row["id"]: row for row in view.about("native_ids", wanted).to_pylist()}
-    types = {one: row["id_type"] for one, row in vault.items()} | dict(asked)
-    for end, kind in (("id", "id_type"), ("other_id", "other_type")):
-        linked = view.links.filter(pc.is_in(view.links[end], value_set=wanted))
-        types |= dict(zip(linked[end].to_pylist(), linked[kind].to_pylist(), strict=True))
-    return {
-        one: {"id_type": types[one], "native_id": vault.get(one, {}).get("native_id"), "pseudonym": _hex(one)}
-        for one in ids
-    }
-
-
-# ---------------------------------------------------------------- links
-
-
-def _links_of(view: _View, ids: pa.Array) -> list[dict[str, Any]]:
+def _links_of(view: View, ids: pa.Array) -> list[dict[str, Any]]:
     """Each pair of ids that a source saw together, one of them of `ids`."""
-    touching = pc.or_(pc.is_in(view.links["id"], value_set=ids), pc.is_in(view.links["other_id"], value_set=ids))
     pair = ["id", "id_type", "other_id", "other_type", "source"]
-    found = view.links.filter(touching).group_by(pair).aggregate([("available_at", "min"), ("available_at", "max")])
+    found = view.linked(ids).group_by(pair).aggregate([("available_at", "min"), ("available_at", "max")])
     ordered = found.sort_by([("available_at_min", "ascending"), *((name, "ascending") for name in pair)])
     links: list[dict[str, Any]] = ordered.to_pylist()
     return links
 
 
-def _ends(view: _View, links: Iterable[Mapping[str, Any]]) -> set[int]:
-    """The ids of `links`, and those of the people that they belong to."""
-    ends = {end for link in links for end in (link["id"], link["other_id"])}
-    return ends | {view.person(end) for end in ends}
+@dataclass(frozen=True)
+class _Ends:
+    """The ids of some links: their names, whose they are, of how many people a browser, of how many customers an
+    address or order is.
+    """
+
+    names: Mapping[int, Name]
+    whose: Mapping[int, int]
+    users: Mapping[int, int]
+    customers: Mapping[int, int]
+
+    @classmethod
+    def of(cls, view: View, ids: set[int], asked: Mapping[int, str]) -> _Ends:
+        """`asked` tells the types of ids that may be in no link."""
+        ends = pa.array(sorted(ids), pa.int64())
+        whose = dict(zip(ends.to_pylist(), view.people.resolve(ends).to_pylist(), strict=True))
+        links = view.linked(ends)
+        named = _names(view, pa.array(sorted({*whose, *whose.values()}), pa.int64()), asked)
+        return cls(named, whose, _users(view, links), _customers(links))
 
 
-def _told(view: _View, link: Mapping[str, Any], names: Mapping[int, Name]) -> dict[str, Any]:
-    counts, why = _verdict(view, link, names)
+def _names(view: View, ids: pa.Array, asked: Mapping[int, str]) -> dict[int, Name]:
+    vault = {row["id"]: row for row in view.about("native_ids", ids).to_pylist()}
+    types = {one: row["id_type"] for one, row in vault.items()} | dict(asked)
+    links = view.linked(ids)
+    for end, kind in (("id", "id_type"), ("other_id", "other_type")):
+        types |= dict(zip(links[end].to_pylist(), links[kind].to_pylist(), strict=True))
     return {
-        "id": names[link["id"]],
-        "other": names[link["other_id"]],
+        one: {"id_type": types[one], "native_id": vault.get(one, {}).get("native_id"), "pseudonym": _hex(one)}
+        for one in ids.to_pylist()
+    }
+
+
+def _users(view: View, links: pa.Table) -> dict[int, int]:
+    clean = pc.invert(pc.is_in(links["other_id"], value_set=view.people.generic))
+    met = links.filter(pc.and_(clean, pc.equal(links["id_type"], "visitor")))
+    person = view.people.resolve(met["other_id"].combine_chunks())
+    return _distinct(pa.table({"id": met["id"], "other_id": person}))
+
+
+def _customers(links: pa.Table) -> dict[int, int]:
+    return _distinct(links.filter(pc.equal(links["other_type"], "customer")).select(["id", "other_id"]))
+
+
+def _distinct(pairs: pa.Table) -> dict[int, int]:
+    counts = pairs.group_by("id").aggregate([("other_id", "count_distinct")])
+    return dict(zip(counts["id"].to_pylist(), counts["other_id_count_distinct"].to_pylist(), strict=True))
+
+
+def _told(link: Mapping[str, Any], view: View, ends: _Ends) -> dict[str, Any]:
+    counts, why = _verdict(link, view, ends)
+    return {
+        "id": ends.names[link["id"]],
+        "other": ends.names[link["other_id"]],
         "source": link["source"],
         "since": link["available_at_min"].isoformat(),
         "last": link["available_at_max"].isoformat(),
@@ -242,52 +209,44 @@ def _told(view: _View, link: Mapping[str, Any], names: Mapping[int, Name]) -> di
     }
 
 
-def _verdict(view: _View, link: Mapping[str, Any], names: Mapping[int, Name]) -> tuple[bool, str]:
+def _verdict(link: Mapping[str, Any], view: View, ends: _Ends) -> tuple[bool, str]:
     """Whether the link joins its ends, and why."""
     one, other, limits = link["id"], link["other_id"], view.config.identity
-    if generic := {one, other} & {*view.people.generic.to_pylist()}:
-        address = generic.pop()
-        count, most = _customers(view, address), limits.customers_per_address
-        kind = {"email": "e-mail address"}.get(names[address]["id_type"], names[address]["id_type"])
-        return False, f"{kind} of {count} customers, more than identity.customers_per_address = {most}: joins nobody"
+    if address := {one, other} & {*view.people.generic.to_pylist()}:
+        return False, (
+            f"{link['id_type'] if one in address else link['other_type']} of {ends.customers[min(address)]} customers, "
+            f"more than identity.customers_per_address = {limits.customers_per_address}: joins nobody"
+        )
     if one in view.people.shared.to_pylist():
-        count, most = _users(view, one), limits.people_per_visitor
-        return False, f"browser shared by {count} people, more than identity.people_per_visitor = {most}: is nobody's"
-    if view.person(one) == view.person(other):
-        several = link["id_type"] == "visitor" and _users(view, one) > 1
-        return True, "browser belongs to whom it was seen with last" if several else "seen together: one person"
-    if link["id_type"] == "visitor":
-        return False, f"browser belongs to whom it was seen with last: {called(names[view.person(one)])}"
-    most = limits.customers_per_address
+        return False, (
+            f"browser of {ends.users[one]} people, more than identity.people_per_visitor = "
+            f"{limits.people_per_visitor}: nobody's"
+        )
+    visitor = link["id_type"] == "visitor"
+    if ends.whose[one] == ends.whose[other]:
+        return True, _LAST if visitor and ends.users[one] > 1 else "seen together: one person"
+    if visitor:
+        return False, f"{_LAST}: {called(ends.names[ends.whose[one]])}"
     return False, (
-        f"chain taken apart: it would make one person of more than identity.customers_per_address = {most} customers, "
-        "so that each id stays with the customer that it was seen with first"
+        "chain taken apart: it would join more customers than identity.customers_per_address = "
+        f"{limits.customers_per_address}, so each id stays with the customer it was seen with first"
     )
 
 
-def _customers(view: _View, address: int) -> int:
-    seen = pc.and_(pc.equal(view.links["id"], address), pc.equal(view.links["other_type"], "customer"))
-    return int(pc.count_distinct(view.links["other_id"].filter(seen)).as_py())
-
-
-def _users(view: _View, visitor: int) -> int:
-    """How many people a browser was seen with."""
-    met = view.links["other_id"].filter(pc.equal(view.links["id"], visitor)).unique()
-    met = met.filter(pc.invert(pc.is_in(met, value_set=view.people.generic)))
-    return int(pc.count_distinct(view.people.resolve(met)).as_py())
+_LAST = "the browser belongs to whom it was seen with last"
 
 
 # ---------------------------------------------------------------- consent
 
 
 def _consent(
-    view: _View, person: int, ids: pa.Array, about: Mapping[str, pa.Table], names: Mapping[int, Name]
+    view: View, person: int, ids: pa.Array, about: Mapping[str, pa.Table], names: Mapping[int, Name]
 ) -> dict[str, Any]:
     said, snapshots = view.lake.read("suppressions"), view.lake.days("customers")
     suppressed = suppress.ids(said, snapshots, view.people, view.as_of, view.config)
     contacts = _contacts(view)
-    done = [_recent(view, about[table]) for table in ("events", "transactions")]
-    consent = Consent.of(suppressed, contacts, *done, view.people)
+    events, transactions = (_recent(view, about[table]) for table in ("events", "transactions"))
+    consent = Consent.of(suppressed, contacts, events, transactions, view.people)
     may = consent.may(pa.array([person], pa.int64()), view.config.privacy)[0].as_py()
     crm = _crm(contacts, ids)
     objections = [
@@ -296,14 +255,14 @@ def _consent(
     ]
     return {
         "may_be_personalized": may,
-        "why": _why(view, may=may, crm=crm, objections=objections, customer=person in consent.customers.to_pylist()),
+        "why": _why(view.config, crm, objections, customer=person in consent.customers.to_pylist()),
         "crm": crm,
         "objections": objections,
-        "recent_rows": sum(rows.num_rows for rows in done),
+        "rows_to_rank_by": events.num_rows + transactions.num_rows,
     }
 
 
-def _contacts(view: _View) -> pa.Table:
+def _contacts(view: View) -> pa.Table:
     """The newest snapshot of every CRM, as a night sees it."""
     last = clock.last_finished_day(view.as_of, view.config)
     newest: dict[str, Any] = {}
@@ -314,7 +273,7 @@ def _contacts(view: _View) -> pa.Table:
     return _recent(view, pa.concat_tables([schemas.LAKE["customers"].schema.empty_table(), *parts]))
 
 
-def _recent(view: _View, rows: pa.Table) -> pa.Table:
+def _recent(view: View, rows: pa.Table) -> pa.Table:
     """Rows that a night looks back on."""
     since = (view.as_of - timedelta(days=view.config.training.history_days)).date()
     undated = pc.equal(rows["day"], pa.scalar(UNDATED, pa.date32()))
@@ -329,7 +288,7 @@ def _crm(contacts: pa.Table, ids: pa.Array) -> str:
     return "agrees" if True in theirs else "silent" if theirs else "unknown"
 
 
-def _objections(view: _View, said: pa.Table) -> Iterator[dict[str, Any]]:
+def _objections(view: View, said: pa.Table) -> Iterator[dict[str, Any]]:
     """Of the person's rows of `suppressions` those that still count, one a source and id (of signals: one an id)."""
     snapshots = view.lake.days("customers") | view.lake.days("suppressions")
     wishes: dict[tuple[int, str], list[dict[str, Any]]] = {}
@@ -349,18 +308,65 @@ _REASONS = {
     "objection": "objected",
     "forgotten": "was forgotten with `shortlist forget`",
 }
-_SAID = {"none": "there is no CRM", "silent": "the CRM says neither yes nor no", "unknown": "no CRM knows them"}
+_SAID = {
+    "agrees": "agrees in the CRM, and nobody objects",
+    "none": "nobody objects, and there is no CRM to ask",
+    "silent": "the CRM says neither yes nor no",
+    "unknown": "no CRM knows them",
+}
 
 
-def _why(view: _View, *, may: bool, crm: str, objections: list[dict[str, Any]], customer: bool) -> str:
+def _why(config: Config, crm: str, objections: list[dict[str, Any]], *, customer: bool) -> str:
     if objections:
         return "; ".join(
-            f"{called(one)} {_REASONS[one['reason']]} (source {one['source']}, since {one['since']})"
+            f"{called(one)} {_REASONS[one['reason']]} (source {one['source']}, since {one['since'][:16]})"
             for one in objections
         )
-    if crm == "agrees":
-        return "agrees in the CRM, and nobody objects"
-    setting = "unknown_consent" if customer and crm != "none" and (may or _denied(view)) else "unknown_visitors"
-    if not customer and setting == "unknown_visitors":
-        return f"nobody ever logged in with it, and privacy.unknown_visitors = {view.config.privacy.unknown_visitors!r}"
-    return f"{_SAID[crm]}, and privacy.unknown_consent = {view.config.privacy.unknown_consent!r}"
+    if not customer:
+        return (
+            f'nobody is known to have logged in with it; privacy.unknown_visitors = "{config.privacy.unknown_visitors}"'
+        )
+    if crm in ("agrees", "none"):
+        return _SAID[crm]
+    return f'{_SAID[crm]}; privacy.unknown_consent = "{config.privacy.unknown_consent}"'
+
+
+# ---------------------------------------------------------------- for people
+
+
+def draw(report: WhoReport, out: Console) -> None:
+    """The person on a terminal. Ids may come from anybody's browser: nothing in them is markup or a control code."""
+    out.print(_plain(f"{report.person}, as known before {report.as_of}"), style="bold")
+    for kind in report.also:
+        out.print(f"The same text is also a {kind} id of somebody else: --id-type {kind}")
+    ids = Table("id", "pseudonym", "", title="ids of this person", title_justify="left")
+    for name in report.ids:
+        ids.add_row(_plain(_id(name)), name["pseudonym"], "asked for" if name["asked"] else "")
+    links = Table(
+        "seen together",
+        "source",
+        Column("since, last", no_wrap=True),
+        Column("why", overflow="fold"),
+        title="links",
+        title_justify="left",
+    )
+    for link in report.links[:_MOST]:
+        ends = Text("\n").join(_plain(called(link[end])) for end in ("id", "other"))
+        when = f"{link['since'][:16]}\n{link['last'][:16]}"
+        why = _plain(f"{'counts' if link['counts'] else 'left out'}: {link['why']}")
+        links.add_row(ends, link["source"], when, why)
+    rows = Table("table", "rows", "first", "last", title="what the lake holds of them", title_justify="left")
+    for table, found in report.rows.items():
+        rows.add_row(table, f"{found['rows']:,}", found["first"] or DASH, found["last"] or DASH)
+    for drawn in (ids, *([links] if report.links else []), rows):
+        out.print(drawn)
+    if len(report.links) > _MOST:
+        out.print(f"and {len(report.links) - _MOST:,} links more: --json has all")
+    may = "may" if report.consent["may_be_personalized"] else "must not"
+    out.print(_plain(f"{may} be personalized: {report.consent['why']}"), style="bold", soft_wrap=True)
+    if may == "may" and not report.consent["rows_to_rank_by"]:
+        out.print("Nothing recent is known of what they did, so they get no list of their own.")
+
+
+def _plain(text: str) -> Text:
+    return Text("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text))

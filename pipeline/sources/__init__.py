@@ -54,6 +54,7 @@ __all__ = [
     "Settings",
     "available_days",
     "format_of",
+    "is_partial",
     "locate",
     "read_export",
     "whole_file",
@@ -105,6 +106,11 @@ def format_of(source: Settings) -> Format:
     require_known(source, "values for", source.values, known.values)
     require_known(source, "option", source.options, known.options)
     return found
+
+
+def is_partial(source: Settings, table: str) -> bool:
+    """Whether a file holds only the newest rows of the table, so that those of earlier files are still true."""
+    return table in getattr(FORMATS.get(source.format), "PARTIAL", ())
 
 
 def read_export(path: Path, source: Settings, day_bounds: Day | None = None) -> Parsed:

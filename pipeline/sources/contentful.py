@@ -9,7 +9,6 @@ it falls back to, else the space's default. An entry that was never published, o
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +17,9 @@ from typing import Any
 
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.sources import catalogue
-from pipeline.sources.decode import open_text
-from pipeline.sources.documents import Document, Rows, UnreadableError, instant, mapping, number, text
+from pipeline.sources.documents import Document, Rows, UnreadableError, instant, listed, mapping, number, text
 from pipeline.sources.export import Bounds, Known, Parsed, Settings, nearest, require_rows
+from pipeline.sources.load import json_document
 
 TABLES = ("content",)
 
@@ -75,14 +74,7 @@ def _space(path: Path, source: Settings) -> _Space:
 
 
 def _document(path: Path, source: Settings) -> Document:
-    with open_text(path, source) as stream:
-        content = stream.read()
-    try:
-        document = mapping(json.loads(content))
-    except (ValueError, RecursionError) as error:
-        raise ShortlistError(
-            f"{source.name}: {path} is no whole JSON document ({error}); it is cut off or damaged: export it again."
-        ) from error
+    document = mapping(json_document(path, source))
     for name in ("contentTypes", "entries", "locales"):
         if not isinstance(document.get(name), list):
             raise ShortlistError(
@@ -93,7 +85,7 @@ def _document(path: Path, source: Settings) -> Document:
 
 
 def _objects(document: Document, name: str) -> list[Document]:
-    return [mapping(value) for value in document.get(name) or []]
+    return [mapping(value) for value in listed(document.get(name))]
 
 
 def _id(thing: Document) -> str:

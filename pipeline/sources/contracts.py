@@ -42,6 +42,8 @@ def split(
         for broken, reason in _checks(NATIVE[table_name], native_table, micros(day_bounds))
     ]
     reasons = pc.case_when(pc.make_struct(*[broken for broken, _ in checks]), *[reason for _, reason in checks])
+    if reasons.null_count == len(reasons):
+        return native_table, schemas.REJECTED.empty_table()
     refused = pc.is_valid(reasons)
     rejected = pa.table({ROW_NUMBER: native_table[ROW_NUMBER], "reason": reasons}).filter(refused)
     return native_table.filter(pc.invert(refused)), refusals(table_name, source_file, rejected)

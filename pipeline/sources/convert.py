@@ -25,8 +25,9 @@ _UNIX = {"unix_seconds": 1_000_000, "unix_millis": 1_000, "unix_micros": 1}
 # Microseconds beyond 2^53 (the year 2255) would lose digits as a double, and are no event's time anyway.
 _EXACT = "9007199254740992"
 
-_YES = ("yes", "true", "1", "y", "t", "on", "granted", "opted in", "opt-in")
-_NO = ("no", "false", "0", "n", "f", "off", "denied", "declined", "withdrawn", "opted out", "opt-out")
+YES = ("yes", "true", "1", "y", "t", "on", "granted", "opted in", "opt-in")
+NO = ("no", "false", "0", "n", "f", "off", "denied", "declined", "withdrawn", "opted out", "opt-out")
+"""The usual words, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ def _require_format(form: str) -> None:
 def yes_no(text: str) -> Cell:
     """A yes or a no in any of the usual words; anything else is broken."""
     plain = f"lower(trim({text}))"
-    value = f"CASE WHEN {plain} IN {_YES} THEN true WHEN {plain} IN {_NO} THEN false END"
+    value = f"CASE WHEN {plain} IN {YES} THEN true WHEN {plain} IN {NO} THEN false END"
     return Cell(value, f"({plain} <> '' AND {value} IS NULL)")
 
 

@@ -21,9 +21,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import ConfigurationError, ShortlistError
-from pipeline.sources import regular
+from pipeline.sources import limits, regular
 from pipeline.sources.decode import open_text
-from pipeline.sources.export import FILE_ROW, PART, ROW_NUMBER, Settings
+from pipeline.sources.export import FILE_ROW, PART, ROW_NUMBER, Settings, require_distinct
 from pipeline.sources.regular import Layout
 
 _BLOCK = 1 << 20
@@ -75,6 +75,7 @@ def parts_of(text: IO[str], path: Path, source: Settings, choose: Choose, block:
     unread = _Unread(text, block)
     header = _header(path, source, unread, mark)
     chosen = choose(header)
+    require_distinct(path, source, header, chosen)
     layout = Layout(len(header), [header.index(column) for column in chosen], chosen, mark)
     yield from _regrouped(_read_blocks(unread, layout), _columns([], [], layout))
 
@@ -152,6 +153,7 @@ def _header(path: Path, source: Settings, unread: _Unread, mark: str) -> list[st
     if any(_STAND_IN in column for column in first):
         raise ShortlistError(f"{source.name}: lines of {path} end in a carriage return alone; expected a line feed.")
     unread.rest = lines.left()
+    limits.require_columns(path, source, len(first))
     return [column.strip() for column in first]
 
 

@@ -20,10 +20,11 @@ import pyarrow.parquet as pq
 from expectations.schemas import NATIVE, REJECTED
 from pipeline.errors import ShortlistError
 from pipeline.sources import footer, limits
+from pipeline.sources.convert import NO, YES
 from pipeline.sources.decode import require_bytes
 from pipeline.sources.delimited import Broken, Choose
 from pipeline.sources.export import FILE_ROW, PART, ROW_NUMBER, Parsed, Settings, counted, refusals, require_rows
-from pipeline.sources.load import json_objects, load_parts, strings
+from pipeline.sources.load import cells, json_objects, load_parts
 
 Document = Mapping[str, Any]
 Row = dict[str, Any]
@@ -31,9 +32,6 @@ Row = dict[str, Any]
 _TABLES = (".csv", ".tsv", ".txt", ".parquet")
 _BATCH = 1 << 13
 """Documents made of a table's rows at a time."""
-
-_YES = ("yes", "true", "1", "y", "t", "on", "granted", "opted in", "opt-in")
-_NO = ("no", "false", "0", "n", "f", "off", "denied", "declined", "withdrawn", "opted out", "opt-out")
 
 
 class UnreadableError(Exception):
@@ -89,11 +87,8 @@ def _parquet(path: Path, source: Settings, choose: Choose) -> Iterator[Document]
                 batch.validate(full=True)
                 limits.require_cells(path, source, pa.table(batch))
                 yield from batch.to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise ShortlistError(
-            f"{source.name}: {path} is no whole Parquet file ({str(error).splitlines()[0]}); it is cut off or damaged: "
-            "export it again."
-        ) from error
+    except (pa.ArrowException, OSError, UnicodeError) as error:
+        raise footer.damaged(path, source, error) from error
 
 
 def mapping(value: Any) -> Document:
@@ -184,7 +179,7 @@ def _looks_iso(value: Any) -> bool:
 def yes_no(value: Any) -> bool | None:
     """A yes or a no in any of the usual words; None for anything else."""
     plain = str(value).strip().lower()
-    return plain in _YES if plain in (*_YES, *_NO) else None
+    return plain in YES if plain in (*YES, *NO) else None
 
 
 class Rows:
@@ -212,7 +207,7 @@ class Rows:
 
     def take(self) -> Parsed:
         """The rows so far; of links and wishes those that say something new."""
-        said = {name: _NEWS[name](rows) if name in _NEWS else rows for name, rows in self._tables.items()}
+        said = {name: _news(name, rows) for name, rows in self._tables.items()}
         parsed = Parsed({name: _native(name, rows) for name, rows in said.items()}, self._rejected(), self._counts())
         for rows in self._tables.values():
             rows.clear()
@@ -233,16 +228,21 @@ class Rows:
 
 def _native(name: str, rows: Sequence[Row]) -> pa.Table:
     schema = NATIVE[name].schema.append(pa.field(ROW_NUMBER, pa.int64(), nullable=False))
-    columns = [_column([row.get(field.name) for row in rows], field.type) for field in schema]
+    columns = [cells([row.get(field.name) for row in rows], field.type) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _column(values: list[Any], type_: pa.DataType) -> pa.Array:
-    return strings(values) if pa.types.is_string(type_) else pa.array(values, type_)
 
 
 def _whose(row: Row) -> tuple[str, ...]:
     return tuple(row.get(name) or "" for name in ("visitor_id", "customer_id", "email"))
+
+
+def _news(table: str, rows: Sequence[Row]) -> Sequence[Row]:
+    """What says something new; a row without a time is the contract's to refuse, and speaks for no other."""
+    if table not in _NEWS:
+        return rows
+    timed = [row for row in rows if row["ts"] is not None]
+    untimed = [row for row in rows if row["ts"] is None]
+    return sorted([*_NEWS[table](timed), *untimed], key=lambda row: int(row[ROW_NUMBER]))
 
 
 def _first_meetings(links: Sequence[Row]) -> Sequence[Row]:
@@ -250,28 +250,19 @@ def _first_meetings(links: Sequence[Row]) -> Sequence[Row]:
     earliest: dict[tuple[str, ...], Row] = {}
     for row in links:
         known = earliest.setdefault(_whose(row), row)
-        if _when(row) < _when(known):
+        if row["ts"] < known["ts"]:
             earliest[_whose(row)] = row
-    return _in_file_order(earliest.values())
+    return list(earliest.values())
 
 
 def _changes(signals: Sequence[Row]) -> Sequence[Row]:
     """Of a wish that is repeated unchanged the first and the last time: its change, and that it still stood."""
     turns: list[Row] = []
-    ordered = sorted(signals, key=lambda row: (_whose(row), row["reason"], _when(row), not row["personalization"]))
+    ordered = sorted(signals, key=lambda row: (_whose(row), row["reason"], row["ts"], not row["personalization"]))
     for _, same in groupby(ordered, key=lambda row: (_whose(row), row["reason"], row["personalization"])):
         run = list(same)
         turns += run if len(run) < 2 else [run[0], run[-1]]
-    return _in_file_order(turns)
-
-
-def _when(row: Row) -> float:
-    """For comparing; a row without a time is refused by the contract, and stays."""
-    return row["ts"].timestamp() if row["ts"] is not None else -math.inf
-
-
-def _in_file_order(rows: Iterable[Row]) -> Sequence[Row]:
-    return sorted(rows, key=lambda row: int(row[ROW_NUMBER]))
+    return turns
 
 
 _NEWS: Mapping[str, Callable[[Sequence[Row]], Sequence[Row]]] = {"links": _first_meetings, "signals": _changes}

@@ -179,14 +179,20 @@ def require_columns(path: Path, source: Settings, found: Sequence[str], wanted: 
     for ours, theirs in wanted.items():
         if theirs not in found:
             raise ShortlistError(_missing(path, source, found, ours, theirs))
-        if found.count(theirs) > 1:
+    require_distinct(path, source, found, list(wanted.values()))
+
+
+def require_distinct(path: Path, source: Settings, found: Sequence[str], wanted: Iterable[str]) -> None:
+    """Raise ShortlistError unless the file has each of these columns only once."""
+    for name in wanted:
+        if found.count(name) > 1:
             raise ShortlistError(
-                f"{source.name}: {path} has {found.count(theirs)} columns named {theirs!r}; rename all but one."
+                f"{source.name}: {path} has {found.count(name)} columns named {name!r}; rename all but one."
             )
 
 
 def _missing(path: Path, source: Settings, found: Sequence[str], ours: str, theirs: str) -> str:
-    near = nearest(theirs, found) or nearest(ours, found)
+    near = None if _are_values(found) else nearest(theirs, found) or nearest(ours, found)
     line = f'{ours} = "{near or "<their name>"}"'
     advice = f"The nearest is {near!r}: i" if near else "I"
     return (
@@ -196,9 +202,16 @@ def _missing(path: Path, source: Settings, found: Sequence[str], ours: str, thei
 
 
 def listed(names: Sequence[str], most: int = 40) -> str:
-    """Names for a message, the first `most` of them."""
+    """Names for a message, the first `most` of them; none when the file's first line holds values instead."""
+    if _are_values(names):
+        return "no names but what looks like values, which are not repeated here; is the header missing?"
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def _are_values(names: Sequence[str]) -> bool:
+    """Whether any of them is an address, or says something without a letter, such as a number or a date."""
+    return any("@" in name or (name.strip() and not any(map(str.isalpha, name))) for name in names)
 
 
 def _delimiter_hint(found: Sequence[str]) -> str:

@@ -33,6 +33,14 @@ _OWN = (pa.json_(), pa.uuid())
 """Extension types that are Parquet's own."""
 
 
+def damaged(path: Path, source: Settings, error: Exception) -> ShortlistError:
+    """What is said of a Parquet file whose reading raised `error`."""
+    said = str(error).partition("\n")[0]
+    return ShortlistError(
+        f"{source.name}: {path} is no whole Parquet file ({said}); it is cut off or damaged: export it again."
+    )
+
+
 def require_plausible(path: Path, source: Settings, file: pq.ParquetFile) -> None:
     """Raise ShortlistError unless the footer fits the file's size, and has only columns that we can take.
 

@@ -6,6 +6,8 @@ columns as JSON. Parquet is read twice (parameters first, then who and what), wh
 
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -115,34 +117,32 @@ def opened(path: Path, source: Settings) -> Iterator[Export]:
 
 @contextmanager
 def database(export: Export) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database as `sql.connection` makes it, which may read this one file and no other."""
-    allowed = limits.current()
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": f"{allowed.memory_mb // 4}MiB",
-        "max_temp_directory_size": f"{allowed.spill_gb}GB",
-        "threads": str(limits.threads(allowed)),
-        "temp_file_encryption": "true",
-        "force_mbedtls_unsafe": "true",
-    }
-    with (
-        tempfile.TemporaryDirectory(prefix="shortlist-") as scratch,
-        duckdb.connect(config={**settings, "temp_directory": scratch}) as con,
-    ):
-        con.execute("SET TimeZone = 'UTC'")
-        con.execute(f"SET allowed_paths = [{sql.text(str(export.path))}]")
-        con.execute("SET enable_external_access = false")
+    """A database that may read this one file and no other; most of the memory is for what is kept of the rows."""
+    with sql.connection([export.path]) as con:
+        con.execute(f"SET memory_limit = '{limits.current().memory_mb // 4}MiB'")
         yield con
+
+
+_DAMAGE = (duckdb.Error, duckdb.InvalidInputException, duckdb.IOException)
+"""What DuckDB raises for a damaged file (the first where its Thrift reader gives up), and for no query."""
 
 
 @contextmanager
 def _whole(path: Path, source: Settings) -> Iterator[None]:
-    """Say of a damaged Parquet file that it is one."""
+    """Say of a damaged Parquet file that it is one; what a library says of it may quote a value, so it is not told."""
     try:
         yield
-    except (pa.ArrowException, OSError, duckdb.InvalidInputException, duckdb.IOException) as error:
+    except (pa.ArrowException, OSError, UnicodeError, duckdb.Error) as error:
+        if isinstance(error, duckdb.Error) and type(error) not in _DAMAGE:
+            raise
+        if os.strerror(errno.ENOSPC) in str(error):
+            raise ShortlistError(
+                f"{source.name}: the disk is full with what reading {path} needs to keep there; free some space in "
+                f"{tempfile.gettempdir()}, or point TMPDIR to where there is more, and run it again."
+            ) from error
         raise ShortlistError(
-            f"{source.name}: {path} is no whole Parquet file ({str(error).splitlines()[0]}); it is cut off or damaged: "
-            "export it again."
+            f"{source.name}: {path} is no whole Parquet file ({type(error).__name__} while reading it); it is cut off "
+            "or damaged: export it again."
         ) from error
 
 

@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import ShortlistError
-from pipeline.sources import delimited
+from pipeline.sources import delimited, footer, limits
 from pipeline.sources.decode import open_bytes, open_text, require_bytes
 from pipeline.sources.delimited import Broken, Choose, Part
 from pipeline.sources.export import FILE_ROW, PART, Settings, require_rows
 
 _PACKED = (".gz", ".zst")
-_CHUNK = 1 << 16
+_CHUNK = 1 << 12
+"""Objects at a time: nested ones are large."""
 
 
 def load_parts(path: Path, source: Settings, choose: Choose) -> Iterator[Part]:
@@ -94,19 +95,24 @@ def parquet_parts(path: Path, source: Settings, choose: Choose) -> Iterator[Part
                 done += batch.num_rows
             if done == 0:
                 yield _numbered(file.schema_arrow.empty_table().select(chosen), 0), Broken()
-    except (pa.ArrowException, OSError) as error:
-        raise ShortlistError(
-            f"{source.name}: {path} is no whole Parquet file ({_first_line(error)}); it is cut off or damaged: "
-            "export it again."
-        ) from error
+    except (pa.ArrowException, OSError, UnicodeError) as error:
+        raise footer.damaged(path, source, error) from error
 
 
 def _numbered(rows: pa.Table, done: int) -> pa.Table:
     return rows.append_column(FILE_ROW, pa.array(np.arange(done + 1, done + 1 + rows.num_rows)))
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
+def json_document(path: Path, source: Settings) -> Any:
+    """The one JSON document that the file is, whole."""
+    with open_text(path, source) as text:
+        content = text.read()
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ShortlistError(
+            f"{source.name}: {path} is no whole JSON document ({error}); it is cut off or damaged: export it again."
+        ) from error
 
 
 def json_objects(path: Path, source: Settings, broken: Broken) -> Iterator[list[tuple[int, dict[str, Any]]]]:
@@ -141,6 +147,7 @@ def _json_parts(path: Path, source: Settings, choose: Choose) -> Iterator[Part]:
         raise ShortlistError(
             f"{source.name}: no line of {path} is a JSON object; expected JSON Lines: one object a line."
         )
+    limits.require_columns(path, source, len(names))
     chosen = choose(list(names))
     broken = Broken()
     for rows in json_objects(path, source, broken):
@@ -171,6 +178,15 @@ def plain_text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False)
+
+
+def cells(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
+    """Values of one of our columns as Arrow; texts as `strings` has them."""
+    if pa.types.is_string(type_):
+        return strings(values)
+    if pa.types.is_list(type_):
+        return pa.array([None if value is None else strings(value).to_pylist() for value in values], type_)
+    return pa.array(values, type_)
 
 
 def strings(values: Iterable[str | None]) -> pa.Array:

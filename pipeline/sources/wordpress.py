@@ -7,7 +7,6 @@ REST (`/wp/v2/posts?_embed`) is a JSON array, or an object with `posts`. WXR (To
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -15,10 +14,9 @@ from typing import Any
 
 from pipeline.errors import ShortlistError
 from pipeline.sources import catalogue, markup, wordpress_xml
-from pipeline.sources.decode import open_text
 from pipeline.sources.documents import Rows, UnreadableError, number
 from pipeline.sources.export import Bounds, Known, Parsed, Settings, require_rows
-from pipeline.sources.load import plain_text
+from pipeline.sources.load import json_document, plain_text
 
 TABLES = ("content",)
 
@@ -52,14 +50,7 @@ def _add(rows: Rows, row: int, post: Any) -> None:
 
 
 def _posts(path: Path, source: Settings) -> list[Any]:
-    with open_text(path, source) as stream:
-        text = stream.read()
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ShortlistError(
-            f"{source.name}: {path} is no whole JSON document ({error}); it is cut off or damaged: export it again."
-        ) from error
+    document = json_document(path, source)
     posts = document.get("posts") if isinstance(document, dict) else document
     if not isinstance(posts, list):
         raise ShortlistError(

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.up import Services, get_json
 
 PATIENCE_SECONDS = 240
+ENDED = {"success", "failed"}
 
 
 class Airflow:
@@ -29,20 +30,22 @@ class Airflow:
             answer: dict[str, Any] = json.load(response)
             return answer
 
-    def start(self, dag_id: str, **conf: Any) -> str:
-        """Ask for a run by hand, as the form does; returns its id."""
-        run: dict[str, Any] = self.call("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
-        return str(run["dag_run_id"])
+    def start(self, dag_id: str, **conf: Any) -> None:
+        """Ask for a run by hand, as the form does."""
+        self.call("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
 
-    def runs(self, dag_id: str) -> list[dict[str, Any]]:
-        """The runs of a DAG."""
-        found: list[dict[str, Any]] = self.call("GET", f"/dags/{dag_id}/dagRuns")["dag_runs"]
-        return found
+    def runs(self, dag_id: str, run_type: str) -> list[dict[str, Any]]:
+        """The runs of a DAG that were started in this way: "manual", "backfill" or "asset_triggered"."""
+        runs = self.call("GET", f"/dags/{dag_id}/dagRuns")["dag_runs"]
+        return [run for run in runs if run["run_type"] == run_type]
 
-    def ended(self, dag_id: str, count: int) -> list[dict[str, Any]]:
-        """The runs of a DAG, once this many have ended and no other is under way."""
+    def ended(self, dag_id: str, run_type: str, count: int = 1) -> list[dict[str, Any]]:
+        """Those runs, once there are so many and none is under way."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while len(runs := self.runs(dag_id)) < count or any(r["state"] not in {"success", "failed"} for r in runs):
+        while len(runs := self.runs(dag_id, run_type)) < count or {run["state"] for run in runs} - {
+            "success",
+            "failed",
+        }:
             self.services.check()
             assert time.monotonic() < deadline, f"{dag_id} has not ended: {runs}"
             time.sleep(0.5)

@@ -1,60 +1,105 @@
-"""Ranges of days in a real Airflow, over stand-in steps: what is loaded for each night, and that the lake is told once."""
+"""Ranges of days in a running Airflow, over stand-in steps: what each run loads; the lake is announced once."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipeline import airflow_environment, clock, config
+from pipeline import airflow_environment, config
 from pipeline.lake import Lake
 from pipeline.up import Services
 from tests.dags.airflow_api import Airflow
-from tests.dags.stand_in_house import StandIns
+from tests.dags.stand_in_house import REPOSITORY, StandIns
+from tests.dags.test_dags import UNITS, steps
 
-FIRST, NIGHTS = datetime(2026, 6, 2, 3, tzinfo=UTC), 6
+GUIDE = REPOSITORY / "docs" / "guides" / "backfill.md"
+NIGHTS = 5
+ONCE = ["finish", "build_features", "grade", "check_drift", "rank", "publish"]
+TICK = datetime.now(UTC).replace(hour=3, minute=0, second=0, microsecond=0)
+"""When `ingest` starts today."""
 
 
 @pytest.fixture(name="house", scope="module")
 def _house(tmp_path_factory: pytest.TempPathFactory) -> StandIns:
-    return StandIns(tmp_path_factory.mktemp("backfill"))
+    house = StandIns(tmp_path_factory.mktemp("backfill"))
+    (house.world / "plan.json").write_text(json.dumps({"units": UNITS}))
+    return house
 
 
 @pytest.fixture(name="airflow", scope="module")
 def _airflow(house: StandIns) -> Iterator[Airflow]:
+    if TICK - timedelta(minutes=5) < datetime.now(UTC) < TICK:
+        pytest.skip("the night's own run would start meanwhile, and announce the lake too")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(house.folder))
         with Services(house.world / "shortlist.toml", mlflow=False, airflow_port=0) as services:
             yield Airflow(services)
 
 
-def test_all(house, airflow):
-    import time
-    (house.world / "plan.json").write_text(json.dumps({"units": [{"source": "web", "day": "2026-06-30"}]}))
+@pytest.fixture(autouse=True)
+def _fresh_journal(house: StandIns) -> None:
     (house.world / "journal.jsonl").write_text("")
+
+
+def test_a_backfill(house: StandIns, airflow: Airflow) -> None:
+    """Every night has a run, which loads its own day; the last of them announces the lake, for the latest night.
+
+    The range ends with the newest night there is, and is asked for before `ingest` is unpaused: Airflow goes on from
+    where a backfill ends, and would else make up the newest night at once.
+    """
+    newest = TICK if datetime.now(UTC) > TICK else TICK - timedelta(days=1)
+    nights = [newest - timedelta(days=i) for i in reversed(range(NIGHTS))]
+    create_backfill(house, nights[0], nights[-1])
     airflow.call("PATCH", "/dags/ingest", {"is_paused": False})
+    runs = airflow.ended("ingest", "backfill", NIGHTS)
+    airflow.ended("personalize", "asset_triggered")
+    assert [run["state"] for run in runs] == ["success"] * NIGHTS
+    called, order = house.journal(), steps({"journal": house.journal()})
+    assert sorted((call["as_of"], call["start"], call["end"]) for call in called if call["step"] == "plan") == [
+        (night.replace(hour=0).isoformat(), *[str((night - timedelta(days=1)).date())] * 2) for night in nights
+    ]
+    assert order.count("load") == NIGHTS * len(UNITS)
+    assert order[-6:] == ONCE
+    assert order.count("finish") == order.count("publish") == 1
+    assert {call["as_of"] for call in called[-6:]} == {TICK.replace(hour=0).isoformat()}
+
+
+def test_a_range_by_hand(house: StandIns, airflow: Airflow) -> None:
+    """Two dates and nothing else are one run of many days; then `personalize` runs once more, for the latest night."""
+    airflow.call("POST", "/dags/ingest/dagRuns", json.loads(block("json", starting="{")))
+    airflow.ended("ingest", "manual")
+    airflow.ended("personalize", "asset_triggered", 2)
+    plan, *others = house.journal()
+    assert (plan["start"], plan["end"]) == ("2026-06-01", "2026-06-30")
+    assert [call["step"] for call in others] == ["load"] * len(UNITS) + ONCE
+    assert {call["as_of"] for call in house.journal()} == {TICK.replace(hour=0).isoformat()}
+
+
+def create_backfill(house: StandIns, first: datetime, last: datetime) -> None:
+    """The command of the guide, with other dates."""
+    command = shlex.split(block("sh", starting="airflow"))
+    for option, instant in (("--from-date", first), ("--to-date", last)):
+        command[command.index(option) + 1] = instant.isoformat()
     file = house.world / "shortlist.toml"
     settings = airflow_environment.settings(Lake.of(config.load(file)).airflow / "service", file)
-    t = time.time()
-    cmd = [sys.executable, "-m", "airflow", "backfill", "create", "--dag-id", "ingest", "--from-date", FIRST.isoformat(), "--to-date", (FIRST + timedelta(days=NIGHTS - 1)).isoformat(), "--max-active-runs", "4"]
-    done = subprocess.run(cmd, env={**os.environ, **settings, "PYTHONPATH": str(house.folder)}, capture_output=True, text=True)
-    print(done.returncode, done.stdout[-3000:], done.stderr[-3000:])
-    print("create", time.time() - t)
-    runs = airflow.ended("ingest", NIGHTS)
-    print("ended", time.time() - t)
-    print([(r["dag_run_id"], r["run_type"], r["state"]) for r in runs])
-    p = airflow.ended("personalize", 1)
-    print("ended", time.time() - t)
-    time.sleep(5)
-    print(airflow.runs("personalize"))
-    for c in house.journal(): print(c)
-    print(airflow.call("GET", "/dags/ingest/dagRuns/~/taskInstances?limit=100")["total_entries"])
-    for ti in airflow.call("GET", "/dags/ingest/dagRuns/~/taskInstances?limit=100")["task_instances"]:
-        if ti["task_id"] == "finish": print(ti["dag_run_id"], ti["state"], ti["start_date"], ti["end_date"])
-    print(json.dumps(airflow.call("GET", "/dags/ingest/details")["params"], indent=1))
+    environment = {**os.environ, **settings, "PYTHONPATH": str(house.folder)}
+    done = subprocess.run(
+        [sys.executable, "-m", *command], env=environment, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def block(language: str, starting: str) -> str:
+    """The guide's one block in this language that starts so."""
+    (found,) = re.findall(
+        rf"^```{language}\n({re.escape(starting)}.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL
+    )
+    return str(found)

@@ -121,6 +121,13 @@ def test_nothing_runs_by_surprise(parsed: dict[str, Any]) -> None:
     }
 
 
+def test_days_are_picked_from_a_calendar(parsed: dict[str, Any]) -> None:
+    """The form shows a date picker, which may be left empty, for each end of a range."""
+    params = parsed["dags"]["ingest"]["params"]
+    for name, title in (("start_date", "First day"), ("end_date", "Last day")):
+        assert params[name] == {"type": ["null", "string"], "format": "date", "title": title}
+
+
 def test_retries(parsed: dict[str, Any]) -> None:
     """Every task is tried again, later and later, except after an error of ours, which would only come again."""
     for dag in parsed["dags"].values():

@@ -1,4 +1,4 @@
-"""What must be true of any file that any format reads: rows of ours, or an error that we raise, and nothing personal."""
+"""What must be true of whatever a format reads: rows of ours or an error that we raise, and nothing personal said."""
 
 from __future__ import annotations
 
@@ -36,21 +36,27 @@ def finding(seed: Seed, content: bytes, folder: Path) -> str | None:
     path.write_bytes(content)
     try:
         with _at_most(CPU_SECONDS):
-            _check(_read(path, seed))
+            _check(_read(path, seed), seed, content)
     except ShortlistError as refused:
-        return _leak(str(refused))
+        return _leak(str(refused), seed, content)
     except Wrong as wrong:
         return str(wrong)
     except (Exception, Stuck) as error:  # noqa: BLE001 - this is what is looked for
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        return f"{type(error).__name__} at {Path(frame.filename).name}-{frame.lineno}: {str(error)[:200]}"
+        return f"{type(error).__name__} at {_place(error)}"
     return None
+
+
+def _place(error: BaseException) -> str:
+    """Where in our code, as file and line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "/pipeline/" in frame.filename] or frames
+    return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
 
 
 def _read(path: Path, seed: Seed) -> Parsed:
     """As the door does, only that it would do so in a process of its own."""
     source = seed.source(path.parent)
-    parse._look_into(path, source)  # noqa: SLF001 - a file that this refuses never comes to a format
+    parse._look_into(path, source)  # a file that this refuses never comes to a format
     return sources.read_export(path, source, BOUNDS)
 
 
@@ -68,14 +74,14 @@ def _at_most(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
-def _check(parsed: Parsed) -> None:
+def _check(parsed: Parsed, seed: Seed, content: bytes) -> None:
     for name, rows in parsed.tables.items():
         _check_table(name, rows)
     parsed.rejected.validate(full=True)
     _require(parsed.rejected.schema == REJECTED, "refused rows have another schema")
     counts = [*parsed.notes.values(), *parsed.duplicates.values()]
     _require(all(type(count) is int and count >= 0 for count in counts), f"counts are {counts}")
-    said = _leak("\n".join([*parsed.rejected["reason"].to_pylist(), *parsed.notes]))
+    said = _leak("\n".join([*parsed.rejected["reason"].to_pylist(), *parsed.notes]), seed, content)
     _require(said is None, said or "")
 
 
@@ -94,7 +100,17 @@ def _require(holds: bool, what: str) -> None:
         raise Wrong(what)
 
 
-def _leak(said: str) -> str | None:
-    """Whether a message repeats what is personal in a seed."""
-    found = next((value for value in PERSONAL if value.lower() in said.lower()), None)
-    return f"a message repeats a value of a row: {re.sub(re.escape(str(found)), '<personal>', said)[:300]}" if found else None
+def _leak(said: str, seed: Seed, content: bytes) -> str | None:
+    """Whether a message repeats what is personal in a seed; not what damage made a column's name."""
+    names = _header(content) if _header(content) & _header(seed.content) else set()
+    found = [value for value in PERSONAL if value.lower() in said.lower()]
+    told = [value for value in found if not any(value.lower() in name.lower() for name in names)]
+    if not told:
+        return None
+    return "repeats what is personal: " + re.sub("|".join(map(re.escape, PERSONAL)), "<personal>", said)[:300]
+
+
+def _header(content: bytes) -> set[str]:
+    """The cells of the first line, as names of columns."""
+    first = content.split(b"\n", 1)[0].decode("utf-8", "replace")
+    return {name.strip('" \r').replace('""', "") for name in re.split("[,;\t]", first)} - {""}

@@ -39,7 +39,7 @@ Damage = Callable[[bytes, random.Random], bytes]
 
 
 def mutated(content: bytes, name: str, rng: random.Random) -> bytes:
-    """`content` of a file called `name` with one to four kinds of damage, always the same for the same state of `rng`."""
+    """`content` of a file called `name` with one to four kinds of damage, the same for the same state of `rng`."""
     kinds = _kinds(name)
     for _ in range(rng.choice((1, 1, 1, 2, 2, 4))):
         content = rng.choice(kinds)(content, rng)
@@ -173,13 +173,17 @@ def column(content: bytes, rng: random.Random) -> bytes:
     if not header:
         return content
     place, other = rng.randrange(len(header)), rng.randrange(len(header))
-    do: Callable[[list[str], bool], list[str]] = rng.choice((
-        lambda row, first: _with(row, place, rng.choice(("", "x", header[other], "Ä\0", "email"))) if first else row,
-        lambda row, _: row[:place] + row[place + 1 :],
-        lambda row, _: [*row, *row[place : place + 1]],
-        lambda row, _: row[place:] + row[:place],
-        lambda row, first: ["extra" if first else "1", *row],
-    ))
+    do: Callable[[list[str], bool], list[str]] = rng.choice(
+        (
+            lambda row, first: (
+                _with(row, place, rng.choice(("", "x", header[other], "Ä\0", "email"))) if first else row
+            ),
+            lambda row, _: row[:place] + row[place + 1 :],
+            lambda row, _: [*row, *row[place : place + 1]],
+            lambda row, _: row[place:] + row[:place],
+            lambda row, first: ["extra" if first else "1", *row],
+        )
+    )
     return _written([do(header, True), *(do(row, False) for row in rows)])
 
 

@@ -1,4 +1,4 @@
-"""Good exports to begin from: every format in each of its forms, as its own tests write it, with personal data in it."""
+"""Good exports to begin from: every format in each of its forms, as its own tests write it, with personal data."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.pipeline.sources.conftest import Setting
 
 NOON = datetime(2026, 6, 30, 12, tzinfo=UTC)
 BOUNDS = (1_782_777_600_000_000, 1_782_864_000_000_000)
-"""30 June 2026, the day of every seed, in microseconds."""
+"""The day of every seed."""
 
 EMAIL, NAME, PHONE, ADDRESS, STREET, AGENT = PERSONAL = (
     "ann.quandt@example.com",
@@ -86,8 +86,7 @@ _Made = tuple[str, str, bytes, Mapping[str, Any]]
 
 def _behaviour() -> list[_Made]:
     """Who did what: web analytics, calls and logs."""
-    calls, table, rudder = _calls(), _warehouse(), _rudder()
-    hog, snow = _posthog(), _snowplow()
+    calls, table, rudder, hog, snow = _calls(), _warehouse(), _rudder(), _posthog(), _snowplow()
     return [
         ("ga4/parquet", "e_20260630.parquet", parquet(_ga4(), ga4_hits.SCHEMA), {}),
         ("ga4/jsonl", "e_20260630.jsonl", test_ga4_forms.json_lines(*_ga4()).encode(), {}),
@@ -217,31 +216,26 @@ def _warehouse() -> list[dict[str, Any]]:
 
 
 def _rudder() -> list[dict[str, Any]]:
-    call, traits = test_rudderstack.call, {"email": EMAIL, "name": NAME}
-    denied = {"consentManagement": {"allowedConsentIds": [], "deniedConsentIds": ["C0001"]}}
-    return [
-        call("page", properties={"path": "/a"}, context={"traits": traits, **denied}),
-        call("track", event="Product Clicked", messageId="m2", properties={"product_id": "p1", "email": EMAIL}),
-        call("identify", messageId="m3", context={"traits": traits}),
-    ]
+    call, context = test_rudderstack.call, {"traits": {"email": EMAIL, "name": NAME}}
+    denied = {"consentManagement": {"deniedConsentIds": ["C0001"]}}
+    clicked = call("track", event="Product Clicked", messageId="m2", properties={"product_id": "p1", "email": EMAIL})
+    page = call("page", properties={"path": "/a"}, context={**context, **denied})
+    return [page, clicked, call("identify", messageId="m3", context=context)]
 
 
 def _posthog() -> list[dict[str, Any]]:
     event, view = test_posthog.event, {**test_posthog.VIEW, "_ip": ADDRESS, "_raw_user_agent": AGENT}
-    found = [
+    return [
         event("$pageview", 1, **view),
         event("$pageleave", 9, _prev_pageview_id="p1", _prev_pageview_duration=7.5),
         event("$identify", 10, "c7", {"email": EMAIL, "name": NAME}, _anon_distinct_id=test_posthog.ANONYMOUS),
         event("Product Clicked", 11, "c7", product_id="p", _is_identified=True, note=PHONE),
     ]
-    return list(found)
 
 
 def _as_text(events: Rows) -> list[dict[str, Any]]:
     """PostHog's Parquet has properties as JSON text."""
-    return [
-        {**one, **{name: json.dumps(one[name]) for name in ("properties", "person_properties")}} for one in events
-    ]
+    return [{**one, **{name: json.dumps(one[name]) for name in ("properties", "person_properties")}} for one in events]
 
 
 def _snowplow() -> list[dict[str, Any]]:
@@ -341,10 +335,8 @@ def _woocommerce() -> list[dict[str, Any]]:
 def _charges() -> list[dict[str, Any]]:
     billed = {"billing_details": {"email": EMAIL, "name": NAME, "phone": PHONE, "address": {"line1": STREET}}}
     refunded = {"amount_refunded": 100, "refunds": {"data": [test_stripe.refund(1, 100)]}}
-    return [
-        test_stripe.charge(**billed, **refunded),
-        test_stripe.charge(id="ch_2", payment_intent="pi_2", **billed),
-    ]
+    other = test_stripe.charge(id="ch_2", payment_intent="pi_2", **billed)
+    return [test_stripe.charge(**billed, **refunded), other]
 
 
 def _balances() -> list[dict[str, Any]]:
@@ -357,17 +349,15 @@ def _posts() -> list[dict[str, Any]]:
 
 
 def _pages() -> bytes:
-    pages = ("/a", "/b/", f"/u/{EMAIL}")
-    rows = [f'"2026-06-30","www.example.com","{page}",8,7,12,560,7,300,6\n' for page in pages]
-    return (test_plausible.PAGES + "".join(rows)).encode()
+    rows = (f'"2026-06-30","e.example","{page}",8,7,12,560,7,300,6\n' for page in ("/a", "/b/", f"/u/{EMAIL}"))
+    return "".join([test_plausible.PAGES, *rows]).encode()
 
 
 def _events() -> bytes:
-    rows = [
-        '"2026-06-30","Article Liked","","/a",3,4\n',
-        f'"2026-06-30","File Download","https://www.example.com/{EMAIL}.pdf","",1,2\n',
-    ]
-    return (test_plausible.EVENTS + "".join(rows)).encode()
+    liked = '"2026-06-30","Article Liked","","/a",3,4\n'
+    return (
+        f'{test_plausible.EVENTS}{liked}"2026-06-30","File Download","https://e.example/{EMAIL}.pdf","",1,2\n'.encode()
+    )
 
 
 # ---------------------------------------------------------------- any table

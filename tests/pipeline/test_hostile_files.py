@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import tarfile
 import zipfile
@@ -215,9 +216,16 @@ def test_types_that_no_export_needs_are_refused(column: pa.Array, says: str | No
         assert says in refusal(path, **how)
 
 
-def test_more_columns_than_any_export_has_are_refused(tmp_path: Path) -> None:
-    """The footer is enough to know."""
-    path = parquet(tmp_path / "events.parquet", {f"c{i}": [1] for i in range(31)})
+@pytest.mark.parametrize("name", ["events.parquet", "events.csv", "events.jsonl"])
+def test_more_columns_than_any_export_has_are_refused(name: str, tmp_path: Path) -> None:
+    """Whether a footer, a header or the objects' keys tell how many there are."""
+    path, columns = tmp_path / name, [f"c{i}" for i in range(31)]
+    if name == "events.parquet":
+        parquet(path, {column: [1] for column in columns})
+    elif name == "events.csv":
+        path.write_text(f"{','.join(columns)}\n{','.join('1' * 31)}\n", encoding="utf-8")
+    else:
+        path.write_text("".join(json.dumps({column: 1}) + "\n" for column in columns), encoding="utf-8")
     assert "has 31 columns, more than limits.max_columns = 30" in refusal(path, {"max_columns": 30})
 
 

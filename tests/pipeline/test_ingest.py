@@ -70,13 +70,20 @@ def test_a_night_wants_the_newest_day_and_what_was_never_loaded(house: House) ->
 
 
 def test_late_days_are_looked_at_again(house: House) -> None:
-    """Days that the vendor may still rewrite are due every night; the newest is not due once it is there."""
+    """The newest day and the three before it are due every night, whatever is loaded; how many can be set."""
     for back in range(5):
         export(house, days_before(back))
-    config = house.configure(WEB + "late_days = 2\n")
-    ingest.run(NIGHT, config)
-    assert planned(config) == ["2026-06-28", "2026-06-29", "2026-06-30"]
-    assert planned(house.configure(WEB)) == ["2026-06-30"]
+    ingest.run(NIGHT, house.configure(WEB))
+    assert planned(house.configure(WEB)) == ["2026-06-27", "2026-06-28", "2026-06-29", "2026-06-30"]
+    assert planned(house.configure(WEB + "late_days = 1\n")) == ["2026-06-29", "2026-06-30"]
+    assert planned(house.configure(WEB + "late_days = 0\n")) == ["2026-06-30"]
+
+
+def test_a_late_day_without_a_file_is_no_error(house: House) -> None:
+    """Only the newest day has to have one."""
+    for back in (0, 2):
+        export(house, days_before(back))
+    assert planned(house.configure(WEB)) == ["2026-06-28", "2026-06-30"]
 
 
 def test_a_required_source_may_not_be_silent(house: House) -> None:
@@ -96,6 +103,22 @@ def test_a_range_is_what_was_asked_for(house: House) -> None:
     assert planned(config, end=days_before(3)) == ["2026-06-27"]
     with pytest.raises(ShortlistError, match="starts on 2026-06-30, after it ends on 2026-06-29"):
         ingest.plan(NIGHT, config, start=DAY, end=days_before(1))
+
+
+def test_a_range_of_a_source_that_may_be_silent(house: House) -> None:
+    """Days without a file are left out of it, as they are of a night."""
+    for back in (1, 3):
+        export(house, days_before(back))
+    config = house.configure(WEB + "required = false\n")
+    assert planned(config, start=days_before(3), end=DAY) == ["2026-06-27", "2026-06-29"]
+
+
+def test_a_mistyped_year_is_no_range(house: House) -> None:
+    """Five years can be asked for; the two thousand years since 0026 are refused before a list is made of them."""
+    config = house.configure(WEB)
+    assert len(planned(config, start=date(2021, 7, 1), end=DAY)) == 1826
+    with pytest.raises(ShortlistError, match="from 0026-06-30 to 2026-06-30 has 730486 days, more than 1830"):
+        ingest.plan(NIGHT, config, start=date(26, 6, 30), end=DAY)
 
 
 def test_nothing_to_ingest_is_said(house: House) -> None:

@@ -109,8 +109,7 @@ def test_a_simulated_companys_lake_may_be_cut_too(small_night: World, tmp_path: 
     known, later = split(found, as_of)
     assert later["events"].num_rows
     cut = configuration.parse(config.model_dump(exclude={"file"}), tmp_path / "shortlist.toml")
-    until = datetime(2026, 7, 1, tzinfo=UTC)
-    assert seen(written(known, cut), cut, as_of) == seen(lake, config, as_of, until=until)
+    assert seen(written(known, cut), cut, as_of) == seen(lake, config, as_of, until=datetime(2026, 7, 1, tzinfo=UTC))
 
 
 # ---------------------------------------------------------------- what is known, row by row

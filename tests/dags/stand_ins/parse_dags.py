@@ -21,7 +21,7 @@ def described(dag: Any) -> dict[str, Any]:
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
         "paused_at_first": dag.is_paused_upon_creation,
-        "params": sorted(dag.params),
+        "params": {name: param.schema for name, param in dag.params.items()},
         "tasks": {task.task_id: _task(task) for task in dag.tasks},
     }
 

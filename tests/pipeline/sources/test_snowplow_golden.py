@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.sources import read_export
 from pipeline.sources.snowplow_columns import COLUMNS
-from tests.pipeline.sources.test_snowplow import SNOWPLOW, WEB_PAGE, enriched, entity, rows, wrapped
+from tests.pipeline.sources.snowplow_rows import SNOWPLOW, WEB_PAGE, enriched, entity, rows, wrapped
 
 DATA = Path(__file__).parents[4] / "shared" / "data" / "snowplow_web"
 
