@@ -176,7 +176,7 @@ class Privacy(Settings):
     """What consent means here. An objection always counts, whoever made it and wherever it was said."""
 
     unknown_consent: Literal["allow", "deny"] = "deny"
-    """Whether a customer may be personalized who said neither yes nor no, or whom no CRM knows although there is one."""
+    """Whether a customer may be personalized who said neither yes nor no, or whom the CRM (if any) does not know."""
     unknown_visitors: Literal["allow", "deny"] = "allow"
     """Whether a browser may be personalized that nobody ever logged in with; its consent is the analytics tool's."""
 

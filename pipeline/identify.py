@@ -196,18 +196,12 @@ def native_ids(lake: Lake, people: pa.Array) -> pa.Table:
     Raises:
         ShortlistError: The vault knows nobody: it was removed, or made with another key.
     """
-    known = known_ids(lake, people)
-    if len(people) and not known.num_rows:
+    vault = lake.read("native_ids", columns=["id", "id_type", "native_id"])
+    vault = vault.filter(pc.is_in(vault["id"], value_set=people)).group_by(["id", "id_type", "native_id"]).aggregate([])
+    if len(people) and not vault.num_rows:
         raise ShortlistError(
             f"the vault {lake.vault} knows none of {len(people)} people: it was removed, or made with another key. "
             "Restore it, or delete the lake and run `shortlist ingest` for all days again."
         )
-    return known
-
-
-def known_ids(lake: Lake, people: pa.Array) -> pa.Table:
-    """`native_ids`, which may be of nobody: whoever objected before the first load is not in the vault."""
-    vault = lake.read("native_ids", columns=["id", "id_type", "native_id"])
-    vault = vault.filter(pc.is_in(vault["id"], value_set=people)).group_by(["id", "id_type", "native_id"]).aggregate([])
     at = pc.index_in(people, value_set=vault["id"].combine_chunks())
     return vault.take(pc.drop_null(at))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from expectations import schemas
-from pipeline import clock, collect, erasure, sources, staging, validate
+from pipeline import clock, collect, erasure, shortcomings, sources, staging, validate
 from pipeline.collect import Collected
 from pipeline.config import Config, Source
 from pipeline.errors import ShortlistError
@@ -168,7 +167,7 @@ def load(unit: Mapping[str, Any], as_of: datetime, config: Config) -> IngestRepo
     """
     what = Unit.from_json(unit)
     source, lake = config.source(what.source), Lake.of(config)
-    ids = Pseudonyms.of(config)
+    Pseudonyms.of(config)  # no key, no lake
     path = sources.locate(source, what.day)
     limits.require_file(path, source, config.limits)
     fingerprint = _fingerprint(path, source, config)
@@ -176,6 +175,7 @@ def load(unit: Mapping[str, Any], as_of: datetime, config: Config) -> IngestRepo
     if before == fingerprint:
         return IngestReport((), changed=False)
     with staging.opened(lake) as staged:
+        ids = Pseudonyms.of(config)  # once more: while this folder is held, nobody changes the lake's key
         found = collect.collect(path, source, what.day, as_of, config, ids, staged)
         tables = staged.finish(source.name, config.limits.memory_mb // 2)
         _refuse_if_broken(what, path, found, config)
@@ -204,48 +204,7 @@ def finish(as_of: datetime, config: Config, reports: Sequence[Mapping[str, Any]]
     purged = erasure.purge(lake, as_of, config)
     docs = validate.build_docs(lake.data_docs) if changed else lake.data_docs / validate.INDEX
     warnings = [warning for report in reports for warning in report["warnings"]]
-    return IngestReport(days, changed, (*warnings, *_warnings(as_of, config, lake)), str(docs), purged)
-
-
-def _warnings(as_of: datetime, config: Config, lake: Lake) -> Iterator[str]:
-    """What a person should know about the lake but no gate refuses."""
-    newest = clock.last_finished_day(as_of, config)
-    recent = lake.read("events", columns=["content_id"], since=newest, until=newest)
-    catalogue = lake.read("content", columns=["content_id"])
-    if catalogue.num_rows and recent.num_rows:
-        unknown = pc.invert(pc.is_in(recent["content_id"], value_set=catalogue["content_id"].combine_chunks()))
-        strangers = recent.filter(unknown)["content_id"].unique().sort()
-        if len(strangers):
-            rows = pc.sum(unknown.cast(pa.int64())).as_py()
-            yield (
-                f"{rows} events of {newest} are about {len(strangers)} content ids that are in no catalogue, "
-                f"for example {strangers[0].as_py()!r}: they tell what people do, but cannot be recommended"
-            )
-    yield from (without for table, without in _WITHOUT.items() if not lake.exists(table))
-    yield from _silent_contacts(lake, newest, config)
-
-
-def _silent_contacts(lake: Lake, newest: date, config: Config) -> Iterator[str]:
-    """A CRM that says of nobody that they agree ranks nobody: that is hardly meant."""
-    if config.privacy.unknown_consent == "allow":
-        return
-    contacts = lake.read("customers", columns=["consent_personalization"], since=newest, until=newest)
-    if not contacts.num_rows:
-        contacts = lake.read("customers", columns=["consent_personalization"], days=[UNDATED])
-    if contacts.num_rows and not pc.any(contacts["consent_personalization"]).as_py():
-        yield (
-            f"none of {contacts.num_rows} contacts is known to consent to personalization, so none gets a list of their "
-            "own: map the CRM's column to `consent_personalization`, or, where silence is consent, set [privacy] "
-            'unknown_consent = "allow"'
-        )
-
-
-_WITHOUT = {
-    "events": "no web analytics: orders are all we know of what people do",
-    "content": "no content catalogue: content is what people touched; no categories, expiry or quality",
-    "customers": "no CRM: no consent, attributes or customer names; everybody may be ranked",
-    "transactions": "no transactions: purchases are what the events say; no money in RFM",
-}
+    return IngestReport(days, changed, (*warnings, *shortcomings.of(lake, as_of, config)), str(docs), purged)
 
 
 # ---------------------------------------------------------------- one unit, step by step
@@ -260,7 +219,9 @@ def _loaded(lake: Lake, unit: Unit | None = None) -> dict[tuple[str, date], str]
 
 def _fingerprint(path: Path, source: Source, config: Config) -> str:
     settings = source.model_dump(mode="json", exclude={"path", "late_days", "required"})
-    digest = hashlib.sha256(json.dumps([_LAYOUT, settings, config.quality.suites], sort_keys=True).encode())
+    suites = sorted(config.suites.glob("*.json")) if config.suites else []
+    judged = [config.project.timezone, {suite.name: suite.read_text(encoding="utf-8") for suite in suites}]
+    digest = hashlib.sha256(json.dumps([_LAYOUT, settings, judged], sort_keys=True).encode())
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)

@@ -230,7 +230,7 @@ class Lake:
         try:
             for left in (staging, folder):
                 shutil.rmtree(left, ignore_errors=True)
-            staging.mkdir(parents=True)
+            staging.mkdir(parents=True, mode=0o700)  # native ids are in it
             for name, table in tables.items():
                 pq.write_table(table, staging / f"{name}.parquet", compression="zstd")
             staging.rename(folder)

@@ -84,7 +84,7 @@ class _Books:
         """When counts that begin at `ts` are known: when their export's day is over, in any case a day later."""
         ends = bounds(self.day, self.config)
         if ends is None:
-            return pc.add(ts, pa.scalar(timedelta(days=1), pa.duration("us")))
+            return pc.add(ts, pa.scalar(timedelta(days=1) - timedelta(microseconds=1), pa.duration("us")))
         return pa.chunked_array([pa.repeat(pa.scalar(ends[1] - timedelta(microseconds=1), schemas.TIMESTAMP), len(ts))])
 
 

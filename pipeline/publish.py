@@ -18,8 +18,11 @@ from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 from pipeline.manifest import JSON
 from pipeline.night import Archive
+from pipeline.pseudonyms import Pseudonyms, Purpose
 from pipeline.report import Report
 from pipeline.snapshot import Ranked, Staged
+
+_KINDS: tuple[Purpose, ...] = ("customer", "visitor")
 
 
 @dataclass(frozen=True)
@@ -48,20 +51,31 @@ def run(as_of: datetime, config: Config) -> PublishReport:
         "lake_versions": lake.versions(),
         "model_versions": versions,
     }
-    return publish(lake.rankings, ranked, facts, as_of, _terms(as_of, config, lake), cadence=config.project.cadence)
+    return publish(
+        lake.rankings, ranked, facts, as_of, _terms(as_of, config, lake, ranked.people), cadence=config.project.cadence
+    )
 
 
-def _terms(as_of: datetime, config: Config, lake: Lake) -> Terms:
+def _terms(as_of: datetime, config: Config, lake: Lake, listed: pa.Table) -> Terms:
     """What the snapshot is held to, from the lake and not from the ranking: who must have a list, and who must not."""
     archive = Archive.load(lake, config, as_of, config.training.history_days)
     night = archive.night(as_of)
-    suppressed = archive.suppressed
     return Terms(
         k=config.ranking.k,
         expected_people=_people(identify.native_ids(lake, night.rankable(config))),
         declared=lambda table, rows: _declared(table, rows, as_of, config, lake),
-        suppressed=_people(identify.known_ids(lake, suppressed)),
+        suppressed=_objecting(listed, archive.suppressed, Pseudonyms.of(config)),
     )
+
+
+def _objecting(listed: pa.Table, suppressed: pa.Array, ids: Pseudonyms) -> frozenset[Person]:
+    """Who of the listed people objects: the vault has forgotten their ids, so their pseudonyms are compared."""
+    found: set[Person] = set()
+    for kind in _KINDS:
+        native = pc.unique(listed.filter(pc.equal(listed["id_type"], kind))["person_id"])
+        theirs = native.filter(pc.is_in(ids.column(native, kind), value_set=suppressed))
+        found |= {(person, kind) for person in theirs.to_pylist()}
+    return frozenset(found)
 
 
 def _people(native: pa.Table) -> frozenset[Person]:

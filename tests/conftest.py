@@ -27,7 +27,18 @@ SMALL = {
 settings.register_profile("house", deadline=None, derandomize="CI" in os.environ, print_blob=True)
 settings.load_profile("house")
 
-SLOWEST = ("test_kill", "test_whole_night", "test_real_input", "test_scheduler", "test_bad_input")
+SLOWEST = (
+    "test_backfill",
+    "test_kill",
+    "test_whole_night",
+    "test_real_input",
+    "test_lake_machine",
+    "test_forget",
+    "test_canaries",
+    "test_scheduler",
+    "test_bad_input",
+    "test_rotate_key",
+)
 """Files that take longest, longest first: begun last, one would keep one core busy while the other idles."""
 
 

@@ -125,7 +125,7 @@ OF_EVERYBODY = (
 def test_anonymous_views_count_like_those_of_as_many_visitors(
     rows: list[Row], content: str, age: int, views: int
 ) -> None:
-    """Views without consent are as popular as those of visitors who each looked once; only people are no more of them."""
+    """Views without consent are as popular as those of visitors who each looked once; people are no more for it."""
     visitors = [Row(person=1000 + number, age=age, content=content) for number in range(views)]
     known = content_features(history_of([*rows, *visitors])).to_pydict()
     found = content_features(history_of(rows, crowd=[Count(age, content, "view", float(views))])).to_pydict()

@@ -76,13 +76,13 @@ class Machine(RuleBasedStateMachine):
         day=days, person=people, number=st.integers(0, 5), named=st.booleans(), content=contents, bought=st.booleans()
     )
     def visit(self, day: date, person: int, number: int, named: bool, content: str, bought: bool) -> None:
-        """An event; of a number that was there before it is a duplicate."""
+        """An event; of a number that was there before it is a duplicate. A browser is seen with one person only."""
         row = {
             "event_id": f"{day}-{number}",
             "ts": f"{day}T0{number}:00:00+00:00",
             "visitor_id": f"visitor-{person}",
             "customer_id": f"customer-{person}" if named else "",
-            "order_id": f"order-{person}" if bought else "",
+            "order_id": f"order-{person}" if bought and named else "",
             "content_id": content,
             "event": "purchase" if bought else "view",
         }
