@@ -48,6 +48,12 @@ class Company:
             if row["Consent: personalization"] == "No" or row["Personalization opt-out date"]
         }
 
+    @cached_property
+    def agreed(self) -> set[str]:
+        """CRM ids of people who consent to personalization; the others said no, or nothing."""
+        said_yes = {row["Record ID"] for row in self.contacts if row["Consent: personalization"] == "Yes"}
+        return said_yes - self.opted_out
+
     def cookies_of(self, customers: set[str]) -> set[str]:
         """Every cookie with which one of them ever logged in."""
         rows = self.db.execute("SELECT DISTINCT cookie, customer FROM web WHERE customer IS NOT NULL").fetchall()

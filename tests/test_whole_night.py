@@ -57,10 +57,15 @@ def test_ranks_have_no_gap(people: pd.DataFrame) -> None:
         assert rows["score"].is_monotonic_decreasing
 
 
-def test_everybody_who_did_not_object_has_a_list(people: pd.DataFrame, company: Company) -> None:
-    """Whoever was there once in thirty days has a list, under the CRM id where a log-in tells it; nobody else has."""
-    assert company.opted_out, "a world without opt-outs tests nothing"
-    allowed = {(person_id, id_type) for person_id, id_type in company.present if person_id not in company.opted_out}
+def test_every_visitor_and_consenting_customer_has_a_list(people: pd.DataFrame, company: Company) -> None:
+    """Whoever was there in thirty days, under the CRM id where a log-in tells it; customers only if they agreed."""
+    customers = {row["Record ID"] for row in company.contacts}
+    assert customers - company.agreed - company.opted_out, "a world in which nobody is silent tests nothing"
+    allowed = {
+        (person_id, id_type)
+        for person_id, id_type in company.present
+        if id_type == "visitor" or person_id in company.agreed
+    }
     assert set(people[["person_id", "id_type"]].itertuples(index=False, name=None)) == allowed
 
 

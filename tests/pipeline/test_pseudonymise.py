@@ -163,7 +163,7 @@ def test_the_export_knows_better_when_it_was_known() -> None:
     [
         (DAY, None, datetime(2026, 6, 30, 23, 59, 59, 999_999, UTC)),
         (DAY, datetime(2026, 7, 2, tzinfo=UTC), datetime(2026, 7, 2, tzinfo=UTC)),
-        (None, None, NOON + timedelta(days=1)),
+        (None, None, NOON + timedelta(days=1, microseconds=-1)),
     ],
     ids=["with its day", "as told, later", "a day later"],
 )
