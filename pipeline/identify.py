@@ -78,7 +78,8 @@ def people(links: pa.Table, as_of: datetime, limits: Identity) -> People:
 
     E-mails, orders and customers that are linked, directly or through each other, are one person: the customer known
     longest, else the visitor, else the e-mail or order. A visitor (a browser) never joins two people: it belongs to the
-    one it was seen with last; of two at the same instant, to the smaller pseudonym. What links too many is left out:
+    one it was seen with last; of two at the same instant, to the smaller pseudonym. An order that leads to no customer
+    and no e-mail says nothing about a browser. What links too many is left out:
     an e-mail or order of more than `customers_per_address` customers, a visitor of more than `people_per_visitor`
     people. Where chains of links would still make one person of more customers than that, each e-mail and order of the
     chain belongs to the customer it was seen with first, and the customers stay apart.
@@ -105,11 +106,11 @@ def _without_generic(joined: pa.Table, most: int) -> tuple[pa.Table, pa.Array]:
 
 @dataclass(frozen=True)
 class _Humans:
-    """Customers, e-mails and orders (`ids`, sorted), the person of each, and whether that person is a customer."""
+    """Customers, e-mails and orders (`ids`, sorted), each one's person, and by which of `_KINDS` it is known."""
 
     ids: np.ndarray
     person: np.ndarray
-    is_customer: np.ndarray
+    kind: np.ndarray
 
     @classmethod
     def of(cls, joined: pa.Table, visits: pa.Table, most: int) -> _Humans:
@@ -129,7 +130,7 @@ class _Humans:
         best = ranked[np.unique(component[ranked], return_index=True)[1]]
         customers = np.bincount(component, weights=kind == 0, minlength=len(best))
         person = _apart(ids, ids[best][component], customers[component] > most, kind, joined)
-        return cls(ids, person, kind[np.searchsorted(ids, person)] == 0)
+        return cls(ids, person, kind[np.searchsorted(ids, person)])
 
     def of_ids(self, ids: np.ndarray) -> np.ndarray:
         """The places of ids that are all known."""
@@ -151,9 +152,10 @@ def _apart(ids: np.ndarray, person: np.ndarray, oversize: np.ndarray, kind: np.n
 
 def _visitors(visits: pa.Table, generic: pa.Array, humans: _Humans, most: int) -> tuple[pa.Table, pa.Array]:
     """`id`, `person_id`, `first` of each visitor that is somebody's; and the visitors of too many people."""
-    clean = visits.filter(pc.invert(pc.is_in(visits["other_id"], value_set=generic)))
-    person = pa.array(humans.person[humans.of_ids(_ints([clean["other_id"]]))], pa.int64())
-    met = clean.append_column("person_id", person)
+    place = humans.of_ids(_ints([visits["other_id"]]))
+    met = visits.append_column("person_id", pa.array(humans.person[place], pa.int64()))
+    somebody = pa.array(humans.kind[place] != _KINDS.index("order"))
+    met = met.filter(pc.and_(somebody, pc.invert(pc.is_in(met["other_id"], value_set=generic))))
     counted = met.group_by("id").aggregate([("person_id", "count_distinct")])
     shared = counted.filter(pc.greater(counted["person_id_count_distinct"], most))["id"].combine_chunks().sort()
     ordered = met.filter(pc.invert(pc.is_in(met["id"], value_set=shared))).sort_by(
@@ -169,7 +171,7 @@ def _named(humans: _Humans, visitors: pa.Table) -> pa.Table:
     """Whoever is no customer is called after the visitor that was linked first: an id that others can join on."""
     ordered = visitors.sort_by([("person_id", "ascending"), ("first", "ascending"), ("id", "ascending")])
     person, at = np.unique(_ints([ordered["person_id"]]), return_index=True)
-    nameless = ~humans.is_customer[humans.of_ids(person)]
+    nameless = humans.kind[humans.of_ids(person)] > 0
     old, new = person[nameless], _ints([ordered["id"]])[at][nameless]
     ids = np.concatenate([humans.ids, _ints([visitors["id"]])])
     found = np.concatenate([humans.person, _ints([visitors["person_id"]])])

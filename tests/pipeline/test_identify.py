@@ -71,6 +71,12 @@ def test_a_guest_order_joins_a_browser_to_an_address() -> None:
     assert known(*guest, (100, 7, -1)) == {200: 7, 100: 7, 300: 7}
 
 
+def test_an_order_of_nobody_says_nothing_about_a_browser() -> None:
+    """A guest order that the shop knows no address of does not take a browser from its customer."""
+    assert known((300, 1, -3), (300, 200, -1)) == {300: 1}
+    assert known(*((301, 200 + number, -1) for number in range(9))) == {}
+
+
 def test_a_browser_never_joins_two_people() -> None:
     """Two who share a tablet stay two, whatever they do with it."""
     assert known((300, 1, -2), (300, 2, -1), (100, 1, -1), (101, 2, -1)) == {300: 2, 100: 1, 101: 2}
@@ -130,7 +136,7 @@ def by_hand(rows: list[Link]) -> dict[int, int]:
     for group in {frozenset(group) for group in groups.values()}:
         if sum(node < 100 for node in group) > LIMITS.customers_per_address:
             person.update(apart(group, strong))
-    visits = [row for row in clean if row[0] >= 300]
+    visits = [row for row in clean if row[0] >= 300 and not 200 <= person[row[1]] < 300]
     for visitor in {row[0] for row in visits}:
         mine = [(hours, person[other]) for one, other, hours in visits if one == visitor]
         if len({who for _, who in mine}) <= LIMITS.people_per_visitor:
