@@ -97,9 +97,12 @@ def test_the_public_key_is_warned_of(house: House, capsys: Capture, monkeypatch:
     ("step", "words"),
     [
         ("ingest", ("web: no export for 2026-06-28", "the newest is")),
-        ("features", ("holds no events or transactions before 2026-06-29", "shortlist ingest --as-of 2026-06-29")),
-        ("train", ("holds no events or transactions", "shortlist doctor")),
-        ("rank", ("holds no events or transactions",)),
+        (
+            "features",
+            ("holds no events, transactions or popularity before 2026-06-29", "shortlist ingest --as-of 2026-06-29"),
+        ),
+        ("train", ("holds no events, transactions or popularity", "shortlist doctor")),
+        ("rank", ("holds no events, transactions or popularity",)),
         ("publish", ("was not ranked yet", "shortlist rank --as-of 2026-06-29")),
     ],
 )
@@ -157,6 +160,9 @@ def test_ingest_answers_in_json(house: House, capsys: Capture) -> None:
             "quarantined": {},
             "duplicates": 0,
             "suppressed": 0,
+            "late": 0,
+            "bots": 0,
+            "without_consent": 0,
             "notes": {},
         }
     ]
