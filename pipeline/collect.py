@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -44,8 +45,9 @@ def collect(
     config: Config,
     ids: Pseudonyms,
     staged: Staging,
+    con: duckdb.DuckDBPyConnection,
 ) -> Collected:
-    """Stage every row of `path` that may enter the lake, and what the vault must know of it.
+    """Stage every row of `path` that may enter the lake, and what the vault must know of it; `con` is to count in.
 
     Raises:
         ShortlistError: The file as a whole cannot be used.
@@ -56,7 +58,7 @@ def collect(
     limits = micros(bounds(day, config))
     found = Collected()
     for part in parse.stream(path, source, limits, config):
-        checked = _checked(part, limits, path, config)
+        checked = _checked(part, limits, path, config, con)
         _count(found, part, checked)
         for name, rows in lake_rows(checked, source, day, config, ids).items():
             allowed = _without(rows, erasure.PERSONAL.get(name, ()), suppressed)
@@ -67,22 +69,22 @@ def collect(
     return found
 
 
-def _checked(part: Parsed, limits: Bounds | None, path: Path, config: Config) -> Parsed:
+def _checked(part: Parsed, limits: Bounds | None, path: Path, config: Config, con: duckdb.DuckDBPyConnection) -> Parsed:
     """The rows that keep the contract, and those that do not with the format's own refusals."""
     tables: dict[str, pa.Table] = {}
     rejected = [part.rejected]
     for name, rows in part.tables.items():
         kept, refused = contracts.split(name, rows, limits, source_file=path.name)
-        tables[name], unfit = _split(name, kept, config)
+        tables[name], unfit = _split(name, kept, config, con)
         rejected += [refused, refusals(name, path.name, unfit)]
     return Parsed(tables, pa.concat_tables(rejected), part.notes, part.duplicates)
 
 
-def _split(name: str, rows: pa.Table, config: Config) -> tuple[pa.Table, pa.Table]:
+def _split(name: str, rows: pa.Table, config: Config, con: duckdb.DuckDBPyConnection) -> tuple[pa.Table, pa.Table]:
     """By the suite's lines that refuse single rows; links and signals have no suite."""
     if name not in JUDGED:
         return rows, validate.REFUSED.empty_table()
-    return validate.split(name, rows, {"min_rows": 0, "max_rows": 0}, added=config.suites)
+    return validate.split(name, rows, {"min_rows": 0, "max_rows": 0}, config.suites, con)
 
 
 def _count(found: Collected, part: Parsed, checked: Parsed) -> None:

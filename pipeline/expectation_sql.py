@@ -136,11 +136,20 @@ def scalar(metric: Metric, columns: Columns) -> str:
     if condition in _UNIQUE and condition != name:
         return _repeated(kwargs, columns)
     if condition in _HOLDS and condition != name:
-        return f"count(*) FILTER ({broken(condition, kwargs, columns)})"
+        return count_broken(condition, kwargs, columns)
     raise UnsupportedError(f"there is no SQL for {name}")
 
 
 # ---------------------------------------------------------------- conditions of a row
+
+
+def count_broken(condition: str, kwargs: Kwargs, columns: Columns) -> str:
+    """A scalar of SQL: how many rows are `broken`. Python's regular expressions look at each value once."""
+    wrong = broken(condition, kwargs, columns)
+    if condition not in _SEARCHED:
+        return f"count(*) FILTER ({wrong})"
+    values = f"(SELECT {sql.name(kwargs['column'])}, count(*) AS rows FROM judged GROUP BY 1)"
+    return f"(SELECT coalesce(sum(rows) FILTER ({wrong}), 0) FROM {values})"
 
 
 def broken(condition: str, kwargs: Kwargs, columns: Columns) -> str:
@@ -234,6 +243,10 @@ def _not(condition: Callable[[Kwargs, Columns], str]) -> Callable[[Kwargs, Colum
     return lambda kwargs, columns: f"NOT ({condition(kwargs, columns)})"
 
 
+_SEARCHED = (
+    *("column_values.match_regex", "column_values.not_match_regex"),
+    *("column_values.match_regex_list", "column_values.not_match_regex_list"),
+)
 _OF_MISSING = ("column_values.nonnull", "column_values.null")
 _HOLDS: Mapping[str, Callable[[Kwargs, Columns], str]] = {
     "column_values.nonnull": lambda kwargs, columns: f"{columns.value(kwargs['column'])} IS NOT NULL",
@@ -260,9 +273,13 @@ _UNIQUE = ("column_values.unique", "compound_columns.unique")
 
 
 def _repeated(kwargs: Kwargs, columns: Columns) -> str:
-    """Rows whose key is not theirs alone."""
+    """Rows whose key is not theirs alone. Only rows whose hash is not are compared: grouping long texts is slower."""
     names = kwargs.get("column_list") or [kwargs["column"]]
-    return f"(SELECT coalesce(sum(n) FILTER (n > 1), 0) FROM {_groups(names, _domain(kwargs, columns), columns)})"
+    keys = ", ".join(columns.expect(name, *_SCALARS) for name in names)
+    domain = _domain(kwargs, columns)
+    suspects = f"(SELECT hash({keys}) FROM judged WHERE {domain} GROUP BY 1 HAVING count(*) > 1)"
+    groups = _groups(names, f"({domain}) AND hash({keys}) IN {suspects}", columns)
+    return f"(SELECT coalesce(sum(n) FILTER (n > 1), 0) FROM {groups})"
 
 
 def _groups(names: Sequence[str], domain: str, columns: Columns) -> str:

@@ -10,11 +10,12 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
 from expectations import schemas
-from pipeline import clock, collect, erasure, shortcomings, sources, staging, validate
+from pipeline import clock, collect, erasure, shortcomings, sources, staging, tally, validate
 from pipeline.collect import Collected
 from pipeline.config import Config, Source
 from pipeline.errors import ShortlistError
@@ -174,13 +175,13 @@ def load(unit: Mapping[str, Any], as_of: datetime, config: Config) -> IngestRepo
     before = _loaded(lake, what).get((source.name, what.day or UNDATED))
     if before == fingerprint:
         return IngestReport((), changed=False)
-    with staging.opened(lake) as staged:
+    with tally.database(config.limits.memory_mb // 2) as con, staging.opened(lake) as staged:
         ids = Pseudonyms.of(config)  # once more: while this folder is held, nobody changes the lake's key
-        found = collect.collect(path, source, what.day, as_of, config, ids, staged)
-        tables = staged.finish(source.name, config.limits.memory_mb // 2)
+        found = collect.collect(path, source, what.day, as_of, config, ids, staged, con)
+        tables = staged.finish(source.name, con)
         _refuse_if_broken(what, path, found, config)
-        warnings = _judge(tables, found, what, lake, config)
-        reports = _reports(tables, found, what, _late(tables, what, lake) if before else {})
+        warnings = _judge(tables, found, what, lake, config, con)
+        reports = _reports(tables, found, what, _late(tables, what, lake, con) if before else {})
         _write(tables, what, path, fingerprint, lake)
     return IngestReport(reports, changed=True, warnings=warnings)
 
@@ -240,7 +241,14 @@ def _refuse_if_broken(unit: Unit, path: Path, found: Collected, config: Config) 
         )
 
 
-def _judge(tables: Mapping[str, Staged], found: Collected, unit: Unit, lake: Lake, config: Config) -> tuple[str, ...]:
+def _judge(
+    tables: Mapping[str, Staged],
+    found: Collected,
+    unit: Unit,
+    lake: Lake,
+    config: Config,
+    con: duckdb.DuckDBPyConnection,
+) -> tuple[str, ...]:
     """Every table's suite on the files that the lake is to adopt; returns what the suites only warn of."""
     warnings: list[str] = []
     for name in (name for name in collect.JUDGED if name in tables):
@@ -248,7 +256,14 @@ def _judge(tables: Mapping[str, Staged], found: Collected, unit: Unit, lake: Lak
         files = [file.path for file in tables[name].files]
         rows = files or schemas.LAKE[name].schema.empty_table()
         verdict = validate.check(
-            name, rows, lake.data_docs, run=unit.label, day=unit.day or UNDATED, parameters=sizes, added=config.suites
+            name,
+            rows,
+            lake.data_docs,
+            run=unit.label,
+            day=unit.day or UNDATED,
+            parameters=sizes,
+            added=config.suites,
+            con=con,
         )
         if not verdict.success:
             failures = "\n".join(f"  {failure}" for failure in verdict.failures)
@@ -283,10 +298,10 @@ def _row_limits(table: str, unit: Unit, found: Collected, lake: Lake, config: Co
     }
 
 
-def _late(tables: Mapping[str, Staged], unit: Unit, lake: Lake) -> dict[str, int]:
+def _late(tables: Mapping[str, Staged], unit: Unit, lake: Lake, con: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Rows of a day that is loaded again which its last load did not have."""
     return {
-        name: staging.new_keys(name, tables[name].files, lake.files(name, unit.source, unit.day))
+        name: staging.new_keys(name, tables[name].files, lake.files(name, unit.source, unit.day), con)
         for name in ("events", "transactions")
         if name in tables
     }

@@ -51,13 +51,13 @@ class Staging:
         """More rows of a lake table, in its schema."""
         self.spools.setdefault(table, Spool(self.folder, table)).add(rows)
 
-    def finish(self, source: str, memory_mb: int) -> dict[str, Staged]:
-        """Every table that anything was added to, in the files that the lake will hold."""
-        return {name: self._staged(spool, source, memory_mb) for name, spool in self.spools.items()}
+    def finish(self, source: str, con: duckdb.DuckDBPyConnection) -> dict[str, Staged]:
+        """Every table that anything was added to, in the files that the lake will hold; `con` is to compare keys in."""
+        return {name: self._staged(spool, source, con) for name, spool in self.spools.items()}
 
-    def _staged(self, spool: Spool, source: str, memory_mb: int) -> Staged:
+    def _staged(self, spool: Spool, source: str, con: duckdb.DuckDBPyConnection) -> Staged:
         files = DayFiles(self.folder, spool.table, source)
-        repeated = _repeated(spool, memory_mb)
+        repeated = _repeated(spool, con)
         for group in spool.groups():
             files.add(_as_written(group, spool.table, repeated))
         spool.remove()
@@ -78,7 +78,7 @@ def opened(lake: Lake) -> Iterator[Staging]:
         ) from error
 
 
-def _repeated(spool: Spool, memory_mb: int) -> pa.Array:
+def _repeated(spool: Spool, con: duckdb.DuckDBPyConnection) -> pa.Array:
     """The places of rows whose key came before.
 
     Hashes tell cheaply that nothing is repeated, which is nearly always so; only rows whose hash is are compared.
@@ -87,13 +87,14 @@ def _repeated(spool: Spool, memory_mb: int) -> pa.Array:
         return pa.array([], pa.int64())
     columns = _KEYS[spool.table]
     keys = ", ".join(columns)
-    with query.connection(memory_mb, spooled=spool.columns([*columns, PLACE])) as con:
-        found = con.sql(f"""
-            SELECT {PLACE} FROM spooled
-            WHERE hash({keys}) IN (SELECT hash({keys}) FROM spooled GROUP BY 1 HAVING count(*) > 1)
-            QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {PLACE}) > 1
-        """)
-        return found.to_arrow_table()[PLACE].combine_chunks()
+    con.register("spooled", spool.columns([*columns, PLACE]))
+    found = con.sql(f"""
+        SELECT {PLACE} FROM spooled
+        WHERE hash({keys}) IN (SELECT hash({keys}) FROM spooled GROUP BY 1 HAVING count(*) > 1)
+        QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {PLACE}) > 1
+    """).to_arrow_table()
+    con.unregister("spooled")
+    return found[PLACE].combine_chunks()
 
 
 def _as_written(rows: pa.Table, name: str, repeated: pa.Array) -> pa.Table:
@@ -106,12 +107,11 @@ def _as_written(rows: pa.Table, name: str, repeated: pa.Array) -> pa.Table:
     return sorted_by(rows, ("day", *ORDER[name]))
 
 
-def new_keys(table: str, files: Sequence[DataFile], known: Sequence[str]) -> int:
+def new_keys(table: str, files: Sequence[DataFile], known: Sequence[str], con: duckdb.DuckDBPyConnection) -> int:
     """How many rows of `files` have a key that is in none of the files `known`."""
     if not files or not known:
         return sum(file.rows for file in files)
     ours, theirs = query.parquet([file.path for file in files]), query.parquet(known)
-    with query.connection() as con:
-        keys = ", ".join(_KEYS[table])
-        (count,) = con.sql(f"SELECT count(*) FROM {ours} ANTI JOIN {theirs} USING ({keys})").fetchall()[0]
+    keys = ", ".join(_KEYS[table])
+    (count,) = con.sql(f"SELECT count(*) FROM {ours} ANTI JOIN {theirs} USING ({keys})").fetchall()[0]
     return int(count)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from duckdb.func import ARROW
 from duckdb.sqltypes import BOOLEAN, VARCHAR
 
-from pipeline import expectation_sql
+from pipeline import expectation_sql, query
 from pipeline.expectation_sql import OF_ROWS, Columns, ImpossibleError, Kwargs, Metric, UnsupportedError
 from pipeline.sources import sql
 
@@ -30,25 +30,34 @@ Found = Mapping[str, Any] | UnsupportedError | ImpossibleError | duckdb.Error
 
 _Scalars = Mapping[str, str] | UnsupportedError | ImpossibleError
 
-_MEMORY = "1GB"
+_JUDGED = "judged"
+_ROWS = "count(*)"
 _VALUES = ".unexpected_values"
 
 
 @contextmanager
-def opened(rows: Rows) -> Iterator[Tally]:
-    """The rows as something that can be counted; DuckDB spills rather than take more than 1 GB."""
-    with tempfile.TemporaryDirectory(prefix="shortlist-") as scratch, _connected(scratch) as con:
-        if isinstance(rows, pa.Table):
-            con.register("judged", rows)
-        else:
-            files = ", ".join(sql.text(str(path)) for path in rows)
-            con.execute(f"CREATE VIEW judged AS SELECT * FROM read_parquet([{files}])")
+def database(memory_mb: int = 1024) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in which expectations can be counted; it spills rather than take more than `memory_mb`."""
+    with query.connection(memory_mb) as con:
         con.create_function(expectation_sql.SEARCH, _search, [VARCHAR, VARCHAR], BOOLEAN, type=ARROW)
-        yield Tally(con)
+        yield con
 
 
-def _connected(scratch: str) -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(config={"temp_directory": scratch, "memory_limit": _MEMORY})
+@contextmanager
+def opened(rows: Rows, con: duckdb.DuckDBPyConnection | None = None) -> Iterator[Tally]:
+    """The rows as something that can be counted, in the `database` that is given or in one of its own."""
+    with contextlib.nullcontext(con) if con else database() as counting:
+        if isinstance(rows, pa.Table):
+            counting.register(_JUDGED, rows)
+        else:
+            counting.execute(f"CREATE TEMP VIEW {_JUDGED} AS SELECT * FROM {query.parquet(rows)}")
+        try:
+            yield Tally(counting)
+        finally:
+            if isinstance(rows, pa.Table):
+                counting.unregister(_JUDGED)
+            else:
+                counting.execute(f"DROP VIEW {_JUDGED}")
 
 
 def _search(regexes: pa.ChunkedArray, texts: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -84,10 +93,16 @@ class Tally:
     def reasons(self, lines: Sequence[tuple[str, Kwargs, str]]) -> pa.ChunkedArray:
         """For each row the reason of the first line (type of `OF_ROWS`, kwargs, reason) that it breaks, else null.
 
+        Whether any row breaks any line is counted first, because it costs less and nearly always no row does.
+
         Raises:
             UnsupportedError: A column is not of a type that the line is about.
             ImpossibleError: A column is not there, or a line's arguments contradict each other.
         """
+        broken = [expectation_sql.count_broken(OF_ROWS[kind], kwargs, self._columns) for kind, kwargs, _ in lines]
+        counts = self._counted(broken)
+        if not any(counts[one] for one in broken):
+            return pa.chunked_array([pa.nulls(counts[_ROWS], pa.string())])
         cases = " ".join(
             f"WHEN {expectation_sql.broken(OF_ROWS[kind], kwargs, self._columns)} THEN {sql.text(reason)}"
             for kind, kwargs, reason in lines
@@ -96,7 +111,7 @@ class Tally:
 
     def rows(self) -> int:
         """How many rows there are."""
-        return int(self._counted(["count(*)"])["count(*)"])
+        return int(self._counted([])[_ROWS])
 
     def table(self) -> pa.Table:
         """The rows themselves."""
@@ -120,7 +135,7 @@ class Tally:
 
     def _counted(self, scalars: Sequence[str]) -> dict[str, Any]:
         """The value of each scalar, in one query."""
-        wanted = list(dict.fromkeys([*scalars, "count(*)"]))
+        wanted = list(dict.fromkeys([*scalars, _ROWS]))
         (found,) = self._con.execute(f"SELECT {', '.join(wanted)} FROM judged").fetchall()
         return dict(zip(wanted, found, strict=True))
 

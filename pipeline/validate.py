@@ -83,6 +83,7 @@ def check(
     day: date,
     parameters: Mapping[str, float] | None = None,
     added: Path | None = None,
+    con: duckdb.DuckDBPyConnection | None = None,
 ) -> Validation:
     """Judge `rows` by the suite `name` and keep the result under `docs` for the Data Docs.
 
@@ -91,6 +92,7 @@ def check(
         run: What is judged, as the Data Docs show it: `web 2026-06-30`.
         day: The day that is judged; it stands in for the time of the run, since no step reads the clock.
         added: The folder of `quality.suites`, whose lines of the same suite are judged as well.
+        con: The `tally.database` to count in, where there is one.
 
     Raises:
         ShortlistError: An expectation can be computed by nobody, or the result cannot be written.
@@ -99,7 +101,7 @@ def check(
     lines = suites.load(name, parameters, added)
     with _quiet(), _kept_in(docs):
         context = _context(docs)
-        with opened(rows) as tally:
+        with opened(rows, con) as tally:
             results = _judged(context, name, lines, tally)
         _keep(context, name, results, run, day)
     failed = [(line, one) for line, one in zip(lines, results, strict=True) if not one.success]
@@ -109,7 +111,11 @@ def check(
 
 
 def split(
-    name: str, rows: pa.Table, parameters: Mapping[str, float] | None = None, added: Path | None = None
+    name: str,
+    rows: pa.Table,
+    parameters: Mapping[str, float] | None = None,
+    added: Path | None = None,
+    con: duckdb.DuckDBPyConnection | None = None,
 ) -> tuple[pa.Table, pa.Table]:
     """Split a part of a native table (with `row_number`) into the rows kept and the rows refused (`REFUSED`).
 
@@ -122,10 +128,12 @@ def split(
     if not refusing:
         return rows, REFUSED.empty_table()
     try:
-        with opened(rows) as tally:
+        with opened(rows, con) as tally:
             reasons = tally.reasons([(line["type"], line["kwargs"], suites.notes(line)) for line in refusing])
     except (UnsupportedError, ImpossibleError) as error:
         raise ShortlistError(f"suite {name!r}: rows cannot be refused one by one: {error}") from error
+    if reasons.null_count == len(reasons):
+        return rows, REFUSED.empty_table()
     refused = pc.is_valid(reasons)
     found = pa.table({ROW_NUMBER: rows[ROW_NUMBER], "reason": reasons}).filter(refused)
     return rows.filter(pc.invert(refused)), found.cast(REFUSED)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import collect, staging
+from pipeline import collect, staging, tally
 from pipeline.collect import Collected
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
@@ -31,9 +31,9 @@ def collected(house: House, config: Config, rows: list[dict[str, Any]]) -> tuple
     """What is said of an export with these rows, and how many of them each table would get."""
     path = house.write_csv(f"exports/web_{DAY:%Y%m%d}.csv", rows)
     ids = Pseudonyms.of(config)
-    with staging.opened(house.lake) as staged:
-        found = collect.collect(path, config.source("web"), DAY, NIGHT, config, ids, staged)
-        return found, {name: one.rows for name, one in staged.finish("web", 256).items()}
+    with tally.database() as con, staging.opened(house.lake) as staged:
+        found = collect.collect(path, config.source("web"), DAY, NIGHT, config, ids, staged, con)
+        return found, {name: one.rows for name, one in staged.finish("web", con).items()}
 
 
 def test_every_row_is_accounted_for(house: House) -> None:

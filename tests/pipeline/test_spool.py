@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -25,6 +26,8 @@ _BEGIN = datetime(2026, 6, 29, tzinfo=UTC)
 
 _EVENTS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 5), st.integers(0, 9), st.integers(0, 30)), max_size=60)
 """Day, shard, minute, and number of the event: few of each, so that many rows are equal in all but one."""
+
+CON = duckdb.connect()
 
 
 def events(drawn: list[tuple[int, int, int, int]]) -> pa.Table:
@@ -96,7 +99,7 @@ def test_of_rows_with_the_same_id_the_first_that_came_is_written(drawn: list[tup
         staging = Staging(folder)
         for start in range(0, max(rows.num_rows, 1), 5):
             staging.add("events", rows.slice(start, 5))
-        staged = staging.finish("web", 256)["events"]
+        staged = staging.finish("web", CON)["events"]
         written = [pq.read_table(file.path) for file in staged.files]
     assert {row["event_id"]: row["value"] for table in written for row in table.to_pylist()} == first
     assert staged.rows == len(first) == rows.num_rows - staged.duplicates
@@ -114,7 +117,7 @@ def test_what_only_says_that_something_was_seen_is_written_once(tmp_path: Path) 
         staging = Staging(folder)
         for start in range(0, 40, 4):
             staging.add("native_ids", pa.Table.from_pylist(ids[start : start + 4], schemas.LAKE["native_ids"].schema))
-        staged = staging.finish("web", 256)["native_ids"]
+        staged = staging.finish("web", CON)["native_ids"]
         written = pq.read_table(staged.files[0].path)
     assert written["id"].to_pylist() == [0, 1, 2, 3, 4]
     assert written["native_id"].to_pylist() == ["v0", "v1", "v2", "v3", "v4"]

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,6 +25,8 @@ from tests.pipeline.lakes import config_in, table
 
 FIRST = datetime(2026, 6, 28, tzinfo=UTC)
 HOUSE = Path(__file__).parents[2]
+
+CON = duckdb.connect()
 
 
 @pytest.fixture(name="lake", scope="module")
@@ -87,7 +90,7 @@ def test_each_key_once_the_first_that_came(
             patch.setattr(spool, "_GROUP", 64)
         for part in parts(rows, number):
             staged.add("events", part)
-        found = staged.finish("web", 256)["events"]
+        found = staged.finish("web", CON)["events"]
         assert written(found) == ordered("events", list(first.values()))
         assert found.duplicates == count - len(first)
         assert [file.day for file in found.files] == sorted({row["day"] for row in first.values()})
@@ -101,7 +104,7 @@ def test_what_was_only_seen_is_written_once(lake: Lake, seed: int, count: int, n
     with staging.opened(lake) as staged:
         for part in parts(rows, number):
             staged.add("identities", part)
-        found = staged.finish("web", 256)["identities"]
+        found = staged.finish("web", CON)["identities"]
         once = {repr(row): row for row in rows.to_pylist()}
         assert sorted(map(repr, written(found))) == sorted(once)
         assert written(found) == ordered("identities", written(found))
@@ -112,7 +115,7 @@ def test_a_table_without_rows_has_no_file(lake: Lake) -> None:
     """Everything left out is not the same as nothing added: the table is told, with nothing in it."""
     with staging.opened(lake) as staged:
         staged.add("events", events(0, 0, 1))
-        assert staged.finish("web", 256) == {"events": Staged((), 0, 0)}
+        assert staged.finish("web", CON) == {"events": Staged((), 0, 0)}
 
 
 @settings(max_examples=15)
@@ -123,14 +126,14 @@ def test_late_rows_are_those_of_new_keys(lake: Lake, seed: int, before: int, now
     known = {*old["event_id"].to_pylist()}
     with staging.opened(lake) as first, staging.opened(lake) as second:
         files = [str(file.path) for file in finished(first, old).files]
-        late = staging.new_keys("events", finished(second, new).files, files)
+        late = staging.new_keys("events", finished(second, new).files, files, CON)
     assert late == len({*new["event_id"].to_pylist()} - known)
 
 
 def finished(staged: Staging, rows: pa.Table) -> Staged:
     """One table of one part."""
     staged.add("events", rows)
-    return staged.finish("web", 256)["events"]
+    return staged.finish("web", CON)["events"]
 
 
 # ---------------------------------------------------------------- folders
