@@ -6,11 +6,13 @@ brute-forced). 64 bits keep ids fast everywhere; among 10 million people a colli
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import logging
 import os
 import sys
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -31,6 +33,7 @@ KEY_CHECK = "key_check"
 
 _MINIMUM_KEY = 16
 _BYTES = 8
+_BLOCK = 64
 _BETWEEN = ","
 
 
@@ -90,8 +93,7 @@ class Pseudonyms:
 
     def one(self, native: str, purpose: Purpose) -> int:
         """The pseudonym of one id; e-mails are compared without case and surrounding space."""
-        text = native.strip().lower() if purpose == "email" else native
-        found = hmac.digest(self.key, f"{purpose}\0{text}".encode(), "sha256")[:_BYTES]
+        found = hmac.digest(self.key, f"{purpose}\0{_plain(native, purpose)}".encode(), "sha256")[:_BYTES]
         for key in self.newer:
             found = _next(found, key)
         return int.from_bytes(found, "big", signed=True)
@@ -100,7 +102,8 @@ class Pseudonyms:
         """A column of ids (string, nulls stay null) as int64; each distinct id is hashed once."""
         encoded = native.combine_chunks() if isinstance(native, pa.ChunkedArray) else native
         encoded = pc.dictionary_encode(encoded)
-        hashed = [self.one(text, purpose) for text in encoded.dictionary.to_pylist()]
+        texts = encoded.dictionary.to_pylist()
+        hashed = [self.one(text, purpose) for text in texts] if self.newer else _hashed(self.key, purpose, texts)
         return pc.take(pa.array(hashed, pa.int64()), encoded.indices)
 
     def rotated(self, key: bytes) -> Pseudonyms:
@@ -138,6 +141,24 @@ class Pseudonyms:
         for key in (self.key, *self.newer):
             found = hmac.digest(key, b"key check\0" + found, "sha256")
         return found.hex()
+
+
+def _plain(native: str, purpose: Purpose) -> str:
+    return native.strip().lower() if purpose == "email" else native
+
+
+def _hashed(key: bytes, purpose: Purpose, natives: Sequence[str]) -> list[int]:
+    """`Pseudonyms.one` of each under one key: both hashes of HMAC (RFC 2104) go on from where the key brings them."""
+    padded = (key if len(key) <= _BLOCK else hashlib.sha256(key).digest()).ljust(_BLOCK, b"\0")
+    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded) + f"{purpose}\0".encode())
+    outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
+    found = []
+    for native in natives:
+        inside, outside = inner.copy(), outer.copy()
+        inside.update(_plain(native, purpose).encode())
+        outside.update(inside.digest())
+        found.append(int.from_bytes(outside.digest()[:_BYTES], "big", signed=True))
+    return found
 
 
 def rotate(pseudonyms: NDArray[np.int64], key: bytes) -> NDArray[np.int64]:

@@ -50,13 +50,22 @@ def test_emails_are_compared_without_case_and_space_but_ids_are_not() -> None:
     assert IDS.one("id ", "customer") != IDS.one("id", "customer")
 
 
-@given(st.lists(st.one_of(st.none(), st.sampled_from(["a", "b", "", "ü"])), max_size=12), st.integers(0, 12))
-def test_a_column_is_its_ids_one_by_one(native: list[str | None], cut: int) -> None:
-    """Nulls stay null, repeats stay equal, whatever chunks the column comes in."""
-    expected = [None if one is None else IDS.one(one, "visitor") for one in native]
+@given(
+    st.lists(st.one_of(st.none(), st.sampled_from(["a", "b", "", "ü", " A@b.de"])), max_size=12),
+    st.integers(0, 12),
+    st.binary(min_size=16, max_size=150),
+    st.lists(st.binary(min_size=16, max_size=16), max_size=2),
+    st.sampled_from(["visitor", "email"]),
+)
+def test_a_column_is_its_ids_one_by_one(
+    native: list[str | None], cut: int, key: bytes, newer: list[bytes], purpose: Purpose
+) -> None:
+    """Nulls stay null, repeats stay equal, whatever chunks the column comes in, and however long the key is."""
+    ids = Pseudonyms(key, tuple(newer))
+    expected = [None if one is None else ids.one(one, purpose) for one in native]
     chunks = pa.chunked_array([native[:cut], native[cut:]], pa.string())
-    assert IDS.column(chunks, "visitor").to_pylist() == expected
-    assert IDS.column(pa.array(native, pa.string()), "visitor").to_pylist() == expected
+    assert ids.column(chunks, purpose).to_pylist() == expected
+    assert ids.column(pa.array(native, pa.string()), purpose).to_pylist() == expected
 
 
 def test_the_key_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
