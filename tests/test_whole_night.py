@@ -58,7 +58,7 @@ def test_ranks_have_no_gap(people: pd.DataFrame) -> None:
 
 
 def test_every_visitor_and_consenting_customer_has_a_list(people: pd.DataFrame, company: Company) -> None:
-    """Whoever was there in thirty days, under the CRM id where a log-in tells it; customers only if they agreed."""
+    """Whoever was ever there, under the CRM id where a log-in tells it; customers only if they agreed."""
     customers = {row["Record ID"] for row in company.contacts}
     assert customers - company.agreed - company.opted_out, "a world in which nobody is silent tests nothing"
     allowed = {

@@ -21,7 +21,7 @@ from tests.dags.stand_in_house import REPOSITORY, StandIns
 from tests.dags.test_dags import UNITS, steps
 
 GUIDE = REPOSITORY / "docs" / "guides" / "backfill.md"
-NIGHTS = 5
+NIGHTS = 3
 ONCE = ["finish", "build_features", "grade", "check_drift", "rank", "publish"]
 TICK = datetime.now(UTC).replace(hour=3, minute=0, second=0, microsecond=0)
 """When `ingest` starts today."""

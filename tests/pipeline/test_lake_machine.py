@@ -23,7 +23,7 @@ from tests.pipeline.dying import crashes_at
 from tests.pipeline.model_lake import DAYS, NIGHT, UNITS, Row, Tables, Unit
 from tests.pipeline.small import House
 
-STEPS, EXAMPLES = 100, 29
+STEPS, EXAMPLES = 100, 21
 """At most a hundred steps an example, often fewer: together more than the 2,000 that are promised."""
 
 days = st.sampled_from(DAYS)
