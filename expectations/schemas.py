@@ -268,7 +268,7 @@ LAKE = _tables(
         "suppressions",
         (
             Column("id", pa.int64(), "pseudonym of who must not be personalized", required=True),
-            Column("id_type", pa.string(), "visitor, customer or email", required=True),
+            Column("id_type", pa.string(), "visitor, customer, email or order", required=True),
             Column("personalization", pa.bool_(), "false: must not be; true: may be again", required=True),
             Column("reason", pa.string(), "crm, gpc, consent, objection or forgotten", required=True),
             Column("since", TIMESTAMP, "from when on it is known", required=True),
@@ -280,7 +280,7 @@ LAKE = _tables(
         (
             Column("id", pa.int64(), "pseudonym", required=True),
             Column("id_type", pa.string(), "customer or visitor", required=True),
-            Column("native_id", pa.string(), "the company's own id", required=True),
+            Column("native_id", pa.string(), "the company's own id; empty where only we have one", required=True),
             *_BOOKKEEPING,
         ),
         key=("source", "day", "id"),

@@ -96,8 +96,9 @@ def locked(path: Path, patience_seconds: float) -> Iterator[None]:
         file = try_lock(path)
     if file is None:
         raise ShortlistError(
-            f"{path}: another publication has held this lock for {patience_seconds:g} s. Nothing was changed here; "
-            "wait until it ends (or stop it: the lock goes with its process), then run the same command again."
+            f"{path}: another process has held this lock for {patience_seconds:g} s, so nothing was changed here. It "
+            f"publishes, forgets somebody or cleans up below {path.parent} (`fuser {path}` tells its number): wait "
+            "until it ends, or stop it, which frees the lock; then run the same command again."
         )
     with file:
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from expectations import schemas
 from pipeline import query, staging, suppress
 from pipeline.config import Config
-from pipeline.day_files import ORDER, DayFiles
+from pipeline.day_files import ORDER, DataFile, DayFiles
 from pipeline.lake import UNDATED, Lake
 
 PERSONAL: Mapping[str, tuple[str, ...]] = {
@@ -90,17 +90,26 @@ def _days_with(lake: Lake, table: str, columns: tuple[str, ...], people: pa.Arra
 
 
 def _from_day(lake: Lake, table: str, columns: tuple[str, ...], people: pa.Array, source: str, day: date) -> int:
-    files = lake.files(table, source, day)
-    names = ", ".join(schemas.LAKE[table].names)
-    kept = f"SELECT {names} FROM {_files(files)} WHERE NOT coalesce({_theirs(columns)}, false)"
-    with staging.opened(lake) as staged, query.connection(people=pa.table({"id": people})) as con:
-        (before,) = con.sql(f"SELECT count(*) FROM {_files(files)}").fetchall()[0]
-        written = DayFiles(staged.folder, table, source)
-        for batch in con.sql(f"{kept} ORDER BY {', '.join(ORDER[table])}").to_arrow_reader(_BATCH):
+    """A load of that day at the same moment comes before it or after it, and is not undone."""
+    with staging.opened(lake) as staged, lake.changing(table) as adopt:
+        if not (files := lake.files(table, source, day)):
+            return 0
+        before, remaining = _without(files, columns, people, DayFiles(staged.folder, table, source))
+        adopt(remaining, source, day)
+    return before - sum(file.rows for file in remaining)
+
+
+def _without(
+    files: list[str], columns: tuple[str, ...], people: pa.Array, written: DayFiles
+) -> tuple[int, Sequence[DataFile]]:
+    """How many rows `files` have, and those that are not about the people, in the table's order."""
+    names, order = (", ".join(found) for found in (schemas.LAKE[written.table].names, ORDER[written.table]))
+    kept = f"SELECT {names} FROM {_files(files)} WHERE NOT coalesce({_theirs(columns)}, false) ORDER BY {order}"
+    with query.connection(people=pa.table({"id": people})) as con:
+        (rows,) = con.sql(f"SELECT count(*) FROM {_files(files)}").fetchall()[0]
+        for batch in con.sql(kept).to_arrow_reader(_BATCH):
             written.add(pa.Table.from_batches([batch]))
-        remaining = written.close()
-        lake.adopt(table, remaining, source, day)
-    return int(before) - sum(file.rows for file in remaining)
+    return int(rows), written.close()
 
 
 def _files(files: list[str]) -> str:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 
 from expectations import schemas
-from pipeline import disk, erasure, identify, snapshot_erasure, suppress, tracking
+from pipeline import disk, erasure, identify, scratch, snapshot_erasure, suppress, tracking
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.lake import NIGHT, UNDATED, Lake
@@ -82,6 +82,7 @@ def run(as_of: datetime, config: Config, persons: Sequence[str], id_type: IdType
         named = [found.person(typed, id_type) for typed in persons]
         everybody = pa.concat_tables([_KINDS.empty_table(), *(one.ids for one in named)])
         _suppress(lake, everybody, as_of)
+        _require_quiet(lake)
         unknown, already = (sum(one.state == state for one in named) for state in ("unknown", "already"))
         report = ForgetReport(
             as_of=as_of.isoformat(),
@@ -177,7 +178,6 @@ def _erase(lake: Lake, config: Config, ids: Pseudonyms) -> Removed:
     rows = erasure.forget_people(lake, forgotten)
     snapshots = snapshot_erasure.rewrite_without(lake.rankings, theirs, config.project.cadence)
     ranked = _unrank(lake, theirs)
-    _drop_unfinished(lake)
     return Removed(rows, snapshots, ranked, lake.erase_history())
 
 
@@ -204,10 +204,17 @@ def _unrank(lake: Lake, theirs: Theirs) -> tuple[str, ...]:
     return tuple(path.name for path in whole)
 
 
-def _drop_unfinished(lake: Lake) -> None:
-    """Remove what killed loads have staged."""
-    for path in lake.staging.iterdir() if lake.staging.is_dir() else ():
-        disk.remove(path)
+def _require_quiet(lake: Lake) -> None:
+    """Raise ShortlistError while a load is under way that may not know the list yet. What dead ones left is removed.
+
+    A load takes its folder before it looks at the list: one that comes later leaves these people out.
+    """
+    if held := scratch.sweep(lake.staging):
+        raise ShortlistError(
+            f"{lake.root}: a load is under way ({held[0]}), which may bring in rows of theirs. They are on the "
+            "suppression list, and nothing was removed yet: wait until the load ends (or stop it, which drops its "
+            "rows), then run the same command again."
+        )
 
 
 @contextmanager

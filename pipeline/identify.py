@@ -193,7 +193,8 @@ def _ints(columns: Sequence[pa.ChunkedArray]) -> np.ndarray:
 def native_ids(lake: Lake, people: pa.Array) -> pa.Table:
     """`id`, `id_type`, `native_id` of those of `people` (unique pseudonyms) whom the vault knows, in their order.
 
-    A person known by nothing but an e-mail address has no id that a downstream system could join on, and is not there.
+    Who is known by an e-mail address alone, or by ids that only we have (`sources.is_nameless`), has none that a
+    downstream system could join on, and is not there.
 
     Raises:
         ShortlistError: The vault knows nobody: it was removed, or made with another key.
@@ -205,5 +206,6 @@ def native_ids(lake: Lake, people: pa.Array) -> pa.Table:
             f"the vault {lake.vault} knows none of {len(people)} people: it was removed, or made with another key. "
             "Restore it, or delete the lake and run `shortlist ingest` for all days again."
         )
+    vault = vault.filter(pc.not_equal(vault["native_id"], ""))
     at = pc.index_in(people, value_set=vault["id"].combine_chunks())
     return vault.take(pc.drop_null(at))

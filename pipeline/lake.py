@@ -10,10 +10,11 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -194,12 +195,14 @@ class Lake:
         Adoptions of one table wait for each other. Delta itself settles commits to different days, but two first
         commits to the same day remove nothing of each other's: both would stay, and every row would be there twice.
         """
+        with self.changing(table) as adopt:
+            adopt(files, source, day)
+
+    @contextmanager
+    def changing(self, table: str) -> Iterator[Callable[[Sequence[DataFile], str, date | None], None]]:
+        """Nobody else adopts meanwhile: what is read of the table is its newest state. Yields what adopts in here."""
         with self._open_for_writing(table) as path, scratch.alone(Path(path)):
-            added: list[AddAction | RemoveAction] = [_placed(Path(path), file) for file in files]
-            found = DeltaTable(path) if DeltaTable.is_deltatable(path) else _create(path, schemas.LAKE[table].schema)
-            found.create_write_transaction(
-                added, "overwrite", schemas.LAKE[table].schema, list(PARTITIONS), _partition(source, day)
-            )
+            yield partial(_commit, Path(path), table)
 
     def files(self, table: str, source: str | None = None, day: date | None = None) -> list[str]:
         """The files of the table, or of what `source` brought (for `day`)."""
@@ -303,15 +306,18 @@ class Lake:
         """Delete all that only older versions need: files, those that no version names, and the logs themselves.
 
         Returns how many data files, by table (only those that lost any). Nobody can read an older version afterwards,
-        or go on with one; nothing may be written meanwhile.
+        or go on with one. Adoptions wait: files of theirs that no version names yet would be gone. No night may be
+        written meanwhile.
         """
-        removed = {}
-        for name in self.tables():
-            before = len(self._data_files(name))
-            self._vacuum(name, 0)
-            self._erase_log(name)
-            removed[name] = before - len(self._data_files(name))
+        removed = {name: self._erase_history(name) for name in self.tables()}
         return {name: files for name, files in removed.items() if files}
+
+    def _erase_history(self, table: str) -> int:
+        with self.changing(table):
+            before = len(self._data_files(table))
+            self._vacuum(table, 0)
+            self._erase_log(table)
+            return before - len(self._data_files(table))
 
     def _data_files(self, table: str) -> list[Path]:
         return [path for path in self.path(table).rglob("*.parquet") if "_delta_log" not in path.parts]
@@ -337,6 +343,14 @@ def _partition(source: str | None, day: date | None) -> list[tuple[str, str, Any
     return [(name, "=", value) for name, value in named.items() if value is not None]
 
 
+def _commit(path: Path, table: str, files: Sequence[DataFile], source: str, day: date | None) -> None:
+    """`Lake.adopt`, for who holds the table's lock."""
+    schema = schemas.LAKE[table].schema
+    added: list[AddAction | RemoveAction] = [_placed(path, file) for file in files]
+    found = DeltaTable(path) if DeltaTable.is_deltatable(str(path)) else _create(path, schema)
+    found.create_write_transaction(added, "overwrite", schema, list(PARTITIONS), _partition(source, day))
+
+
 def _placed(table: Path, file: DataFile) -> AddAction:
     """Move a finished file to its partition, under a name that was never used."""
     name = f"source={file.source}/day={file.day}/{uuid.uuid4().hex}.parquet"
@@ -349,7 +363,7 @@ def _placed(table: Path, file: DataFile) -> AddAction:
     return AddAction(name, stat.st_size, values, stat.st_mtime_ns // 1_000_000, True, stats)
 
 
-def _create(path: str, schema: pa.Schema) -> DeltaTable:
+def _create(path: Path, schema: pa.Schema) -> DeltaTable:
     """An empty table. Two loads that make it at the same moment make it once.
 
     Opening a table replays its log: a checkpoint every 10 commits keeps that short. No statistics of columns: see

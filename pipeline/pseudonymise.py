@@ -195,14 +195,16 @@ def _with_person(rows: pa.Table, first: str, second: str) -> pa.Table:
 
 
 def _native_ids(native: pa.Table, rows: pa.Table, books: _Books) -> pa.Table:
-    """The way back from pseudonyms, for publication; e-mails have none."""
+    """The way back from pseudonyms, for publication; none from e-mails and from ids that only the format knows."""
     schema = schemas.LAKE["native_ids"].schema
     stamped = books.stamp(rows, rows["ts"] if "ts" in rows.column_names else None)
     parts = [schema.empty_table()]
     for kind in ("visitor", "customer"):
         name = f"{kind}_id"
         if name in native.column_names:
-            pairs = pa.table({"id": rows[name], "native_id": native[name], "day": stamped["day"]})
+            nameless = sources.is_nameless(books.source, kind)
+            way_back = pa.repeat("", native.num_rows) if nameless else native[name]
+            pairs = pa.table({"id": rows[name], "native_id": way_back, "day": stamped["day"]})
             unique = pairs.filter(pc.is_valid(pairs["id"])).group_by(["id", "day"], use_threads=False)
             found = unique.aggregate([("native_id", "first")]).rename_columns({"native_id_first": "native_id"})
             told = {"id_type": kind, "source": books.source.name}

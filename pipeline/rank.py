@@ -89,10 +89,11 @@ def run(as_of: datetime, config: Config) -> RankReport:
     model = Model.serving(as_of, config, lake)
     archive = Archive.load(lake, config, as_of, config.training.history_days)
     found = NightFeatures.of(archive.night(as_of), config)
-    native = identify.native_ids(lake, found.night.rankable(config))
+    rankable = found.night.rankable(config)
+    native = identify.native_ids(lake, rankable)
     people = np.searchsorted(found.history.people, np.asarray(native["id"].combine_chunks()))
     scored = score(found, model.bundle, config, people)
-    if not len(scored.person) and (len(people) or not found.night.popularity.num_rows):
+    if not len(scored.person) and (len(people) or not _touched(found)):
         raise ShortlistError(
             f"nothing can be ranked for {as_of.isoformat()}: {len(people)} people may be ranked and "
             f"{int(found.history.catalogue.listed.sum())} contents are published. "
@@ -107,7 +108,7 @@ def run(as_of: datetime, config: Config) -> RankReport:
         segments=len(tables["segments"]["segment"].unique()),
         candidates=len(scored.person),
         model_version=model.version,
-        filtered=_filtered(found, people, config),
+        filtered=_filtered(found, len(rankable), len(people), config),
     )
 
 
@@ -179,10 +180,16 @@ def _joined(parts: list[Scored]) -> Scored:
     )
 
 
-def _filtered(found: NightFeatures, people: NDArray[np.int64], config: Config) -> dict[str, int]:
+def _touched(found: NightFeatures) -> int:
+    """How often anybody, of whom we may know nothing, did anything: enough for the default list."""
+    return int(found.night.popularity.num_rows + found.night.log.num_rows)
+
+
+def _filtered(found: NightFeatures, rankable: int, named: int, config: Config) -> dict[str, int]:
     catalogue = found.history.catalogue
     return {
-        "people suppressed": len(found.history.people) - len(people),
+        "people suppressed": len(found.history.people) - rankable,
+        "people without an id of yours": rankable - named,
         "content unpublished or expired": found.night.content.num_rows - int(catalogue.listed.sum()),
         "content below quality": int((catalogue.listed & (catalogue.quality < config.ranking.min_quality)).sum()),
         "pairs already engaged": int(found.space.seen.nnz) if config.ranking.hide_engaged else 0,

@@ -131,17 +131,11 @@ def _remove_traces(lake: Lake) -> None:
 
 def _require_quiet(lake: Lake) -> None:
     """Raise ShortlistError while a load is under way: it would bring old pseudonyms. What dead ones left is removed."""
-    lake.staging.mkdir(parents=True, exist_ok=True)
-    with scratch.alone(lake.staging):
-        for folder in (path for path in lake.staging.iterdir() if path.is_dir()):
-            lock = disk.try_lock(folder / ".lock")
-            if lock is None:
-                raise ShortlistError(
-                    f"{lake.root}: a load is under way ({folder}). Nothing was changed; "
-                    "wait until it ends, pause the DAGs, and run rotate-key again."
-                )
-            with lock:
-                disk.remove(folder)
+    if held := scratch.sweep(lake.staging):
+        raise ShortlistError(
+            f"{lake.root}: a load is under way ({held[0]}). Nothing was changed; "
+            "wait until it ends, pause the DAGs, and run rotate-key again."
+        )
 
 
 # ---------------------------------------------------------------- tables

@@ -35,6 +35,14 @@ def folder_in(root: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def sweep(root: Path) -> list[Path]:
+    """Remove what killed processes left below `root`; returns what is still there: whose process is at work."""
+    root.mkdir(parents=True, exist_ok=True)
+    with alone(root):
+        _sweep(root)
+        return sorted(path for path in root.iterdir() if path.is_dir())
+
+
 def _sweep(root: Path) -> None:
     for folder in root.iterdir():
         if folder.is_dir() and not _is_held(folder):

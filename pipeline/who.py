@@ -175,7 +175,7 @@ def _names(view: View, ids: pa.Array, asked: Mapping[int, str]) -> dict[int, Nam
     for end, kind in (("id", "id_type"), ("other_id", "other_type")):
         types |= dict(zip(links[end].to_pylist(), links[kind].to_pylist(), strict=True))
     return {
-        one: {"id_type": types[one], "native_id": vault.get(one, {}).get("native_id"), "pseudonym": _hex(one)}
+        one: {"id_type": types[one], "native_id": vault.get(one, {}).get("native_id") or None, "pseudonym": _hex(one)}
         for one in ids.to_pylist()
     }
 

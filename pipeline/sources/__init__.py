@@ -54,6 +54,7 @@ __all__ = [
     "Settings",
     "available_days",
     "format_of",
+    "is_nameless",
     "is_partial",
     "locate",
     "read_export",
@@ -111,6 +112,11 @@ def format_of(source: Settings) -> Format:
 def is_partial(source: Settings, table: str) -> bool:
     """Whether a file holds only the newest rows of the table, so that those of earlier files are still true."""
     return table in getattr(FORMATS.get(source.format), "PARTIAL", ())
+
+
+def is_nameless(source: Settings, kind: str) -> bool:
+    """Whether the format makes the ids of this kind (visitor, customer) itself: nobody else can join on them."""
+    return kind in getattr(FORMATS.get(source.format), "NAMELESS", ())
 
 
 def read_export(path: Path, source: Settings, day_bounds: Day | None = None) -> Parsed:

@@ -11,8 +11,10 @@ front page), `readers_without_assets`, `without_consent` (nobody's, see below).
   none, the page comes with the request that follows; 206 is a piece of a download.
 * A content id is the path without query, with `%20` and the like decoded. Documents (.pdf, .txt) are content.
 * There is no user id. `options.visitor = "daily"` (the default) makes one of address, agent and UTC day: good for one
-  day, on purpose, as nobody agreed to be told again by such traits. It is a SHA-256; the pseudonym that replaces it at
-  the door has a key. `options.visitor = "auth_user"` makes none: requests without a known user are `popularity`.
+  day, on purpose, as nobody agreed to be told again by such traits. It is a SHA-256, from which an address can be
+  guessed, so it goes no further than the door: the pseudonym that replaces it has a key, the vault has no way back
+  (`NAMELESS`), and nobody gets a list by it, for nobody could ask for that list. `options.visitor = "auth_user"` makes
+  none: requests without a known user are `popularity`.
 * An authenticated user is the customer.
 * There is no event id: it is made of time, request, status and size, which are nobody's, and counts on where those are
   the same. Two lines that are the same are two requests: servers write each line once, and browsers can ask twice.
@@ -31,6 +33,7 @@ from pipeline.sources import agents, lines, outcomes, pages, sql
 from pipeline.sources.export import Bounds, Known, Parsed, Settings, require_rows
 
 TABLES = ("events", "popularity")
+NAMELESS = ("visitor",)
 
 _FIELDS = ("address", "user", "time", "request", "status", "size", "rest", "agent")
 # The second field is never an address: where it is, a server's name was put before the line.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -66,6 +68,26 @@ def test_days_without_them_are_not_touched(config: Config) -> None:
 
 def _day(file: str) -> date:
     return date.fromisoformat(Path(file).parent.name.removeprefix("day="))
+
+
+def test_a_load_of_the_same_moment_is_not_undone(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The day is loaded anew between erasure's look and its commit: the new rows are those that stay."""
+    lake = lakes.written({"events": visits(1, 2)}, config)
+    real = erasure._without
+
+    def without(*given: Any) -> Any:
+        found = real(*given)
+        loads.append(pool.submit(lake.replace_day, "events", visits(2, 3, 4), "web", NOON.date()))
+        with suppress(TimeoutError):  # without a lock it lands now, and what was read before would be put in its place
+            loads[0].result(timeout=1)
+        return found
+
+    loads: list[Future[None]] = []
+    monkeypatch.setattr(erasure, "_without", without)
+    with ThreadPoolExecutor(1) as pool:
+        assert erasure.delete_people(lake, pa.array([1], pa.int64())) == {"events": 1}
+        loads[0].result()
+    assert people_of(lake) == [2, 3, 4]
 
 
 def test_features_of_a_night_are_theirs_too(config: Config) -> None:

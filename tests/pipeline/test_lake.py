@@ -5,7 +5,8 @@ from __future__ import annotations
 import resource
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -13,11 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
+from deltalake.transaction import AddAction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from expectations import schemas
+from pipeline import lake as lake_module
 from pipeline.config import parse
+from pipeline.day_files import DataFile
 from pipeline.errors import ShortlistError
 from pipeline.lake import UNDATED, Lake
 from tests.pipeline.small import in_order
@@ -251,3 +255,24 @@ def test_vacuum_removes_what_no_kept_version_needs(lake: Lake) -> None:
     assert lake.vacuum(timedelta(days=7)) == {"loads": 0}
     assert lake.vacuum(timedelta(0)) == {"loads": 1}
     assert names(lake.read("loads")) == ["b"]
+
+
+def test_history_is_not_erased_under_an_adoption(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that lies in the table and that no version names yet is the next version's, and no leftover."""
+    put(lake, "web", MONDAY, "old")
+    real = lake_module._placed
+
+    def placed(table: Path, file: DataFile) -> AddAction:
+        action = real(table, file)
+        erasures.append(pool.submit(lake.erase_history))
+        with suppress(TimeoutError):  # without a lock it would be over now
+            erasures[0].result(timeout=1)
+        return action
+
+    erasures: list[Future[dict[str, int]]] = []
+    monkeypatch.setattr(lake_module, "_placed", placed)
+    with ThreadPoolExecutor(1) as pool:
+        put(lake, "web", MONDAY, "new")
+        assert erasures[0].result() == {"loads": 1}
+    assert names(lake.read("loads")) == ["new"]
+    assert (lake.path("loads") / ".lock").exists()

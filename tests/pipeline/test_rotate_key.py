@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 import stat
 from contextlib import ExitStack
-from datetime import UTC, date, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,34 +14,31 @@ import pyarrow.parquet as pq
 import pytest
 
 from expectations import schemas
-from pipeline import config as configuration
-from pipeline import disk, erasure, ingest, rotate_key, staging, swap
-from pipeline.config import Config
+from pipeline import disk, ingest, rotate_key, staging, swap
 from pipeline.day_files import ORDER
 from pipeline.errors import ConfigurationError, ShortlistError
-from pipeline.lake import UNDATED, Lake
+from pipeline.lake import Lake
 from pipeline.pseudonyms import KEY_CHECK, Pseudonyms, rotate
 from pipeline.shards import shard_of
 from pipeline.suppress import FORGOTTEN
 from tests.pipeline.faults import Crash, calls
+from tests.pipeline.rotation import (
+    DAYS,
+    NIGHTLY,
+    NIGHTS,
+    A,
+    B,
+    C,
+    Rows,
+    configured,
+    export,
+    load,
+    pseudonyms,
+    rotated,
+    rows_of,
+    write_rows,
+)
 from tests.pipeline.small import House, shortlist
-
-A, B, C = "key-a-of-the-tests-only", "key-b-of-the-tests-only", "key-c-of-the-tests-only"
-DAYS = (date(2026, 6, 29), date(2026, 6, 30))
-NIGHTS = (datetime(2026, 6, 30, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC))
-SOURCES = {
-    name: f'[[sources]]\nname = "{name}"\nformat = "table"\ntable = "{table}"\n'
-    f'path = "exports/{name}_{{date:%Y%m%d}}.csv"\n'
-    for name, table in (
-        ("web", "events"),
-        ("crm", "customers"),
-        ("shop", "transactions"),
-        ("wishes", "signals"),
-    )
-}
-HEADER = '[project]\nname = "small"\n'
-NIGHTLY = "person_features"
-Rows = dict[str, list[dict[str, Any]]]
 
 
 @pytest.fixture(autouse=True)
@@ -57,9 +52,9 @@ def _company(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two days of exports; the first is loaded with key A, somebody is forgotten and a night has its features."""
     house = House(tmp_path_factory.mktemp("company"))
     for day in DAYS:
-        _export(house, day)
+        export(house, day)
     with pytest.MonkeyPatch.context() as patch:
-        _load(house, 0, A, patch)
+        load(house, 0, A, patch)
     return house.folder
 
 
@@ -77,110 +72,8 @@ def _expected(company: Path, tmp_path_factory: pytest.TempPathFactory) -> list[R
     found = []
     for number in range(2):
         with pytest.MonkeyPatch.context() as patch:
-            _load(house, number, f"{B},{A}", patch)
-        found.append(_rows(house))
-    return found
-
-
-def _export(house: House, day: date) -> None:
-    """Visitors, three with a login; orders by customers and by address alone; one customer and one visitor object."""
-    write = partial(_write, house, day)
-    write(
-        "web",
-        [
-            {
-                "event_id": f"{day}-{i}",
-                "ts": f"{day}T08:{i:02d}:00Z",
-                "visitor_id": f"v{i % 7}",
-                "customer_id": f"k{i % 7}" if i % 7 < 3 and i % 2 else "",
-                "session_id": f"s{i // 4}",
-                "content_id": f"c{i % 4}",
-                "event": "view",
-            }
-            for i in range(40)
-        ],
-    )
-    write(
-        "crm",
-        [
-            {"customer_id": f"k{i}", "email": f"k{i}@example.com", "consent_personalization": str(i != 2).lower()}
-            for i in range(5)
-        ],
-    )
-    write(
-        "shop",
-        [
-            {
-                "order_id": f"{day}-o{i}",
-                "line_no": 1,
-                "ts": f"{day}T09:0{i}:00Z",
-                "customer_id": "" if i % 2 else f"k{i}",
-                "email": f"k{i}@example.com",
-                "amount": 5,
-                "currency": "EUR",
-            }
-            for i in range(5)
-        ],
-    )
-    write("wishes", [{"ts": f"{day}T11:00:00Z", "visitor_id": "v6", "personalization": "false", "reason": "gpc"}])
-
-
-def _write(house: House, day: date, name: str, rows: list[dict[str, Any]]) -> None:
-    house.write_csv(f"exports/{name}_{day:%Y%m%d}.csv", rows)
-
-
-def _config(house: House, *sources: str) -> Config:
-    """The configuration, with all sources if none are named."""
-    house.file.write_text(HEADER + "".join(SOURCES[name] for name in sources or SOURCES), encoding="utf-8")
-    return configuration.load(house.file)
-
-
-def _load(house: House, number: int, key: str, patch: pytest.MonkeyPatch) -> None:
-    """A day, then what other steps leave: features of the night, and on the first day a forgotten customer."""
-    patch.setenv("SHORTLIST_ID_KEY", key)
-    config = _config(house)
-    lake, ids = Lake.of(config), Pseudonyms.of(config)
-    if number == 0:
-        forgotten = {
-            "id": ids.one("k3", "customer"),
-            "id_type": "customer",
-            "personalization": False,
-            "reason": "forgotten",
-            "since": NIGHTS[0],
-            "source": FORGOTTEN,
-            "day": UNDATED,
-        }
-        lake.replace_source(
-            "suppressions", pa.Table.from_pylist([forgotten], schemas.LAKE["suppressions"].schema), FORGOTTEN
-        )
-    ingest.run(NIGHTS[number], config, start=DAYS[number])
-    people = pa.array(sorted(set(lake.read("events")["person_id"].to_pylist())), pa.int64())
-    lake.replace_night(
-        NIGHTLY, pa.table({"person_id": people, "rank": pa.array(np.arange(float(len(people))))}), NIGHTS[number]
-    )
-
-
-def _rotated(house: House, patch: pytest.MonkeyPatch, old: str = A, new: str = B) -> rotate_key.RotationReport:
-    patch.setenv("SHORTLIST_ID_KEY", old)
-    patch.setenv("SHORTLIST_NEW_ID_KEY", new)
-    return rotate_key.run(_config(house))
-
-
-def _rows(house: House) -> Rows:
-    """Every table, its rows in order; of the features who has some. No proof of a purge: it tells versions."""
-    lake, rows = house.lake, house.rows()
-    rows["loads"] = [row for row in rows["loads"] if row["source"] != erasure.PURGED]
-    people = {str(night): lake.read_night(NIGHTLY, night)["person_id"].to_pylist() for night in lake.nights(NIGHTLY)}
-    return {**rows, NIGHTLY: [people]}
-
-
-def _pseudonyms(house: House) -> set[int]:
-    """Every pseudonym in any file under the lake, whoever refers to it."""
-    found: set[int] = set()
-    for file in house.lake.root.rglob("*.parquet"):
-        table = pq.ParquetFile(file).read() if "_delta_log" not in file.parts else pa.table({})
-        names = [f.name for f in table.schema if f.type == pa.int64() and (f.name == "id" or f.name.endswith("_id"))]
-        found |= {value for name in names for value in table[name].drop_null().to_pylist()}
+            load(house, number, f"{B},{A}", patch)
+        found.append(rows_of(house))
     return found
 
 
@@ -188,18 +81,18 @@ def test_a_rotated_lake_is_the_one_made_with_both_keys(
     house: House, expected: list[Rows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Row for row in every table, also after a further day; forgotten and suppressed people are the same people."""
-    _rotated(house, monkeypatch)
+    rotated(house, monkeypatch)
     monkeypatch.setenv("SHORTLIST_ID_KEY", f"{B},{A}")
-    ingest.finish(NIGHTS[0], _config(house), [])
-    assert _rows(house) == expected[0]
-    _load(house, 1, f"{B},{A}", monkeypatch)
-    assert _rows(house) == expected[1]
+    ingest.finish(NIGHTS[0], configured(house), [])
+    assert rows_of(house) == expected[0]
+    load(house, 1, f"{B},{A}", monkeypatch)
+    assert rows_of(house) == expected[1]
     assert {"suppressions", "identities", "native_ids", "transactions", "events"} <= expected[1].keys()
 
 
 def test_rows_lie_sorted_and_in_their_shard(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A day's file is in the table's order, by the new pseudonyms; everybody is in the shard of their new one."""
-    _rotated(house, monkeypatch)
+    rotated(house, monkeypatch)
     lake = house.lake
     for name in ("events", "transactions", "identities", "native_ids", "customers"):
         for file in lake.files(name):
@@ -215,10 +108,10 @@ def test_no_old_pseudonym_is_left(house: House, monkeypatch: pytest.MonkeyPatch)
     dead.mkdir(parents=True)
     (dead / "lock").touch()
     shutil.copy(house.lake.files("events")[0], dead / "events.parquet")
-    old = _pseudonyms(house)
-    _rotated(house, monkeypatch)
+    old = pseudonyms(house)
+    rotated(house, monkeypatch)
     assert len(old) > 30
-    assert _pseudonyms(house) == set(rotate(np.array(sorted(old)), B.encode()).tolist())
+    assert pseudonyms(house) == set(rotate(np.array(sorted(old)), B.encode()).tolist())
     assert {path.name for path in house.lake.root.glob(".*")} <= {".staging", ".rotation.lock"}
 
 
@@ -234,23 +127,23 @@ def test_the_vault_stays_its_owners(house: House, monkeypatch: pytest.MonkeyPatc
     for _ in range(2):
         assert stat.S_IMODE(house.lake.vault.stat().st_mode) == 0o700
         assert stat.S_IMODE((house.lake.vault / KEY_CHECK).stat().st_mode) == 0o600
-        _rotated(house, monkeypatch)
+        rotated(house, monkeypatch)
 
 
 def test_again_with_the_same_keys_changes_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever is not sure that it was done runs it again."""
-    first = _rotated(house, monkeypatch)
-    versions, rows = house.lake.versions(), _rows(house)
-    assert _rotated(house, monkeypatch) == first
-    assert (house.lake.versions(), _rows(house)) == (versions, rows)
+    first = rotated(house, monkeypatch)
+    versions, rows = house.lake.versions(), rows_of(house)
+    assert rotated(house, monkeypatch) == first
+    assert (house.lake.versions(), rows_of(house)) == (versions, rows)
     assert first.rows["events"] == house.lake.read("events").num_rows > 0
     assert first.rows[NIGHTLY] == len(rows[NIGHTLY][0][str(NIGHTS[0])])
 
 
 def test_a_third_key_goes_before_the_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Any number of rotations: the newest key comes first, and leads from native ids to the lake's pseudonyms."""
-    _rotated(house, monkeypatch)
-    _rotated(house, monkeypatch, old=f"{B},{A}", new=C)
+    rotated(house, monkeypatch)
+    rotated(house, monkeypatch, old=f"{B},{A}", new=C)
     ids = Pseudonyms.parse(f"{C},{B},{A}", "KEY")
     vault = house.lake.read("native_ids")
     assert vault["id"].to_pylist() == [
@@ -262,12 +155,12 @@ def test_a_third_key_goes_before_the_others(house: House, monkeypatch: pytest.Mo
 
 def test_only_both_keys_are_taken_afterwards(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The old one alone, the new one alone, the wrong way round, another one: refused, without being repeated."""
-    _rotated(house, monkeypatch)
+    rotated(house, monkeypatch)
     versions = house.lake.versions()
     for key in (A, B, f"{A},{B}", C):
         monkeypatch.setenv("SHORTLIST_ID_KEY", key)
         with pytest.raises(ConfigurationError, match=r"made with another key.*rotate-key") as refused:
-            ingest.run(NIGHTS[1], _config(house), start=DAYS[1])
+            ingest.run(NIGHTS[1], configured(house), start=DAYS[1])
         assert not any(part in str(refused.value) for part in key.split(","))
     assert house.lake.versions() == versions
 
@@ -291,16 +184,16 @@ def test_wrong_keys_are_refused(
     """Before anything is touched."""
     versions = house.lake.versions()
     with pytest.raises(ConfigurationError, match=message):
-        _rotated(house, monkeypatch, old, new)
+        rotated(house, monkeypatch, old, new)
     assert house.lake.versions() == versions
 
 
 def test_nothing_is_rotated_under_a_load(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is being loaded has old pseudonyms and would come in after the rotation."""
-    before = _rows(house)
+    before = rows_of(house)
     with staging.opened(house.lake), pytest.raises(ShortlistError, match="a load is under way"):
-        _rotated(house, monkeypatch)
-    assert _rows(house) == before
+        rotated(house, monkeypatch)
+    assert rows_of(house) == before
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -317,25 +210,25 @@ def test_a_load_while_tables_are_rewritten_is_not_lost(
             lake.replace_source("suppressions", lake.read("suppressions", source=FORGOTTEN), FORGOTTEN)
         real(lake, made_of)
 
-    before = _rows(house)
+    before = rows_of(house)
     monkeypatch.setattr(swap, "commit", commit)
     with ExitStack() as stack, pytest.raises(ShortlistError, match="load is under way" if begun else "changed while"):
-        _rotated(house, monkeypatch)
-    assert {**_rows(house), "loads": []} == {**before, "loads": []}
-    assert Pseudonyms.of(_config(house)).fits(house.lake)
+        rotated(house, monkeypatch)
+    assert {**rows_of(house), "loads": []} == {**before, "loads": []}
+    assert Pseudonyms.of(configured(house)).fits(house.lake)
 
 
 def test_one_rotation_at_a_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second is refused while the first holds the lake."""
     with swap.held(house.lake), pytest.raises(ShortlistError, match="another rotation is under way"):
-        _rotated(house, monkeypatch)
+        rotated(house, monkeypatch)
 
 
 def test_without_a_lake_the_key_is_just_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is nothing to rewrite, and nothing is made."""
     house = House(tmp_path)
     with pytest.raises(ShortlistError, match="just set the new key"):
-        _rotated(house, monkeypatch)
+        rotated(house, monkeypatch)
     assert not house.lake.root.exists()
 
 
@@ -345,35 +238,35 @@ def test_without_a_lake_the_key_is_just_set(tmp_path: Path, monkeypatch: pytest.
 def _tiny(folder: Path, patch: pytest.MonkeyPatch) -> House:
     """A day of web analytics, loaded with key A."""
     house = House(folder)
-    _write(house, DAYS[1], "web", [{"event_id": i, "ts": f"{DAYS[1]}T08:00:00Z", "visitor_id": f"v{i}",
+    write_rows(house, DAYS[1], "web", [{"event_id": i, "ts": f"{DAYS[1]}T08:00:00Z", "visitor_id": f"v{i}",
         "customer_id": f"k{i}", "content_id": "c", "event": "view"} for i in range(3)])  # fmt: skip
     patch.setenv("SHORTLIST_ID_KEY", A)
-    ingest.run(NIGHTS[1], _config(house, "web"))
-    assert Pseudonyms.of(_config(house)).fits(house.lake)
+    ingest.run(NIGHTS[1], configured(house, "web"))
+    assert Pseudonyms.of(configured(house)).fits(house.lake)
     return house
 
 
 def test_killed_at_any_file_system_call_it_is_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And ends the same. In between whoever can rank finds one lake or the other; who needs the key ends the swap."""
     tiny = _tiny(tmp_path / "tiny", monkeypatch)
-    before = _rows(tiny)
+    before = rows_of(tiny)
     whole = House(Path(shutil.copytree(tiny.folder, tmp_path / "whole")))
     with calls() as made:
-        _rotated(whole, monkeypatch)
-    wanted = _rows(whole)
+        rotated(whole, monkeypatch)
+    wanted = rows_of(whole)
     for at in (n for n, (name, _) in enumerate(made.made) if name in ("rename", "replace", "remove")):
         house = House(Path(shutil.copytree(tiny.folder, tmp_path / str(at))))
         with calls("crash", at), pytest.raises(Crash):
-            _rotated(house, monkeypatch)
+            rotated(house, monkeypatch)
         if house.lake.exists("native_ids"):
-            assert _rows(house) in (before, wanted)
+            assert rows_of(house) in (before, wanted)
         if swap.pending(house.lake):
             monkeypatch.setenv("SHORTLIST_ID_KEY", f"{B},{A}")
-            Pseudonyms.of(_config(house))
-            assert _rows(house) == wanted
-        _rotated(house, monkeypatch)
-        assert _rows(house) == wanted, f"killed at {made.made[at]}"
-        assert _pseudonyms(house) == _pseudonyms(whole)
+            Pseudonyms.of(configured(house))
+            assert rows_of(house) == wanted
+        rotated(house, monkeypatch)
+        assert rows_of(house) == wanted, f"killed at {made.made[at]}"
+        assert pseudonyms(house) == pseudonyms(whole)
         assert {path.name for path in house.lake.root.glob(".*")} <= {".staging", ".rotation.lock"}
 
 
@@ -382,7 +275,7 @@ def test_killed_while_tables_are_rewritten_the_old_key_is_right(
     at: int, house: House, expected: list[Rows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A half-built lake is seen by nobody and thrown away by the next rotation."""
-    before = _rows(house)
+    before = rows_of(house)
     adopted = 0
     real = Lake.adopt
 
@@ -396,11 +289,11 @@ def test_killed_while_tables_are_rewritten_the_old_key_is_right(
     with monkeypatch.context() as patch:
         patch.setattr(Lake, "adopt", adopt)
         with pytest.raises(Crash):
-            _rotated(house, monkeypatch)
-    assert {**_rows(house), "loads": []} == {**before, "loads": []}
-    assert Pseudonyms.of(_config(house)).fits(house.lake)
-    _rotated(house, monkeypatch)
-    found = _rows(house)
+            rotated(house, monkeypatch)
+    assert {**rows_of(house), "loads": []} == {**before, "loads": []}
+    assert Pseudonyms.of(configured(house)).fits(house.lake)
+    rotated(house, monkeypatch)
+    found = rows_of(house)
     assert {**found, "loads": []} == {**expected[0], "loads": []}
 
 
@@ -411,7 +304,7 @@ def test_a_table_begun_between_the_old_and_the_new_is_thrown_away(
     house = _tiny(tmp_path / "killed", monkeypatch)
     house.lake.replace_night(NIGHTLY, pa.table({"person_id": pa.array([7])}), NIGHTS[0])
     whole = House(Path(shutil.copytree(house.folder, tmp_path / "whole")))
-    _rotated(whole, monkeypatch)
+    rotated(whole, monkeypatch)
 
     def rename(source: Path, target: Path) -> None:
         if source.parent.name == ".rotated":
@@ -421,11 +314,11 @@ def test_a_table_begun_between_the_old_and_the_new_is_thrown_away(
     with monkeypatch.context() as patch:
         patch.setattr(disk, "rename", rename)
         with pytest.raises(Crash):
-            _rotated(house, monkeypatch)
+            rotated(house, monkeypatch)
     assert not house.lake.exists(NIGHTLY)
     house.lake.replace_night(NIGHTLY, pa.table({"person_id": pa.array([8])}), NIGHTS[0])
-    _rotated(house, monkeypatch)
-    assert _rows(house) == _rows(whole)
+    rotated(house, monkeypatch)
+    assert rows_of(house) == rows_of(whole)
 
 
 # ---------------------------------------------------------------- the command line
@@ -435,7 +328,7 @@ def test_the_command_says_what_to_do_next(
     house: House, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It names the variable and the order of the keys, prints no key, and `doctor` agrees before and after."""
-    _config(house)
+    configured(house)
     monkeypatch.setenv("SHORTLIST_ID_KEY", A)
     monkeypatch.setenv("SHORTLIST_NEW_ID_KEY", B)
     said = shortlist(capsys, "rotate-key", "--config", house.file)
