@@ -1,58 +1,125 @@
-"""Every feature by name: its unit and what it means. The model's columns, in the order in which it reads them."""
+"""Every feature by name: its unit, what it means, and for those of a person how it is measured.
+
+The list is the documentation, the tables' schema, what the kernel computes (`features.kernel`) and what the oracle
+writes as SQL (`features.sql`). A new windowed or decayed feature of a person is a line in `_person`;
+docs/guides/add-a-feature.md. The model's columns are in the order in which it reads them.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from features.contents import HALF_LIVES_DAYS as CONTENT_HALF_LIVES
+from features.history import GoalRule
+from features.measures import (
+    HALF_LIVES,
+    HOURS,
+    MIX,
+    WEEKDAYS,
+    Btyd,
+    Count,
+    Days,
+    Decayed,
+    Measure,
+    Measured,
+    Rate,
+    Score,
+    Session,
+    Share,
+    Since,
+    Tenure,
+    Total,
+)
 from features.pairs import HALF_LIVES_DAYS as PAIR_HALF_LIVES
 from features.pairs import PAIR_FEATURES
-from features.people import WINDOWS_DAYS
-from features.sessions import HALF_LIFE_DAYS, MIX
 
 Group = Literal["person", "content", "pair", "context"]
+
+WINDOWS_DAYS = (7, 30, 90, 365)
+SESSION_HALF_LIVES = ("1d", "7d", "30d")
+VECTOR_HALF_LIVES = ("7d", "30d")
+CHANNELS = ("web", "app", "email", "push", "social", "search")
+"""Where a session can begin, as `events.channel` says it; any other is none of these."""
+
+PRIOR_SHOWN = 20.0
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One column of the model's rows."""
+    """One column. `modelled` is false for those that are written for analysts, but that no model reads."""
 
     name: str
     group: Group
     unit: str
     meaning: str
+    measure: Measure | None = None
+    modelled: bool = True
 
     @property
     def memory_days(self) -> float:
         """How far back it looks: in a younger log its values grow night by night, whatever people do.
 
-        The window that ends its name; four half-lives of a decayed mean; without end for what counts from the start.
+        The window of what is counted; four half-lives of what is decayed; nothing for a share, which does not grow;
+        without end for what counts from the start.
         """
-        window = re.search(r"_(\d+)d$", self.name)
-        if window:
-            return float(window[1])
-        return _MEMORY_DAYS.get(self.name, math.inf)
+        match self.measure:
+            case Count() | Total() | Days() | Rate():
+                return self.measure.days
+            case Decayed() | Session():
+                return 4 * HALF_LIVES[self.measure.half_life or "7d"]
+            case Share():
+                return 0.0
+            case Score():
+                return _window(self.measure.feature)
+            case _:
+                return _window(self.name)
 
 
-_MEMORY_DAYS = {
-    **dict.fromkeys(("session_minutes", "session_depth", "session_dwell_seconds"), 4 * HALF_LIFE_DAYS),
-    **{f"mix_{kind}": 4 * HALF_LIFE_DAYS for kind, _ in MIX},
-    **dict.fromkeys(("last_session_minutes", "last_session_depth"), 4 * HALF_LIFE_DAYS),
-    "mobile_share": 0.0,  # a share does not grow
-    "f_score": 90.0,
-    "m_score": 365.0,
-}
+def _window(name: str) -> float:
+    found = re.search(r"_(\d+)d$", name)
+    return float(found[1]) if found else math.inf
 
 
-def features(goals: Iterable[str]) -> tuple[Feature, ...]:
+@dataclass(frozen=True)
+class Spec:
+    """What the person kernel computes, and the vocabulary in which: everything it knows beside rows and nights."""
+
+    goals: Mapping[str, GoalRule]
+    category_of: Mapping[str, str] = field(default_factory=dict)
+    """Content to category, as the nights knew it."""
+    categories: tuple[str, ...] = ()
+    """Those that a session's vector has a place for, in its order."""
+    channels: tuple[str, ...] = CHANNELS
+    timezone: str = "UTC"
+    features: tuple[Feature, ...] = ()
+    """Features of a person; by default all of them."""
+
+    @property
+    def measured(self) -> tuple[Feature, ...]:
+        """The features that the kernel computes, in order."""
+        listed = self.features or tuple(_person(tuple(self.goals), self.categories, self.channels))
+        return tuple(f for f in listed if isinstance(f.measure, Measured))
+
+    @property
+    def measures(self) -> tuple[Measured, ...]:
+        """What they measure."""
+        return tuple(f.measure for f in self.measured if isinstance(f.measure, Measured))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The kernel's columns."""
+        return tuple(f.name for f in self.measured)
+
+
+def features(goals: Iterable[str], categories: Sequence[str] = ()) -> tuple[Feature, ...]:
     """All features, in the model's order: person, content, pair, context."""
     names = tuple(goals)
     return (
-        *_person(names),
+        *_person(names, categories, CHANNELS),
         *_content(names),
         *_pair(),
         Feature("position", "context", "rank", "place in the list that showed it; scored as 1"),
@@ -60,46 +127,86 @@ def features(goals: Iterable[str]) -> tuple[Feature, ...]:
 
 
 def names(goals: Iterable[str], group: Group | None = None) -> tuple[str, ...]:
-    """The names of all features, or of one group."""
-    return tuple(f.name for f in features(goals) if group in (None, f.group))
+    """The names of all features that models read, or of one group."""
+    return tuple(f.name for f in features(goals) if f.modelled and group in (None, f.group))
 
 
-def _person(goals: tuple[str, ...]) -> list[Feature]:
-    def one(name: str, unit: str, meaning: str) -> Feature:
-        return Feature(name, "person", unit, meaning)
+def _person(goals: tuple[str, ...], categories: Sequence[str], channels: Sequence[str]) -> Iterator[Feature]:
+    def one(name: str, unit: str, meaning: str, measure: Measure, *, modelled: bool = True) -> Feature:
+        return Feature(name, "person", unit, meaning, measure, modelled)
 
-    found = [one(f"events_{d}d", "count", f"things done in {d} days") for d in WINDOWS_DAYS]
-    found.append(one("shown_30d", "count", "impressions in 30 days"))
+    for d in (1, *WINDOWS_DAYS):
+        yield one(f"events_{d}d", "count", f"things done in {d} days", Count("active", d))
+    for d in (7, 30):
+        yield one(f"shown_{d}d", "count", f"impressions in {d} days", Count("impression", d))
     for goal in goals:
-        found.append(one(f"{goal}_30d", "count", f"times `{goal}` was reached in 30 days"))
-        found.append(
-            one(
-                f"{goal}_per_shown_30d",
-                "rate",
-                f"`{goal}` per impression in 30 days, smoothed with 20 impressions of everybody's rate",
-            )
+        for d in (7, 30):
+            yield one(f"{goal}_{d}d", "count", f"times `{goal}` was reached in {d} days", Count(f"goal:{goal}", d))
+        rate = f"`{goal}` per impression in 30 days, smoothed with {PRIOR_SHOWN:g} impressions of everybody's rate"
+        yield one(f"{goal}_per_shown_30d", "rate", rate, Rate(goal, 30, PRIOR_SHOWN))
+    for d in (7, 30):
+        yield one(f"dwell_seconds_{d}d", "s", f"engaged time in {d} days", Total("active", "dwell_seconds", d))
+    for h in HALF_LIVES:
+        yield one(f"activity_{h}", "strength", f"decayed activity, half-life {h}", Decayed("active", h))
+    yield one("mobile_share", "share", "of what was done in 365 days, on a mobile", Share("mobile", "active", 365))
+    yield one("tenure_days", "days", "since the person was first seen", Tenure())
+    yield from _rfm(one)
+    yield from _sessions(one, categories, channels)
+
+
+def _rfm(one: Callable[..., Feature]) -> Iterator[Feature]:
+    yield one("rfm_recency_days", "days", "since the last activity", Since("active"))
+    for d in WINDOWS_DAYS:
+        yield one(f"rfm_frequency_{d}d", "days", f"active days in {d}", Days("active", d))
+    for d in WINDOWS_DAYS:
+        meaning = f"net value of orders in {d} days, refunds subtracted"
+        yield one(f"rfm_monetary_{d}d", "currency", meaning, Total("money", "value", d))
+    for d in WINDOWS_DAYS:
+        yield one(f"purchases_{d}d", "count", f"purchases in {d} days", Count("purchase", d))
+    yield one("purchase_recency_days", "days", "since the last purchase", Since("purchase"))
+    btyd = "buy-till-you-die summary:"
+    yield one("btyd_frequency", "days", f"{btyd} days with purchases after the first", Btyd("frequency"))
+    yield one("btyd_recency_days", "days", f"{btyd} first to last day with purchases", Btyd("recency"))
+    yield one("btyd_age_days", "days", f"{btyd} first day with purchases to now (T)", Btyd("age"))
+    yield one("btyd_monetary", "currency", f"{btyd} mean value of the days after the first", Btyd("monetary"))
+    learned = "cut-points learned on training nights; 5 is best"
+    yield one("r_score", "1..5", f"recency quintile, {learned}", Score("rfm_recency_days"))
+    yield one("f_score", "1..5", f"frequency quintile, {learned}", Score("rfm_frequency_90d"))
+    yield one("m_score", "1..5", f"monetary quintile, {learned}", Score("rfm_monetary_365d"))
+
+
+def _sessions(one: Callable[..., Feature], categories: Sequence[str], channels: Sequence[str]) -> Iterator[Feature]:
+    scalars = {
+        "minutes": ("minutes", "minutes from first to last event"),
+        "depth": ("count", "things done"),
+        "dwell_seconds": ("s", "engaged time"),
+    }
+    for d in (7, 30):
+        meaning = f"sessions begun in {d} days; one ends after 30 silent minutes"
+        yield one(f"sessions_{d}d", "count", meaning, Count("session", d))
+    for what, (unit, meaning) in scalars.items():
+        for h in SESSION_HALF_LIVES:
+            mean = f"{meaning} a session, mean, each session weighing 2^(-age / {h})"
+            yield one(f"session_{what}_{h}", unit, mean, Session(what, h))
+        yield one(f"last_session_{what}", unit, f"{meaning} in the last session", Session(what))
+    shares = {f"mix:{kind}": f"things done that are {kind}" for kind in MIX}
+    wide = {f"category:{name}": f"things done in the category {name}" for name in categories}
+    begun = {
+        **{f"entry:{name}": f"sessions that began in the channel {name}" for name in channels},
+        **{f"hour:{hour}": f"sessions that began between {hour.replace('_', ' and ')} o'clock" for hour in HOURS},
+        **{f"weekday:{day}": f"sessions that began on a {day}" for day in WEEKDAYS},
+    }
+    for what, meaning in {**shares, **wide}.items():
+        name, modelled = what.replace(":", "_"), what in shares
+        for h in VECTOR_HALF_LIVES:
+            mean = f"share of {meaning}, mean over sessions, each weighing 2^(-age / {h})"
+            yield one(f"session_{name}_{h}", "share", mean, Session(what, h), modelled=modelled)
+        yield one(
+            f"last_session_{name}", "share", f"share of {meaning}, last session", Session(what), modelled=modelled
         )
-    return [
-        *found,
-        one("mobile_share", "share", "of what was done, on a mobile"),
-        one("rfm_recency_days", "days", "since the last activity"),
-        one("rfm_frequency_90d", "days", "active days in 90"),
-        one("rfm_monetary_365d", "currency", "net value of orders in 365 days, refunds subtracted"),
-        one("monetary_30d", "currency", "net value of orders in 30 days"),
-        one("purchases_365d", "count", "purchases in 365 days"),
-        one("purchase_recency_days", "days", "since the last purchase"),
-        one("tenure_days", "days", "since the person was first seen"),
-        one("sessions_30d", "count", "sessions in 30 days; a session ends after 30 silent minutes"),
-        one("session_minutes", "minutes", "mean session length, each session weighing 2^(-age / 7 d)"),
-        one("session_depth", "count", "mean things done a session, weighed likewise"),
-        one("session_dwell_seconds", "s", "mean engaged time a session, weighed likewise"),
-        one("last_session_minutes", "minutes", "length of the last session"),
-        one("last_session_depth", "count", "things done in the last session"),
-        *(one(f"mix_{kind}", "share", f"of a session's events that are {kind}, weighed likewise") for kind, _ in MIX),
-        one("r_score", "1..5", "recency quintile, cut-points learned on training nights; 5 is best"),
-        one("f_score", "1..5", "frequency quintile"),
-        one("m_score", "1..5", "monetary quintile"),
-    ]
+    for what, meaning in begun.items():
+        mean = f"share of {meaning}, each session weighing 2^(-age / 30d)"
+        yield one(f"session_{what.replace(':', '_')}_30d", "share", mean, Session(what, "30d"))
 
 
 def _content(goals: tuple[str, ...]) -> list[Feature]:

@@ -1,0 +1,125 @@
+"""The person kernel: all requested nights of a person in one pass over what the person did.
+
+What a person's features on a night are made of is a fold over the rows that were known by then, in the order of their
+time. So a later night goes on where an earlier one stopped: rows that became known meanwhile are folded in, rows that
+grew older than a window are taken out of it. Whoever turns out to have a row that is older than one already folded (it
+arrived late), or that was somebody else's after all, is folded anew for that night. Either way the same additions are
+made in the same order as if the night had been the only one asked for: the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from expectations.schemas import TIMESTAMP
+from features.fold import NEVER, Layout, Out, Scratch, people_by_nights
+from features.program import Program, compiled
+from features.rows import Codes, Rows, encoded, micros
+from features.spec import Spec
+from features.zone import Zone, zone
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class State:
+    """What is kept of people at a night, to go on from there: one row a person, sorted by `people`.
+
+    `night` in microseconds: rows known before it are folded in.
+    """
+
+    night: int
+    people: Ints
+    ints: Ints
+    floats: Floats
+
+
+def kernel(shard: pa.Table, nights: Sequence[datetime], spec: Spec) -> pa.Table:
+    """Every person's features on every night, as of what was known strictly before it.
+
+    Args:
+        shard: The columns of `features.rows.SHARD`, sorted by person and ts; ties may come in any order.
+        nights: Instants (time zone aware), in any order.
+        spec: What to compute.
+
+    Returns:
+        `person_id`, `night` and a float64 column a feature, sorted by person and night. A person has a row for the
+        nights before which anything was known of them that happened in the last 365 days.
+
+    Raises:
+        ValueError: The shard lacks a column or is not sorted, or the spec names what there is not.
+    """
+    return advanced(shard, nights, spec)[0]
+
+
+def advanced(
+    shard: pa.Table, nights: Sequence[datetime], spec: Spec, state: State | None = None
+) -> tuple[pa.Table, State]:
+    """The features of the nights, and the state at the last of them.
+
+    With `state`, which must not be later than the first night, people go on from there. Of someone who is in it, the
+    shard has to hold only the rows that became known since, and those that left a window since (or happened up to a day
+    before one that did); of everybody else, all.
+
+    Raises:
+        ValueError: As `kernel`; or a row became known that is older than what the state already holds of the person.
+    """
+    codes = Codes(spec.goals, spec.category_of, spec.categories, spec.channels)
+    program = compiled(spec.measures, codes.classes, spec.categories, spec.channels)
+    rows = encoded(shard, codes)
+    wanted = np.unique(np.array([micros(night) for night in nights], np.int64))
+    if state is not None:
+        if len(wanted) and wanted[0] < state.night:
+            raise ValueError(f"the state is of {state.night} us, later than the first night, {wanted[0]} us")
+        rows = _with_people(rows, state.people)
+    return _run(rows, wanted, program, Layout.of(program), zone(spec.timezone), state, spec.names)
+
+
+def _with_people(rows: Rows, others: Ints) -> Rows:
+    """The same rows, with people who have none."""
+    people = np.union1d(rows.people, others)
+    counts = np.zeros(len(people), np.int64)
+    counts[np.searchsorted(people, rows.people)] = np.diff(rows.starts)
+    return rows._replace(people=people, starts=np.r_[0, np.cumsum(counts)])
+
+
+def _run(
+    rows: Rows,
+    nights: Ints,
+    program: Program,
+    layout: Layout,
+    place: Zone,
+    state: State | None,
+    names: Sequence[str],
+) -> tuple[pa.Table, State]:
+    people = len(rows.people)
+    ints, floats = np.zeros((people, layout.ints), np.int64), np.zeros((people, layout.floats))
+    known = np.zeros(people, np.bool_)
+    if state is not None:
+        at = np.searchsorted(rows.people, state.people)
+        ints[at], floats[at], known[at] = state.ints, state.floats, True
+    size = people * len(nights)
+    out = Out(np.empty((program.columns, size)), np.empty(size, np.int64), np.empty(size, np.int64))
+    begun = state.night if state is not None else NEVER
+    scratch = Scratch.of(rows, program, layout)
+    count = people_by_nights(rows, nights, program, layout, place, known, begun, ints, floats, out, scratch)
+    if count < 0:
+        raise ValueError(
+            f"person {rows.people[-count - 1]} has a row that became known after the state's night, {begun} us, but is "
+            "older than what the state holds: the person has to be folded anew, without the state"
+        )
+    table = pa.table(
+        {
+            "person_id": pa.array(out.person[:count]),
+            "night": pa.array(out.night[:count]).cast(TIMESTAMP),
+            **{name: pa.array(column[:count]) for name, column in zip(names, out.columns, strict=True)},
+        }
+    )
+    return table, State(int(nights[-1]) if len(nights) else begun, rows.people, ints, floats)
