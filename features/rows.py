@@ -7,7 +7,7 @@ twice, so whichever comes first, the features are the same bytes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
@@ -66,6 +66,7 @@ class Rows(NamedTuple):
     micros: Ints
     """`value` in millionths of the currency."""
     strength: NDArray[np.float64]
+    content: NDArray[np.int32]
     category: NDArray[np.int32]
     channel: NDArray[np.int32]
 
@@ -79,6 +80,8 @@ class Codes:
     """Content to category, as the nights knew it."""
     categories: Sequence[str] = ()
     channels: Sequence[str] = ()
+    content_at: Mapping[str, int] = field(default_factory=dict)
+    """Content to its number, for who tells contents apart; rows that tie in all else are in its order."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -96,7 +99,7 @@ def encoded(shard: pa.Table, codes: Codes) -> Rows:
         raise ValueError(f"the shard has no {', '.join(missing)}; it has {', '.join(shard.column_names)}")
     person, ts = _ints(shard["person_id"]), _ints(shard["ts"])
     _require_order(person, ts)
-    event = _Text.of(shard["event"])
+    event, content = _Text.of(shard["event"]), _Text.of(shard["content_id"])
     dwell_ms, micros = _scaled(shard["dwell_seconds"], 1000), _scaled(shard["value"], 1_000_000)
     starts = np.flatnonzero(np.r_[True, person[1:] != person[:-1]][: len(person)])
     return _settled(
@@ -110,8 +113,9 @@ def encoded(shard: pa.Table, codes: Codes) -> Rows:
             dwell_ms=dwell_ms,
             micros=micros,
             strength=event.looked_up([STRENGTH[_kind(name)] for name in event.words], 0.0) + 2.0 * (dwell_ms >= _LONG),
-            category=_category(_Text.of(shard["content_id"]), codes),
-            channel=_placed(_Text.of(shard["channel"]), codes.channels),
+            content=_placed(content, codes.content_at),
+            category=_category(content, codes),
+            channel=_placed(_Text.of(shard["channel"]), {name: i for i, name in enumerate(codes.channels)}),
         )
     )
 
@@ -184,8 +188,7 @@ def _category(content: _Text, codes: Codes) -> NDArray[np.int32]:
     return np.array([*found, -1], np.int32)[content.at]
 
 
-def _placed(text: _Text, names: Sequence[str]) -> NDArray[np.int32]:
-    place = {name: i for i, name in enumerate(names)}
+def _placed(text: _Text, place: Mapping[str, int]) -> NDArray[np.int32]:
     return np.array([*(place.get(word, -1) for word in text.words), -1], np.int32)[text.at]
 
 
@@ -210,8 +213,8 @@ def _settled(rows: Rows) -> Rows:
     at = np.union1d(tied, tied - 1)
     person = np.searchsorted(rows.starts, at, side="right")
     columns = rows[2:]
-    keys = [column[at] for column in (rows.until, rows.known, rows.channel, rows.category, rows.micros, rows.dwell_ms)]
-    order = np.lexsort((*keys, rows.mask[at], rows.ts[at], person))
+    least = (rows.content, rows.until, rows.known, rows.channel, rows.category, rows.micros, rows.dwell_ms)
+    order = np.lexsort((*(column[at] for column in least), rows.mask[at], rows.ts[at], person))
     for column in columns:
         column[at] = column[at][order]
     return rows
