@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 import features
-from features import contents, covisits, history, pairs, people, rfm, sessions, spec
+from features import contents, covisits, history, pairs, people, rfm, sessions, spec, words
 from features.history import DAY, History
 from tests.features.images import image
 from tests.features.logs import (
@@ -136,6 +136,10 @@ CASES: Mapping[str, Case] = {
     "sessions.sessionize": with_history(sessions.sessionize),
     "spec.features": lambda _: list(map(repr, spec.features(GOALS))),
     "spec.names": lambda _: list(spec.names(GOALS)),
+    "words.in_words": lambda _: [words.in_words(feature, 1.5) for feature in spec.features(GOALS)],
+    "words.measured_in_words": lambda _: [words.measured_in_words(feature) for feature in spec.features(GOALS)],
+    "words.memory_in_words": lambda _: [words.memory_in_words(feature) for feature in spec.features(GOALS)],
+    "words.topic": lambda _: [words.topic(feature) for feature in spec.features(GOALS)],
 }
 
 
@@ -212,6 +216,8 @@ def _call(name: str, handed: _Handed) -> None:
         "people": persons,
         "tables": [persons],
         "cuts": cuts,
+        "feature": spec.features(GOALS)[0],
+        "value": 1.5,
         "scored": rfm.scores(persons, cuts),
     }
     thing: Any = features

@@ -43,9 +43,7 @@ def test_the_label_as_a_feature_is_named(y: np.ndarray, people: np.ndarray) -> N
     assert str(one) == "answer (AUC 1.0000 by itself)"
 
 
-@pytest.mark.parametrize(
-    "dress", ["negative", "noisy", "missing where nobody engaged", "missing where engaged", "rank"]
-)
+@pytest.mark.parametrize("dress", ["negative", "noisy", "missing unless engaged", "missing where engaged", "rank"])
 def test_the_label_in_disguise_is_named(dress: str, y: np.ndarray, people: np.ndarray) -> None:
     """A lower AUC than 0.02, a value that only the engaged have, or lack, and a blurred answer are leaks, too."""
     rng = np.random.default_rng(7)
