@@ -456,7 +456,7 @@ def _ago(days: float) -> str:
 
 def _seconds(value: float) -> str:
     """In the two largest units."""
-    whole = round(value)
+    whole = round(min(value, 1e15))
     if whole < 60:
         return f"{value:.2g} s" if value < 10 else f"{whole} s"
     if whole < 3600:
