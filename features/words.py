@@ -61,6 +61,8 @@ _ENTRIES = {
     "social": "from social media",
     "search": "from a search",
 }
+_MOST = 1e15
+"""What is beyond is no number of anything that people do, and is said as this."""
 _NO_SESSION, _NEVER_BOUGHT = "no session yet", "never bought"
 
 
@@ -73,6 +75,7 @@ def in_words(feature: Feature, value: float | str | None) -> str:
         return value
     if value is None or not math.isfinite(value):
         return "not known" if feature.measure is None else _lacking(feature.measure)
+    value = min(max(value, -_MOST), _MOST)
     said = None if feature.measure is None else _said(feature.measure, value)
     return _plainly(feature, value) if said is None else said
 
@@ -456,7 +459,7 @@ def _ago(days: float) -> str:
 
 def _seconds(value: float) -> str:
     """In the two largest units."""
-    whole = round(min(value, 1e15))
+    whole = round(value)
     if whole < 60:
         return f"{value:.2g} s" if value < 10 else f"{whole} s"
     if whole < 3600:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -70,8 +70,24 @@ def run(asked: str, as_of: datetime, config: Config, kind: Kind | None = None) -
     Raises:
         ShortlistError: The lake knows nobody by this id.
     """
-    ids = Pseudonyms.of(config)
     view = View.of(as_of, config)
+    return _report(view, resolved(asked, view, kind))
+
+
+class Asked(NamedTuple):
+    """Whom an id means: what kind of id it is, the person, those ids of the person that the text is, by kind, and what
+    else the text is, of somebody else.
+    """
+
+    kind: Kind
+    person: int
+    theirs: Mapping[int, str]
+    also: tuple[str, ...]
+
+
+def resolved(asked: str, view: View, kind: Kind | None = None) -> Asked:
+    """As `run`, the person alone."""
+    ids = Pseudonyms.of(view.config)
     tried = {name: ids.one(asked, name) for name in ([kind] if kind else KINDS)}
     seen = view.seen(tried.values())
     persons = {name: view.person(pseudonym) for name, pseudonym in tried.items() if pseudonym in seen}
@@ -79,7 +95,7 @@ def run(asked: str, as_of: datetime, config: Config, kind: Kind | None = None) -
         raise ShortlistError(_unknown(tried, view))
     chosen, person = next(iter(persons.items()))
     theirs: dict[int, str] = {tried[name]: name for name, whose in persons.items() if whose == person}
-    return _report(view, person, chosen, theirs, tuple(name for name in persons if persons[name] != person))
+    return Asked(chosen, person, theirs, tuple(name for name in persons if persons[name] != person))
 
 
 def called(name: Mapping[str, Any]) -> str:
@@ -93,7 +109,7 @@ def _id(name: Mapping[str, Any]) -> str:
 
 
 def _unknown(tried: Mapping[Kind, int], view: View) -> str:
-    forms = ", ".join(f"{kind} [{_hex(pseudonym)}]" for kind, pseudonym in tried.items())
+    forms = ", ".join(f"{kind} [{short(pseudonym)}]" for kind, pseudonym in tried.items())
     return (
         f"the lake {view.lake.root} knew nobody by this id before {view.as_of.isoformat()}; tried as: {forms}. "
         "Ids are compared letter by letter, e-mail addresses without regard to capitals. Check the spelling, give a "
@@ -101,25 +117,29 @@ def _unknown(tried: Mapping[Kind, int], view: View) -> str:
     )
 
 
-def _hex(pseudonym: int) -> str:
+def short(pseudonym: int) -> str:
+    """A pseudonym as it is shown: eight hex digits."""
     return f"{pseudonym & (1 << 64) - 1:016x}"[:8]
 
 
 # ---------------------------------------------------------------- the person
 
 
-def _report(view: View, person: int, asked: Kind, theirs: Mapping[int, str], also: tuple[str, ...]) -> WhoReport:
+def _report(view: View, asked: Asked) -> WhoReport:
+    person = asked.person
     ids = view.people.ids_of(pa.array([person], pa.int64()))
     about = {table: view.about(table, ids) for table in ABOUT}
     links = _links_of(view, ids)
-    ends = _Ends.of(view, {*ids.to_pylist(), *(link[end] for link in links for end in ("id", "other_id"))}, theirs)
-    shown = [{**ends.names[one], "asked": one in theirs} for one in ids.to_pylist()]
+    ends = _Ends.of(
+        view, {*ids.to_pylist(), *(link[end] for link in links for end in ("id", "other_id"))}, asked.theirs
+    )
+    shown = [{**ends.names[one], "asked": one in asked.theirs} for one in ids.to_pylist()]
     return WhoReport(
         as_of=view.as_of.isoformat(),
         person=called(ends.names[person]),
         person_id_type=ends.names[person]["id_type"],
-        asked_id_type=asked,
-        also=also,
+        asked_id_type=asked.kind,
+        also=asked.also,
         ids=tuple(sorted(shown, key=lambda name: (_ORDER.index(name["id_type"]), name["pseudonym"]))),
         links=tuple(_told(link, view, ends) for link in links),
         consent=_consent(view, person, ids, about, ends.names),
@@ -175,7 +195,7 @@ def _names(view: View, ids: pa.Array, asked: Mapping[int, str]) -> dict[int, Nam
     for end, kind in (("id", "id_type"), ("other_id", "other_type")):
         types |= dict(zip(links[end].to_pylist(), links[kind].to_pylist(), strict=True))
     return {
-        one: {"id_type": types[one], "native_id": vault.get(one, {}).get("native_id") or None, "pseudonym": _hex(one)}
+        one: {"id_type": types[one], "native_id": vault.get(one, {}).get("native_id") or None, "pseudonym": short(one)}
         for one in ids.to_pylist()
     }
 
