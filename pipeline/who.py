@@ -70,24 +70,25 @@ def run(asked: str, as_of: datetime, config: Config, kind: Kind | None = None) -
     Raises:
         ShortlistError: The lake knows nobody by this id.
     """
-    view = View.of(as_of, config)
-    return _report(view, resolved(asked, view, kind))
+    return _report(resolved(asked, as_of, config, kind))
 
 
 class Asked(NamedTuple):
     """Whom an id means: what kind of id it is, the person, those ids of the person that the text is, by kind, and what
-    else the text is, of somebody else.
+    else the text is, of somebody else; `view` is what was known.
     """
 
+    view: View
     kind: Kind
     person: int
     theirs: Mapping[int, str]
     also: tuple[str, ...]
 
 
-def resolved(asked: str, view: View, kind: Kind | None = None) -> Asked:
+def resolved(asked: str, as_of: datetime, config: Config, kind: Kind | None = None) -> Asked:
     """As `run`, the person alone."""
-    ids = Pseudonyms.of(view.config)
+    ids = Pseudonyms.of(config)
+    view = View.of(as_of, config)
     tried = {name: ids.one(asked, name) for name in ([kind] if kind else KINDS)}
     seen = view.seen(tried.values())
     persons = {name: view.person(pseudonym) for name, pseudonym in tried.items() if pseudonym in seen}
@@ -95,7 +96,7 @@ def resolved(asked: str, view: View, kind: Kind | None = None) -> Asked:
         raise ShortlistError(_unknown(tried, view))
     chosen, person = next(iter(persons.items()))
     theirs: dict[int, str] = {tried[name]: name for name, whose in persons.items() if whose == person}
-    return Asked(chosen, person, theirs, tuple(name for name in persons if persons[name] != person))
+    return Asked(view, chosen, person, theirs, tuple(name for name in persons if persons[name] != person))
 
 
 def called(name: Mapping[str, Any]) -> str:
@@ -125,14 +126,13 @@ def short(pseudonym: int) -> str:
 # ---------------------------------------------------------------- the person
 
 
-def _report(view: View, asked: Asked) -> WhoReport:
-    person = asked.person
+def _report(asked: Asked) -> WhoReport:
+    view, person = asked.view, asked.person
     ids = view.people.ids_of(pa.array([person], pa.int64()))
     about = {table: view.about(table, ids) for table in ABOUT}
     links = _links_of(view, ids)
-    ends = _Ends.of(
-        view, {*ids.to_pylist(), *(link[end] for link in links for end in ("id", "other_id"))}, asked.theirs
-    )
+    linked = (link[end] for link in links for end in ("id", "other_id"))
+    ends = _Ends.of(view, {*ids.to_pylist(), *linked}, asked.theirs)
     shown = [{**ends.names[one], "asked": one in asked.theirs} for one in ids.to_pylist()]
     return WhoReport(
         as_of=view.as_of.isoformat(),
