@@ -10,14 +10,15 @@ last bit from one processor to the next, and features are to be the same bytes e
 from __future__ import annotations
 
 from decimal import Decimal, localcontext
+from functools import partial
 from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-_jit: Any = numba.njit
-_compiled = _jit(cache=True)
+_jit: Any = partial(numba.njit, cache=True, nogil=True)
+_compiled = _jit()
 
 ANCHOR = 512
 """Half-lives from one anchor to the next."""

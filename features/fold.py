@@ -8,6 +8,7 @@ __pycache__, and does not notice when another module of what it inlined has chan
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numba
@@ -22,9 +23,6 @@ from features.rows import FOREVER, SESSION_BIT, Rows
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-
-HISTORY_DAYS = 365
-"""Who was not seen for longer is not among a night's people."""
 
 GAP = 30 * 60 * 1_000_000
 """Microseconds; exactly 30 minutes apart is still the same session (GA4's definition)."""
@@ -41,8 +39,8 @@ _FIXED = 14
 _N_SCALARS, _N_MIX, _N_HOURS, _N_WEEKDAYS = len(SCALARS), len(MIX), len(HOURS), len(WEEKDAYS)
 
 
-_jit: Any = numba.njit
-_compiled, _inlined = _jit(cache=True, _nrt=False), _jit(cache=True, _nrt=False, inline="always")
+_jit: Any = partial(numba.njit, cache=True, nogil=True)
+_compiled, _inlined = _jit(_nrt=False), _jit(_nrt=False, inline="always")
 """Without numba's reference counting, which took three quarters of the time. So what is compiled here makes no arrays:
 its caller does, and holds on to them until it has returned."""
 
@@ -51,6 +49,7 @@ class Layout(NamedTuple):
     """Where things begin in a person's state: whole numbers, then floats."""
 
     anchors: int
+    session_anchors: int
     sinces: int
     counts: int
     totals: int
@@ -73,8 +72,8 @@ class Layout(NamedTuple):
         parts = program.last_to.shape[0]
         sessions = len(program.session_half)
         days = len(program.days_bit)
-        ints = [_FIXED, len(program.half_lives), len(program.since_bit), len(program.count_bit), len(program.total_bit)]
-        ints += [days, days, days, _N_MIX, program.categories]
+        counts = [len(program.since_bit), len(program.count_bits), len(program.total_bit)]
+        ints = [_FIXED, len(program.half_lives), sessions, *counts, days, days, days, _N_MIX, program.categories]
         floats = [0, len(program.decay_bit), sessions, sessions * parts, sessions]
         return cls(*np.cumsum(ints).tolist(), *np.cumsum(floats).tolist(), parts)  # type: ignore[call-arg]
 
@@ -142,7 +141,7 @@ def people_by_nights(rows, nights, p, layout, place, known, begun, ints, floats,
         start, end = rows.starts[person], rows.starts[person + 1]
         resumed, folded = known[person], 0
         if resumed:
-            folded = _resume(rows, start, end, begun, p, order, mask, tail, counted)
+            folded = _resume(rows, start, end, begun, nights[-1], p, si[_LAST], order, mask, tail, counted)
             if folded < 0:
                 return -(person + 1)
         else:
@@ -168,10 +167,10 @@ def people_by_nights(rows, nights, p, layout, place, known, begun, ints, floats,
                 stale_sessions = True
             for j in range(folded, there):
                 i = order[j]
-                mask[j] = rows.mask[i] | _fold(rows, i, p, layout, place, si, sf, forward)
+                mask[j] = _fold(rows, i, p, layout, place, si, sf, forward)
             folded = there
             stale_counts |= _move_windows(rows, order, mask, folded, night, p, layout, si, tail, counted)
-            if si[_LAST] == NEVER or si[_LAST] < night - HISTORY_DAYS * DAY:
+            if si[_LAST] == NEVER or si[_LAST] < night - p.history:
                 continue
             if stale_counts:
                 _show_counts(p, layout, si, row)
@@ -232,19 +231,22 @@ def _goes_on(order, folded, found, there):
 
 
 @_compiled
-def _resume(rows, start, end, begun, p, order, mask, tail, counted):
+def _resume(rows, start, end, begun, end_night, p, last, order, mask, tail, counted):
     """Say of the rows that the state holds that it does, for the windows that they will leave.
 
-    Returns how many they are; -1 where one of them is not before all that the state does not hold.
+    Returns how many they are; -1 where one of them changes hands, or a row that becomes known is not after them all.
+    The last that the state holds happened at `last`; rows that old need not be in the shard.
     """
     folded = 0
-    present = NEVER
+    present = new = NEVER
     for i in range(start, end):
-        if rows.until[i] != FOREVER:
-            return -1
-        if rows.known[i] >= begun:
+        if rows.until[i] < begun or rows.known[i] >= end_night:
             continue
-        if i - start != folded:
+        if rows.known[i] >= begun:
+            if new == NEVER:
+                new = rows.ts[i]
+            continue
+        if new != NEVER or rows.until[i] < end_night:
             return -1
         order[folded] = i
         mask[folded] = rows.mask[i]
@@ -253,6 +255,8 @@ def _resume(rows, start, end, begun, p, order, mask, tail, counted):
                 mask[folded] |= 1 << SESSION_BIT
             present = rows.ts[i]
         folded += 1
+    if new != NEVER and (new < last or (new == last and (folded == 0 or rows.ts[order[folded - 1]] != last))):
+        return -1
     for w in range(len(p.windows)):
         tail[w] = 0
         while tail[w] < folded and rows.ts[order[tail[w]]] < begun - p.windows[w]:
@@ -279,8 +283,12 @@ def _reset(p, layout, si, sf, tail, counted):
 
 @_inlined
 def _fold(rows, i, p, layout, place, si, sf, forward):
-    """Add row `i`, which is not older than any added before; returns the class `session` where it begins one."""
+    """Add row `i`, which is not older than any added before; returns its classes, `session` where it begins one."""
     ts, mask = rows.ts[i], rows.mask[i]
+    present = not mask >> p.refund_bit & 1  # a refund is the shop's doing: it proves no presence
+    begins = present and (si[_PRESENT] == NEVER or ts - si[_PRESENT] > GAP)
+    if begins:
+        mask |= 1 << SESSION_BIT
     _to_anchor(ts, p, layout, si, sf, forward)
     if si[_FIRST] == NEVER:
         si[_FIRST] = ts
@@ -293,9 +301,9 @@ def _fold(rows, i, p, layout, place, si, sf, forward):
             sf[layout.decays + k] += rows.strength[i] * forward[p.decay_half[k]]
     if mask >> p.purchase_bit & 1:
         _buy(ts // DAY, rows.micros[i], si)
-    if mask >> p.refund_bit & 1:  # the shop's doing: it proves no presence
-        return 0
-    begins = si[_PRESENT] == NEVER or ts - si[_PRESENT] > GAP
+    if not present:
+        return mask
+    _sessions_to_anchor(p, layout, si, sf)
     if begins:
         if si[_PRESENT] != NEVER:
             _close_session(p, layout, si, sf)
@@ -310,33 +318,41 @@ def _fold(rows, i, p, layout, place, si, sf, forward):
         if rows.category[i] >= 0:
             si[layout.categories + rows.category[i]] += 1
     si[_DWELL] += rows.dwell_ms[i]
-    return (1 << SESSION_BIT) if begins else 0
+    return mask
 
 
 @_inlined
 def _to_anchor(ts, p, layout, si, sf, forward):
-    """Bring all sums to the anchors of `ts`, and fill in what a row of that time weighs."""
+    """Bring all decayed sums to the anchors of `ts`, and fill in what a row of that time weighs."""
     for h in range(len(p.half_lives)):
         anchor = anchor_of(ts, p.half_lives[h])
         before = si[layout.anchors + h]
         if anchor != before:
             if si[_LAST] != NEVER:
-                _rescale(h, moved(before, anchor), p, layout, sf)
+                factor = moved(before, anchor)
+                for k in range(len(p.decay_half)):
+                    if p.decay_half[k] == h:
+                        sf[layout.decays + k] *= factor
             si[layout.anchors + h] = anchor
         forward[h] = weight(ts, anchor, p.half_lives[h])
 
 
 @_inlined
-def _rescale(h, factor, p, layout, sf):
-    for k in range(len(p.decay_half)):
-        if p.decay_half[k] == h:
-            sf[layout.decays + k] *= factor
+def _sessions_to_anchor(p, layout, si, sf):
+    """Bring the sums over sessions to the anchors of a present row.
+
+    They have anchors of their own: at those of a refund long after the last session, that session would weigh nothing.
+    """
     for k in range(len(p.session_half)):
-        if p.session_half[k] == h:
-            sf[layout.weights + k] *= factor
-            sf[layout.ends + k] *= factor
-            for at in range(layout.means + k * layout.parts, layout.means + (k + 1) * layout.parts):
-                sf[at] *= factor
+        anchor, before = si[layout.anchors + p.session_half[k]], si[layout.session_anchors + k]
+        if anchor != before:
+            if si[_PRESENT] != NEVER:
+                factor = moved(before, anchor)
+                sf[layout.weights + k] *= factor
+                sf[layout.ends + k] *= factor
+                for at in range(layout.means + k * layout.parts, layout.means + (k + 1) * layout.parts):
+                    sf[at] *= factor
+            si[layout.session_anchors + k] = anchor
 
 
 @_inlined
@@ -423,7 +439,8 @@ def _move_windows(rows, order, mask, folded, night, p, layout, si, tail, counted
 def _count(rows, i, mask, w, sign, p, layout, si):
     """Add row `i` to window `w`, or take it out."""
     for k in range(p.count_from[w], p.count_from[w + 1]):
-        si[layout.counts + k] += sign * (mask >> p.count_bit[k] & 1)
+        if mask & p.count_bits[k] == p.count_bits[k]:
+            si[layout.counts + k] += sign
     for k in range(p.total_from[w], p.total_from[w + 1]):
         if mask >> p.total_bit[k] & 1:
             si[layout.totals + k] += sign * (rows.dwell_ms[i] if p.total_what[k] == 0 else rows.micros[i])

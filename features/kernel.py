@@ -51,7 +51,7 @@ def kernel(shard: pa.Table, nights: Sequence[datetime], spec: Spec) -> pa.Table:
 
     Returns:
         `person_id`, `night` and a float64 column a feature, sorted by person and night. A person has a row for the
-        nights before which anything was known of them that happened in the last 365 days.
+        nights before which anything was known of them that happened in the last `spec.history_days`.
 
     Raises:
         ValueError: The shard lacks a column or is not sorted, or the spec names what there is not.
@@ -64,15 +64,17 @@ def advanced(
 ) -> tuple[pa.Table, State]:
     """The features of the nights, and the state at the last of them.
 
-    With `state`, which must not be later than the first night, people go on from there. Of someone who is in it, the
-    shard has to hold only the rows that became known since, and those that left a window since (or happened up to a day
-    before one that did); of everybody else, all.
+    With `state`, which must be of the same spec and not later than the first night, people go on from there. Of someone
+    who is in it, the shard has to hold only the rows that became known or changed hands since, and for each window of w
+    days those from w + 1 days before the state's night to the end of the day (UTC) w days before the last night; of
+    everybody else, all.
 
     Raises:
-        ValueError: As `kernel`; or a row became known that is older than what the state already holds of the person.
+        ValueError: As `kernel`; or a row became known since that is older than another that the state holds (or that a
+            night before counted), or one that counted turned out to be somebody else's.
     """
     codes = Codes(spec.goals, spec.category_of, spec.categories, spec.channels)
-    program = compiled(spec.measures, codes.classes, spec.categories, spec.channels)
+    program = compiled(spec.measures, codes.classes, spec.categories, spec.channels, spec.history_days)
     rows = encoded(shard, codes)
     wanted = np.unique(np.array([micros(night) for night in nights], np.int64))
     if state is not None:
@@ -109,11 +111,13 @@ def _run(
     out = Out(np.empty((program.columns, size)), np.empty(size, np.int64), np.empty(size, np.int64))
     begun = state.night if state is not None else NEVER
     scratch = Scratch.of(rows, program, layout)
-    count = people_by_nights(rows, nights, program, layout, place, known, begun, ints, floats, out, scratch)
+    count = 0
+    if len(nights):
+        count = people_by_nights(rows, nights, program, layout, place, known, begun, ints, floats, out, scratch)
     if count < 0:
         raise ValueError(
             f"person {rows.people[-count - 1]} has a row that became known after the state's night, {begun} us, but is "
-            "older than what the state holds: the person has to be folded anew, without the state"
+            "older than what the state holds, or one that changed hands: the person has to be folded anew, without it"
         )
     table = pa.table(
         {
@@ -122,4 +126,6 @@ def _run(
             **{name: pa.array(column[:count]) for name, column in zip(names, out.columns, strict=True)},
         }
     )
-    return table, State(int(nights[-1]) if len(nights) else begun, rows.people, ints, floats)
+    if not len(nights):
+        return table, state or State(begun, rows.people[:0], ints[:0], floats[:0])
+    return table, State(int(nights[-1]), rows.people, ints, floats)

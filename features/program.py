@@ -41,13 +41,15 @@ class Program(NamedTuple):
     """Arrays that numba can read. `*_to` are columns of the kernel's output; bits are those of `Rows.mask`.
 
     Windows and half-lives are in microseconds. Counters and totals are sorted by window: those of window w are
-    `count_from[w]` to `count_from[w + 1]`.
+    `count_from[w]` to `count_from[w + 1]`. A counter counts the rows that have all of its `count_bits`.
     """
 
     columns: int
+    history: int
+    """Microseconds after which somebody is not among a night's people any more."""
     windows: Ints
     half_lives: Ints
-    count_bit: Ints
+    count_bits: Ints
     count_from: Ints
     count_to: Ints
     total_bit: Ints
@@ -79,7 +81,11 @@ class Program(NamedTuple):
 
 
 def compiled(
-    measures: Sequence[Measured], classes: Sequence[str], categories: Sequence[str], channels: Sequence[str]
+    measures: Sequence[Measured],
+    classes: Sequence[str],
+    categories: Sequence[str],
+    channels: Sequence[str],
+    history_days: int = 365,
 ) -> Program:
     """The program of `measures`, whose columns come in their order.
 
@@ -94,28 +100,29 @@ def compiled(
     shares = build.of(Share)
     counts = build.distinct(
         [
-            *((m.days, m.of) for m in build.of(Count)),
-            *((m.days, m.of) for m in shares),
-            *((m.days, m.per) for m in shares),
-        ],
-        key=lambda c: (windows.index(c[0]), build.bit(c[1])),
+            *((m.days, build.bits(m.of)) for m in build.of(Count)),
+            *((m.days, build.bits(m.of, m.per)) for m in shares),
+            *((m.days, build.bits(m.per)) for m in shares),
+        ]
     )
+    count_to = {(m.days, build.bits(m.of)): build.column(m) for m in build.of(Count)}
     totals = sorted(build.of(Total), key=lambda m: windows.index(m.days))
     decays, sinces, days = build.of(Decayed), build.of(Since), build.of(Days)
     session_half = build.distinct(half_lives.index(m.half_life) for m in build.of(Session) if m.half_life)
     return Program(
         columns=len(measures),
+        history=history_days * DAY,
         windows=_ints(days_ * DAY for days_ in windows),
         half_lives=_ints(round(HALF_LIVES[name] * DAY) for name in half_lives),
-        count_bit=_ints(build.bit(of) for _, of in counts),
+        count_bits=_ints(bits for _, bits in counts),
         count_from=_ints(sum(d in windows[:w] for d, _ in counts) for w in range(len(windows) + 1)),
-        count_to=_ints(build.column(Count(of, d)) for d, of in counts),
+        count_to=_ints(count_to.get(count, NOWHERE) for count in counts),
         total_bit=_ints(build.bit(m.of) for m in totals),
         total_what=_ints(TOTALS.index(m.what) for m in totals),
         total_from=_ints(sum(m.days in windows[:w] for m in totals) for w in range(len(windows) + 1)),
         total_to=_ints(map(build.column, totals)),
-        share_of=_ints(counts.index((m.days, m.of)) for m in shares),
-        share_per=_ints(counts.index((m.days, m.per)) for m in shares),
+        share_of=_ints(counts.index((m.days, build.bits(m.of, m.per))) for m in shares),
+        share_per=_ints(counts.index((m.days, build.bits(m.per))) for m in shares),
         share_to=_ints(map(build.column, shares)),
         days_bit=_ints(build.bit(m.of) for m in days),
         days_window=_ints(windows.index(m.days) for m in days),
@@ -163,6 +170,9 @@ class _Builder:
             raise ValueError("two features measure the same")
         if unknown := {m.what for m in self.of(Session)} - set(parts):
             raise ValueError(f"no part of a session: {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
+        halves = {m.half_life for m in measures if isinstance(m, Decayed | Session) and m.half_life}
+        if unknown := halves - set(HALF_LIVES):
+            raise ValueError(f"no half-life: {', '.join(sorted(unknown))}; there are {', '.join(HALF_LIVES)}")
 
     def of(self, kind: type[T]) -> list[T]:
         """The measures of a kind, in order."""
@@ -177,6 +187,10 @@ class _Builder:
         if name not in self._classes:
             raise ValueError(f"no class of rows is called {name!r}; there are {', '.join(self._classes)}")
         return self._classes.index(name)
+
+    def bits(self, *names: str) -> int:
+        """The bits of some classes together."""
+        return sum({1 << self.bit(name) for name in names})
 
     @staticmethod
     def distinct(found: Iterable[T], key: Callable[[T], Any] = lambda one: one) -> list[T]:

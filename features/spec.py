@@ -63,13 +63,15 @@ class Feature:
     def memory_days(self) -> float:
         """How far back it looks: in a younger log its values grow night by night, whatever people do.
 
-        The window of what is counted; four half-lives of what is decayed; nothing for a share, which does not grow;
-        without end for what counts from the start.
+        The window of what is counted; ten half-lives of a decayed sum, which grows until then, and four of a mean;
+        nothing for a share; without end for what counts from the start.
         """
         match self.measure:
             case Count() | Total() | Days() | Rate():
                 return self.measure.days
-            case Decayed() | Session():
+            case Decayed():
+                return 10 * HALF_LIVES[self.measure.half_life]
+            case Session():
                 return 4 * HALF_LIVES[self.measure.half_life or "7d"]
             case Share():
                 return 0.0
@@ -95,14 +97,20 @@ class Spec:
     """Those that a session's vector has a place for, in its order."""
     channels: tuple[str, ...] = CHANNELS
     timezone: str = "UTC"
+    history_days: int = 365
+    """Who was not seen for longer is not among a night's people."""
     features: tuple[Feature, ...] = ()
     """Features of a person; by default all of them."""
 
     @property
+    def listed(self) -> tuple[Feature, ...]:
+        """All features of a person, in order."""
+        return self.features or tuple(_person(tuple(self.goals), self.categories, self.channels))
+
+    @property
     def measured(self) -> tuple[Feature, ...]:
-        """The features that the kernel computes, in order."""
-        listed = self.features or tuple(_person(tuple(self.goals), self.categories, self.channels))
-        return tuple(f for f in listed if isinstance(f.measure, Measured))
+        """Those that the kernel computes."""
+        return tuple(f for f in self.listed if isinstance(f.measure, Measured))
 
     @property
     def measures(self) -> tuple[Measured, ...]:
@@ -113,6 +121,10 @@ class Spec:
     def names(self) -> tuple[str, ...]:
         """The kernel's columns."""
         return tuple(f.name for f in self.measured)
+
+    def name_of(self, measure: Measured) -> str:
+        """The feature that measures this."""
+        return next(f.name for f in self.measured if f.measure == measure)
 
 
 def features(goals: Iterable[str], categories: Sequence[str] = ()) -> tuple[Feature, ...]:
@@ -175,6 +187,11 @@ def _rfm(one: Callable[..., Feature]) -> Iterator[Feature]:
     yield one("m_score", "1..5", f"monetary quintile, {learned}", Score("rfm_monetary_365d"))
 
 
+def _plain(text: str) -> str:
+    """As it may stand in a column's name, in every system that reads one."""
+    return re.sub(r"\W+", "_", text.lower()).strip("_")
+
+
 def _sessions(one: Callable[..., Feature], categories: Sequence[str], channels: Sequence[str]) -> Iterator[Feature]:
     scalars = {
         "minutes": ("minutes", "minutes from first to last event"),
@@ -197,7 +214,7 @@ def _sessions(one: Callable[..., Feature], categories: Sequence[str], channels: 
         **{f"weekday:{day}": f"sessions that began on a {day}" for day in WEEKDAYS},
     }
     for what, meaning in {**shares, **wide}.items():
-        name, modelled = what.replace(":", "_"), what in shares
+        name, modelled = _plain(what), what in shares
         for h in VECTOR_HALF_LIVES:
             mean = f"share of {meaning}, mean over sessions, each weighing 2^(-age / {h})"
             yield one(f"session_{name}_{h}", "share", mean, Session(what, h), modelled=modelled)
@@ -206,7 +223,7 @@ def _sessions(one: Callable[..., Feature], categories: Sequence[str], channels: 
         )
     for what, meaning in begun.items():
         mean = f"share of {meaning}, each session weighing 2^(-age / 30d)"
-        yield one(f"session_{what.replace(':', '_')}_30d", "share", mean, Session(what, "30d"))
+        yield one(f"session_{_plain(what)}_30d", "share", mean, Session(what, "30d"))
 
 
 def _content(goals: tuple[str, ...]) -> list[Feature]:
