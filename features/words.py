@@ -95,8 +95,8 @@ def memory_in_words(feature: Feature) -> str:
     match feature.measure:
         case Session(half_life=None):
             return "the last session"
-        case Decayed() | Session():
-            return f"{_span(days)} (four half-lives)"
+        case Decayed(half_life=label) | Session(half_life=str(label)):
+            return f"{_span(days)} ({_number(days / HALF_LIVES[label])} half-lives)"
         case _:
             return _span(days)
 

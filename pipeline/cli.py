@@ -16,7 +16,7 @@ import typer
 from rich.progress import Progress
 
 from pipeline import cli_people, config
-from pipeline.cli_common import AsOf, ConfigFile, Json, answer, day, people, prepare, progress
+from pipeline.cli_common import AsOf, ConfigFile, IdType, Json, answer, day, people, prepare, progress
 from pipeline.errors import ConfigurationError, ShortlistError
 
 app = typer.Typer(
@@ -117,9 +117,30 @@ def ingest(
 
 
 @app.command()
-def features(config_file: ConfigFile = None, as_of: AsOf = None, as_json: Json = False) -> None:
-    """Build the night's features."""
-    _step("build_features", config_file, as_of, as_json)
+def features(
+    config_file: ConfigFile = None,
+    as_of: AsOf = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            "--explain",
+            metavar="PERSON",
+            help="Build nothing: say in words what a night knew of this customer, visitor or e-mail address. Without "
+            "--as-of, of the newest night that was built.",
+        ),
+    ] = None,
+    id_type: IdType = None,
+    as_json: Json = False,
+) -> None:
+    """Build the night's features; or explain those of one person."""
+    if explain is None:
+        _step("build_features", config_file, as_of, as_json)
+        return
+    settings, night = prepare(config_file, as_of)
+    from pipeline import explain as step
+
+    report = step.run(explain, night if as_of else step.latest(night, settings), settings, id_type)
+    answer(report.to_json(), as_json, lambda: step.draw(report, people))
 
 
 @app.command()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -26,6 +26,10 @@ ConfigFile = Annotated[
 ]
 AsOf = Annotated[
     str | None, typer.Option("--as-of", help="A date (its midnight) or an instant; else the latest night.")
+]
+IdType = Annotated[
+    Literal["customer", "visitor", "email"] | None,
+    typer.Option("--id-type", help="What kind of id that is; else whichever is known."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 

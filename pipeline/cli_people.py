@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from pipeline.cli_common import AsOf, ConfigFile, Json, answer, day, people, prepare, progress
+from pipeline.cli_common import AsOf, ConfigFile, IdType, Json, answer, day, people, prepare, progress
 
 app = typer.Typer()
 
@@ -17,10 +17,7 @@ def identity(
     person: Annotated[str, typer.Argument(help="A customer id, a visitor id or an e-mail address.")],
     config_file: ConfigFile = None,
     as_of: AsOf = None,
-    kind: Annotated[
-        Literal["customer", "visitor", "email"] | None,
-        typer.Option("--id-type", help="What kind of id that is; else whichever is known."),
-    ] = None,
+    kind: IdType = None,
     as_json: Json = False,
 ) -> None:
     """Who an id belongs to: all ids of the person, which links count and why, and whether they may be personalized."""
@@ -69,10 +66,7 @@ def forget(
     persons: Annotated[
         list[str], typer.Argument(metavar="PERSON...", help="A customer's or visitor's own id, or an e-mail address.")
     ],
-    id_type: Annotated[
-        Literal["customer", "visitor", "email"] | None,
-        typer.Option("--id-type", help="What kind of id that is; else whichever is known."),
-    ] = None,
+    id_type: IdType = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     config_file: ConfigFile = None,
     as_of: AsOf = None,

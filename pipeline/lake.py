@@ -271,9 +271,11 @@ class Lake:
         names = {str(partition["night"]) for partition in DeltaTable(self.path(table)).partitions()}
         return sorted(datetime.strptime(name, NIGHT).replace(tzinfo=UTC) for name in names)
 
-    def read_night(self, table: str, as_of: datetime) -> pa.Table:
-        """The rows of one night, without the column `night`."""
-        filters = [("night", "=", as_of.strftime(NIGHT))]
+    def read_night(self, table: str, as_of: datetime, person: int | None = None) -> pa.Table:
+        """The rows of one night, without the column `night`; or those of one person only."""
+        filters: list[tuple[str, str, Any]] = [("night", "=", as_of.strftime(NIGHT))]
+        if person is not None:
+            filters.append(("person_id", "=", person))
         return DeltaTable(self.path(table)).to_pyarrow_table(filters=filters).drop_columns(["night"])
 
     @contextmanager

@@ -356,12 +356,12 @@ def _why(config: Config, crm: str, objections: list[dict[str, Any]], *, customer
 
 def draw(report: WhoReport, out: Console) -> None:
     """The person on a terminal. Ids may come from anybody's browser: nothing in them is markup or a control code."""
-    out.print(_plain(f"{report.person}, as known before {report.as_of}"), style="bold")
+    out.print(plain(f"{report.person}, as known before {report.as_of}"), style="bold")
     for kind in report.also:
         out.print(f"The same text is also a {kind} id of somebody else: --id-type {kind}")
     ids = Table("id", "pseudonym", "", title="ids of this person", title_justify="left")
     for name in report.ids:
-        ids.add_row(_plain(_id(name)), name["pseudonym"], "asked for" if name["asked"] else "")
+        ids.add_row(plain(_id(name)), name["pseudonym"], "asked for" if name["asked"] else "")
     links = Table(
         "seen together",
         "source",
@@ -371,9 +371,9 @@ def draw(report: WhoReport, out: Console) -> None:
         title_justify="left",
     )
     for link in report.links[:_MOST]:
-        ends = Text("\n").join(_plain(called(link[end])) for end in ("id", "other"))
+        ends = Text("\n").join(plain(called(link[end])) for end in ("id", "other"))
         when = f"{link['since'][:16]}\n{link['last'][:16]}"
-        why = _plain(f"{'counts' if link['counts'] else 'left out'}: {link['why']}")
+        why = plain(f"{'counts' if link['counts'] else 'left out'}: {link['why']}")
         links.add_row(ends, link["source"], when, why)
     rows = Table("table", "rows", "first", "last", title="what the lake holds of them", title_justify="left")
     for table, found in report.rows.items():
@@ -383,10 +383,11 @@ def draw(report: WhoReport, out: Console) -> None:
     if len(report.links) > _MOST:
         out.print(f"and {len(report.links) - _MOST:,} links more: --json has all")
     may = "may" if report.consent["may_be_personalized"] else "must not"
-    out.print(_plain(f"{may} be personalized: {report.consent['why']}"), style="bold", soft_wrap=True)
+    out.print(plain(f"{may} be personalized: {report.consent['why']}"), style="bold", soft_wrap=True)
     if may == "may" and not report.consent["rows_to_rank_by"]:
         out.print("Nothing recent is known of what they did, so they get no list of their own.")
 
 
-def _plain(text: str) -> Text:
+def plain(text: str) -> Text:
+    """As a terminal may show it: no markup, no control codes."""
     return Text("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text))

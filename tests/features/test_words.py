@@ -142,8 +142,9 @@ def test_memory() -> None:
     """How far back a feature looks, in days or in half-lives."""
     expected = {
         "events_1d": "1 day",
-        "activity_1h": "4 hours (four half-lives)",
-        "activity_7d": "28 days (four half-lives)",
+        "activity_1h": "10 hours (10 half-lives)",
+        "activity_7d": "70 days (10 half-lives)",
+        "session_depth_7d": "28 days (4 half-lives)",
         "last_session_depth": "the last session",
         "mobile_share": "does not grow with the log",
         "tenure_days": "from the first event on",
