@@ -1,38 +1,55 @@
-"""Everything known about each person on one night: activity, RFM and session vectors."""
+"""Everything known about each person on one night, as models and analysts read it: the kernel's answer, completed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from features.history import Floats, History
-from features.rfm import rfm_features
-from features.sessions import Sessions, session_features
-
-WINDOWS_DAYS = (1, 7, 30)
-_PRIOR_SHOWN = 20.0
+from features.history import Floats, Ints
+from features.measures import Count, Rate
+from features.spec import Spec
 
 
-def person_features(history: History, sessions: Sessions) -> pa.Table:
-    """One row a person, sorted by `person_id`: `person_id` and one float64 column a feature (see `features.spec`)."""
-    columns: dict[str, pa.Array] = {"person_id": pa.array(history.people, pa.int64())}
-    columns.update(_activity(history))
-    for part in (rfm_features(history), session_features(history, sessions)):
-        columns.update({name: part[name].combine_chunks() for name in part.column_names})
+def person_features(measured: pa.Table, people: Ints, spec: Spec) -> pa.Table:
+    """One row a person, in the order of `people`: `person_id` and one float64 column a feature, in the order of `spec`.
+
+    Args:
+        measured: What `features.kernel.kernel` says of one night, in any order; whom it does not know has no values.
+        people: Sorted ids.
+        spec: What was measured. Rates are smoothed with everybody's rate among `people`; scores are left out, because
+            their cut-points are learned.
+    """
+    at = _places(people, np.asarray(measured["person_id"]).astype(np.int64))
+    known = {name: _taken(measured, name, at) for name in spec.names}
+    columns = {"person_id": pa.array(people, pa.int64())}
+    for feature in spec.listed:
+        if isinstance(feature.measure, Rate):
+            columns[feature.name] = pa.array(_rate(feature.measure, known, spec))
+        elif feature.name in known:
+            columns[feature.name] = pa.array(known[feature.name])
     return pa.table(columns)
 
 
-def _activity(history: History) -> dict[str, pa.Array]:
-    active = history.active
-    found: dict[str, Floats] = {f"events_{d}d": history.per_person(active & history.within(d)) for d in WINDOWS_DAYS}
-    shown = history.per_person(history.is_kind("impression") & history.within(30))
-    found["shown_30d"] = shown
-    for name, flags in history.goals.items():
-        counts = history.per_person(flags & history.within(30))
-        found[f"{name}_30d"] = counts
-        overall = counts.sum() / max(shown.sum(), 1.0)
-        found[f"{name}_per_shown_30d"] = (counts + overall * _PRIOR_SHOWN) / (shown + _PRIOR_SHOWN)
-    doings = history.per_person(active)
-    mobile = history.per_person(active & history.mobile)
-    found["mobile_share"] = np.divide(mobile, doings, out=np.full(len(doings), np.nan), where=doings > 0)
-    return {name: pa.array(values, pa.float64()) for name, values in found.items()}
+def _places(people: Ints, measured: Ints) -> Ints:
+    """The row of each of `people` among the measured; -1 for who is not."""
+    order = np.argsort(measured)
+    place = np.minimum(np.searchsorted(measured[order], people), max(len(measured) - 1, 0))
+    found: Ints = np.where(measured[order][place] == people, order[place], -1) if len(measured) else 0 * people - 1
+    return found
+
+
+def _taken(measured: pa.Table, name: str, at: Ints) -> Floats:
+    values = np.asarray(measured[name], np.float64)
+    return np.where(at >= 0, values[at], np.nan) if len(values) else np.full(len(at), np.nan)
+
+
+def _rate(rate: Rate, known: Mapping[str, NDArray[np.float64]], spec: Spec) -> Floats:
+    """(n + prior x everybody's rate) / (shown + prior)."""
+    reached = known[spec.name_of(Count(f"goal:{rate.goal}", rate.days))]
+    shown = known[spec.name_of(Count("impression", rate.days))]
+    overall = np.nansum(reached) / max(np.nansum(shown), 1.0)
+    smoothed: Floats = (reached + overall * rate.prior) / (shown + rate.prior)
+    return smoothed

@@ -1,4 +1,4 @@
-"""Recency, frequency and monetary value: raw values, scores from learned cut-points, and named segments.
+"""Recency, frequency and monetary value: scores from learned cut-points, and named segments.
 
 Quintiles as in marketing RFM (Bult & Wansbeek 1995). Cut-points are learned once, on training nights, and kept with the
 model: equal people get equal scores, and a score means the same on every night. Intervals are closed on the right.
@@ -11,35 +11,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from features.history import DAY, Floats, History
+from features.history import Floats
 
 RAW = ("rfm_recency_days", "rfm_frequency_90d", "rfm_monetary_365d")
 SCORES = ("r_score", "f_score", "m_score")
 SEGMENTS = ("new", "champions", "loyal", "recent", "regular", "at risk", "dormant")
 _QUINTILES = (0.2, 0.4, 0.6, 0.8)
 _NEW_DAYS = 7.0
-
-
-def rfm_features(history: History) -> pa.Table:
-    """One row a person: days since the last activity, active days in 90, net value in 365, and what is known of orders.
-
-    Refunds count against monetary value. `purchase_recency_days` is NaN for whoever never bought.
-    """
-    active = history.active
-    bought = history.is_kind("purchase")
-    money = history.is_kind("purchase", "refund")
-    value = np.nan_to_num(history.value)
-    return pa.table(
-        {
-            "rfm_recency_days": _days_since(history, active),
-            "rfm_frequency_90d": _active_days(history, 90),
-            "rfm_monetary_365d": history.per_person(money & history.within(365), value),
-            "monetary_30d": history.per_person(money & history.within(30), value),
-            "purchases_365d": history.per_person(bought & history.within(365)),
-            "purchase_recency_days": _days_since(history, bought),
-            "tenure_days": _tenure(history),
-        }
-    )
 
 
 def cut_points(tables: Sequence[pa.Table]) -> dict[str, list[float]]:
@@ -75,23 +53,3 @@ def _score(values: Floats, cuts: Sequence[float]) -> Floats:
     steps = max(len(cuts), 1)
     raw = np.searchsorted(np.asarray(cuts, dtype=np.float64), values, side="left")
     return np.where(np.isnan(values), np.nan, 1 + np.round(raw * 4 / steps))
-
-
-def _days_since(history: History, rows: np.ndarray) -> Floats:
-    last = np.full(len(history.people), -np.inf)
-    np.maximum.at(last, history.person[rows], history.ts[rows].astype(np.float64))
-    return np.where(np.isfinite(last), (history.as_of - last) / DAY, np.nan)
-
-
-def _tenure(history: History) -> Floats:
-    first = np.full(len(history.people), np.inf)
-    np.minimum.at(first, history.person, history.ts.astype(np.float64))
-    return (history.as_of - first) / DAY
-
-
-def _active_days(history: History, days: int) -> Floats:
-    """Distinct 24-hour periods before the night, within `days`, in which the person did something."""
-    rows = history.active & history.within(days)
-    period = (history.as_of - 1 - history.ts[rows]) // DAY
-    distinct = np.unique(history.person[rows] * (days + 1) + period)
-    return np.bincount(distinct // (days + 1), minlength=len(history.people)).astype(np.float64)

@@ -12,14 +12,6 @@ from features.history import DAY, Flags, Floats, History, Ints
 GAP = 30 * 60 * 1_000_000
 """Microseconds; exactly 30 minutes apart is still the same session (GA4's definition)."""
 
-MIX = (
-    ("view", ("view",)),
-    ("click", ("click",)),
-    ("social", ("like", "save", "share", "comment", "follow")),
-    ("purchase", ("purchase",)),
-)
-"""The parts of a session's event mix."""
-
 HALF_LIFE_DAYS = 7.0
 
 
@@ -38,11 +30,6 @@ class Sessions:
     def count(self) -> int:
         """How many sessions there are."""
         return len(self.person)
-
-    @property
-    def minutes(self) -> Floats:
-        """From each session's first row to its last: a session of one event takes none."""
-        return (self.end - self.start) / 60e6
 
 
 def sessionize(history: History) -> Sessions:
@@ -69,26 +56,6 @@ def sessionize(history: History) -> Sessions:
         events=_sum(session, active, len(starts)),
         dwell=_sum(session, dwell, len(starts)),
     )
-
-
-def session_features(history: History, sessions: Sessions) -> pa.Table:
-    """One row a person, in the order of `history.people`: counts, lengths, the last session, and decayed mean vectors.
-
-    Counts are of the last 30 days; `session_*` means and `mix_*` shares weigh each session by 2^(-age / 7 days).
-    """
-    people = len(history.people)
-    age = (history.as_of - sessions.end) / DAY
-    weight = _weight(history, sessions)
-    columns = {
-        "sessions_30d": _sum(sessions.person, (age <= 30).astype(np.float64), people),
-        "session_minutes": _mean(sessions.person, sessions.minutes, weight, people),
-        "session_depth": _mean(sessions.person, sessions.events, weight, people),
-        "session_dwell_seconds": _mean(sessions.person, sessions.dwell, weight, people),
-        **_last(sessions, people),
-    }
-    for name, share in _mix(history, sessions).items():
-        columns[f"mix_{name}"] = _mean(sessions.person, share, weight, people)
-    return pa.table(columns)
 
 
 def category_mix(history: History, sessions: Sessions) -> pa.Table:
@@ -131,30 +98,5 @@ def _weight(history: History, sessions: Sessions) -> Floats:
     return weight
 
 
-def _last(sessions: Sessions, people: int) -> dict[str, Floats]:
-    last = np.full(people, -1, np.int64)
-    np.maximum.at(last, sessions.person, np.arange(sessions.count))
-    columns = {"last_session_minutes": sessions.minutes, "last_session_depth": sessions.events}
-    return {
-        name: np.where(last >= 0, values[last] if sessions.count else np.nan, np.nan)
-        for name, values in columns.items()
-    }
-
-
-def _mix(history: History, sessions: Sessions) -> dict[str, Floats]:
-    """Each session's share of each kind of event among what the person did in it."""
-    total = np.maximum(sessions.events, 1)
-    rows = {name: history.is_kind(*kinds) for name, kinds in MIX}
-    return {name: np.bincount(sessions.of_row[of], minlength=sessions.count) / total for name, of in rows.items()}
-
-
 def _sum(index: Ints, values: Floats, size: int) -> Floats:
     return np.bincount(index, weights=values, minlength=size).astype(np.float64)
-
-
-def _mean(index: Ints, values: Floats, weights: Floats, size: int) -> Floats:
-    """Weighted mean; NaN for whoever has no session."""
-    total = _sum(index, weights, size)
-    weighted = _sum(index, values * weights, size)
-    mean: Floats = np.divide(weighted, total, out=np.full(size, np.nan), where=total > 0)
-    return mean

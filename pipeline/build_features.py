@@ -22,7 +22,7 @@ from models.candidates import Candidates
 from models.classifier import Bundle
 from pipeline.config import Config
 from pipeline.lake import Lake
-from pipeline.night import Archive, Night
+from pipeline.night import Archive, Night, person_spec
 from pipeline.report import Report
 
 Cuts = Mapping[str, list[float]]
@@ -62,7 +62,7 @@ class NightFeatures:
             night,
             history,
             sessions,
-            person_features(history, sessions),
+            person_features(night.measured, history.people, person_spec(config)),
             content_features(history),
             PairSpace.of(history, sessions),
         )
@@ -116,7 +116,7 @@ class NightFeatures:
 
 def goal_rules(config: Config) -> dict[str, GoalRule]:
     """The configuration's goals as features understand them."""
-    return {name: GoalRule(goal.events, goal.min_dwell_seconds) for name, goal in config.goals.items()}
+    return dict(person_spec(config).goals)
 
 
 def goals_of(config: Config) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,6 +30,7 @@ from pipeline import scratch
 from pipeline.config import Config
 from pipeline.day_files import ORDER, PARTITIONS, DataFile, DayFiles
 from pipeline.errors import ShortlistError
+from pipeline.shard_reader import Part
 
 UNDATED = date(1970, 1, 1)
 """The `day` of a snapshot that carries no date of its own: it is valid for every night."""
@@ -65,6 +67,11 @@ class Lake:
     def staging(self) -> Path:
         """Work in progress of loads; on the file system of the tables, so that finished files need only be renamed."""
         return self.root / ".staging"
+
+    @property
+    def scratch(self) -> Path:
+        """Work in progress of everything else; it holds pseudonyms, so it lies in the lake and goes with it."""
+        return self.root / ".scratch"
 
     @property
     def rankings(self) -> Path:
@@ -154,6 +161,22 @@ class Lake:
             return set()
         partitions = DeltaTable(self.path(table)).partitions()
         return {(p["source"], date.fromisoformat(str(p["day"]))) for p in partitions}
+
+    def parts(self, table: str) -> list[Part]:
+        """The files of the table, each one source's and day's, by day and source."""
+        if not self.exists(table):
+            return []
+        files = pa.table(DeltaTable(self.path(table)).get_add_actions(flatten=True))
+        rows = files.select(["path", "partition.source", "partition.day"]).to_pylist()
+        found = [
+            Part(
+                self.path(table) / unquote(row["path"]),
+                row["partition.source"],
+                date.fromisoformat(str(row["partition.day"])),
+            )
+            for row in rows
+        ]
+        return sorted(found, key=lambda part: (part.day, part.source, part.path.name))
 
     def rows_by_day(self, table: str, source: str, since: date, until: date) -> dict[date, int]:
         """How many rows `source` brought for each day from `since` to `until`, from the table's log alone."""

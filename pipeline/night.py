@@ -7,20 +7,24 @@ same archive by the same function as tonight's snapshot.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import schemas
-from pipeline import clock, identify, suppress
+from features.history import GoalRule
+from features.spec import Spec
+from pipeline import clock, identify, persons, scratch, suppress
 from pipeline.config import Config
 from pipeline.consent import Consent
 from pipeline.errors import ShortlistError
 from pipeline.identify import People
 from pipeline.lake import UNDATED, Lake
+from pipeline.timeline import REFUND, Orders, Timeline
 
 LOG = pa.schema(
     [
@@ -42,10 +46,11 @@ POPULARITY = pa.schema(
 )
 """What nobody in particular did, by the hour or day that begins at `ts`."""
 
-REFUND = "refund"
-
 _ORDER = ("person_id", "ts", "event", "content_id", "position", "value", "dwell_seconds", "device", "country")
 _CANONICAL = [(name, "ascending") for name in _ORDER]
+_REMEMBERED = 400_000_000
+"""Bytes of measured nights that are kept until they are asked for."""
+
 _SLACK = timedelta(days=2)
 """A row may lie a day outside its export's day, which is in the project's time zone; instants decide, not days."""
 
@@ -63,6 +68,12 @@ class Night:
     content: pa.Table
     customers: pa.Table
     consent: Consent
+    _measured: Callable[[], pa.Table] = field(repr=False)
+
+    @cached_property
+    def measured(self) -> pa.Table:
+        """What the person kernel says of everybody on this night, from all that was ever known of them."""
+        return self._measured()
 
     @property
     def suppressed(self) -> pa.Array:
@@ -88,6 +99,9 @@ class Archive:
     content: pa.Table
     customers: pa.Table
     suppressions: pa.Table
+    lake: Lake | None = None
+    """Where everything lies that people ever did; None: it is all in these tables."""
+    _measured: dict[datetime, pa.Table] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(cls, lake: Lake, config: Config, until: datetime, history_days: int | None = None) -> Archive:
@@ -119,6 +133,7 @@ class Archive:
             content=_snapshots(lake, "content", since, last),
             customers=_snapshots(lake, "customers", since, last),
             suppressions=lake.read("suppressions"),
+            lake=lake,
         )
 
     def night(self, as_of: datetime) -> Night:
@@ -143,7 +158,35 @@ class Archive:
         counts = _counts(popularity, orders=orders)
         customers = _latest(self._history(self.customers, as_of), as_of, self.config)
         consent = Consent.of(self._suppressed(as_of, people), customers, events, transactions, people)
-        return Night(as_of, log, counts, self._content(as_of, log, counts), customers, consent)
+        measured = partial(self._measured_on, as_of)
+        return Night(as_of, log, counts, self._content(as_of, log, counts), customers, consent, measured)
+
+    def measure(self, nights: Sequence[datetime]) -> None:
+        """Measure people on all these nights in as few passes over the log as memory allows; `night` remembers it."""
+        spec = person_spec(self.config)
+        people = (
+            pc.count_distinct(self.events["person_id"]).as_py()
+            + pc.count_distinct(self.transactions["person_id"]).as_py()
+        )
+        at_once = max(1, _REMEMBERED // (8 * len(spec.names) * max(people, 1)))
+        self._measured.clear()
+        for start in range(0, len(nights), at_once):
+            self._measured.update(self._pass(nights[start : start + at_once], spec))
+
+    def _measured_on(self, as_of: datetime) -> pa.Table:
+        if as_of not in self._measured:
+            self._measured.update(self._pass([as_of], person_spec(self.config)))
+        return self._measured.pop(as_of)
+
+    def _pass(self, nights: Sequence[datetime], spec: Spec) -> dict[datetime, pa.Table]:
+        if self.lake is None:
+            timeline = Timeline.of(nights, self.identities, Orders.of(self.transactions), self.config)
+            rows = persons.by_person(timeline.rows(self.events, self.transactions))
+            return _by_night(persons.of_rows(rows, nights, spec), nights)
+        with scratch.folder_in(self.lake.scratch) as folder:
+            return _by_night(
+                persons.measured(persons.Log.of(self.lake, nights, self.config), nights, spec, folder), nights
+            )
 
     def outcome(self, as_of: datetime, horizon: timedelta) -> pa.Table:
         """What people did in [`as_of`, `as_of` + `horizon`), as a log; people are named as they were known at `as_of`.
@@ -203,6 +246,25 @@ class Archive:
         catalogue = _once(_latest(self._history(self.content, as_of), as_of, self.config, self._feeds))
         facts = catalogue.select(list(schemas.NATIVE["content"].names))
         return facts if facts.num_rows else content_of(log, popularity)
+
+
+def person_spec(config: Config, categories: Sequence[str] = (), category_of: Mapping[str, str] | None = None) -> Spec:
+    """What is measured of people: without `categories`, what models read."""
+    return Spec(
+        goals={name: GoalRule(goal.events, goal.min_dwell_seconds) for name, goal in config.goals.items()},
+        category_of=category_of or {},
+        categories=tuple(categories),
+        timezone=config.project.timezone,
+        history_days=config.training.history_days + _SLACK.days,
+    )
+
+
+def _by_night(measured: pa.Table, nights: Sequence[datetime]) -> dict[datetime, pa.Table]:
+    """Each night's rows, in memory."""
+    return {
+        night: measured.filter(pc.equal(measured["night"], pa.scalar(night, schemas.TIMESTAMP))).drop_columns("night")
+        for night in nights
+    }
 
 
 def content_of(log: pa.Table, popularity: pa.Table) -> pa.Table:

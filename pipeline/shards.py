@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
+import pyarrow as pa
 
 SHARDS = 64
 """How many the lake has. Changing it moves everybody: the lake has to be loaded again."""
@@ -18,3 +25,38 @@ def shard_of(ids: np.ndarray, shards: int = SHARDS) -> np.ndarray:
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     x = x ^ (x >> np.uint64(31))
     return (x % np.uint64(shards)).astype(np.int16)
+
+
+Work = Callable[[range], Iterator[tuple[int, pa.Table]]]
+"""Works on some shards, in ascending order, and gives each one's answer."""
+
+
+def run(
+    work: Work, folder: Path, workers: int | None = None, on_shard: Callable[[int, int], None] | None = None
+) -> pa.Table:
+    """The answers for all shards, in their order; each worker has a range of them, one shard in memory at a time.
+
+    Answers wait in files below `folder`, which must stay as long as the table is used. Workers are threads: what they
+    do is compiled, or Arrow's, and lets the others run meanwhile; and unlike processes they can be started wherever
+    Airflow runs a task. `workers` is the number of processors where it is not given.
+    """
+    count = min(workers or len(os.sched_getaffinity(0)), SHARDS)
+    ranges = [range(SHARDS * i // count, SHARDS * (i + 1) // count) for i in range(count)]
+    done = itertools.count(1)
+
+    def worked(wanted: range) -> None:
+        for shard, table in work(wanted):
+            with pa.ipc.new_file(folder / f"{shard}.arrow", table.schema) as file:
+                file.write_table(table)
+            if on_shard:
+                on_shard(next(done), SHARDS)
+
+    with ThreadPoolExecutor(count) as pool:
+        for finished in [pool.submit(worked, wanted) for wanted in ranges]:
+            finished.result()
+    return pa.concat_tables([_mapped(folder / f"{shard}.arrow") for shard in range(SHARDS)])
+
+
+def _mapped(file: Path) -> pa.Table:
+    with pa.memory_map(str(file)) as source:
+        return pa.ipc.open_file(source).read_all()

@@ -1,53 +1,67 @@
-"""Everything known about each person, against counting by hand."""
+"""The kernel's answer completed: one row for each of a night's people, and rates smoothed with everybody's."""
 
 from __future__ import annotations
 
+import numpy as np
+import pyarrow as pa
 import pytest
-from hypothesis import given, settings
 
-from features.history import DAY
-from features.people import WINDOWS_DAYS, person_features
-from features.rfm import rfm_features
-from features.sessions import session_features, sessionize
-from tests.features.logs import GOALS, Row, history_of, logs
+from features.kernel import kernel
+from features.people import person_features
+from features.spec import PRIOR_SHOWN
+from tests.features.shards import AS_OF, Event, shard_of, spec_of
 
-NAN = float("nan")
-
-
-def by_hand(person: int, rows: list[Row]) -> dict[str, float]:
-    """The counts and rates of one person among all."""
-    mine = [row for row in rows if row.person == person]
-    recent = [row for row in mine if row.age <= 30 * DAY]
-    active = [row for row in mine if row.active]
-    found: dict[str, float] = {f"events_{d}d": sum(row.age <= d * DAY for row in active) for d in WINDOWS_DAYS}
-    found["shown_30d"] = sum(row.event == "impression" for row in recent)
-    everybody = [row for row in rows if row.age <= 30 * DAY]
-    shown = max(sum(row.event == "impression" for row in everybody), 1)
-    for goal in GOALS:
-        found[f"{goal}_30d"] = sum(row.reaches(goal) for row in recent)
-        overall = sum(row.reaches(goal) for row in everybody) / shown
-        found[f"{goal}_per_shown_30d"] = (found[f"{goal}_30d"] + 20 * overall) / (found["shown_30d"] + 20)
-    found["mobile_share"] = sum(row.device == "mobile" for row in active) / len(active) if active else NAN
-    return found
+SPEC = spec_of()
+SHOWN, CLICKED = "impression", "click"
 
 
-@settings(max_examples=100, deadline=None)
-@given(logs())
-def test_activity_is_what_is_counted_by_hand(rows: list[Row]) -> None:
-    """Counts by window, goals, smoothed response rates and the share of mobile, of everybody in the log."""
-    history = history_of(rows)
-    found = person_features(history, sessionize(history))
-    assert found["person_id"].to_pylist() == sorted({row.person for row in rows})
-    for at, person in enumerate(found["person_id"].to_pylist()):
-        expected = by_hand(person, rows)
-        assert {name: found[name][at].as_py() for name in expected} == pytest.approx(expected, nan_ok=True)
+def night_of(*rows: Event) -> pa.Table:
+    """What the kernel says of one night."""
+    return kernel(shard_of(rows), [AS_OF], SPEC)
 
 
-def test_rfm_and_session_vectors_stand_in_the_same_rows() -> None:
-    """The parts are joined person by person, none left out."""
-    history = history_of([Row(person=person, age=person * DAY) for person in (3, 1, 2)])
-    sessions = sessionize(history)
-    found = person_features(history, sessions)
-    for part in (rfm_features(history), session_features(history, sessions)):
-        assert found.select(part.column_names).to_pandas().equals(part.to_pandas())
-    assert found["rfm_recency_days"].to_pylist() == [1.0, 2.0, 3.0]
+def test_people_come_in_the_order_asked_for_with_their_own_values() -> None:
+    """The measured may come in any order, and be more than a night's people."""
+    measured = night_of(Event(person=1), Event(person=2), Event(person=2), *[Event(person=3)] * 3)
+    shuffled = measured.take([2, 0, 1])
+    found = person_features(shuffled, np.array([1, 3]), SPEC)
+    assert found["person_id"].to_pylist() == [1, 3]
+    assert found["events_7d"].to_pylist() == [1.0, 3.0]
+
+
+def test_of_whom_nothing_was_measured_there_are_no_values() -> None:
+    """Missing, not zero; and a night on which nobody was measured has all columns."""
+    found = person_features(night_of(Event(person=2)), np.array([1, 2, 3]), SPEC)
+    np.testing.assert_array_equal(np.asarray(found["events_7d"]), [np.nan, 1.0, np.nan])
+    nobody = person_features(night_of(), np.array([7]), SPEC)
+    assert nobody.column_names == found.column_names
+    assert np.isnan(nobody["tenure_days"][0].as_py())
+
+
+def test_columns_are_all_that_can_be_known_without_learning_in_the_order_of_the_spec() -> None:
+    """Scores wait for their cut-points."""
+    found = person_features(night_of(Event()), np.array([1]), SPEC)
+    listed = [feature.name for feature in SPEC.listed if feature.name not in {"r_score", "f_score", "m_score"}]
+    assert found.column_names == ["person_id", *listed]
+
+
+def test_rates_are_smoothed_with_everybodys() -> None:
+    """One clicked 1 of 2, another 0 of 8: everybody 0.1, which weighs like 20 impressions."""
+    rows = [*[Event(1, event=SHOWN)] * 2, Event(1, event=CLICKED), *[Event(2, event=SHOWN)] * 8]
+    found = person_features(night_of(*rows), np.array([1, 2]), SPEC)
+    prior = PRIOR_SHOWN * 0.1
+    expected = [(1 + prior) / (2 + PRIOR_SHOWN), (0 + prior) / (8 + PRIOR_SHOWN)]
+    assert found["click_per_shown_30d"].to_pylist() == pytest.approx(expected)
+
+
+def test_everybody_is_a_nights_people_and_nobody_else() -> None:
+    """Who is not asked for does not weigh in the rate of all."""
+    rows = [Event(1, event=SHOWN), *[Event(2, event=SHOWN), Event(2, event=CLICKED)]]
+    alone = person_features(night_of(*rows), np.array([1]), SPEC)
+    assert alone["click_per_shown_30d"].to_pylist() == [0.0]
+
+
+def test_without_impressions_rates_are_zero_not_missing() -> None:
+    """Nobody was shown anything, so nobody's rate is known to be any other than everybody's."""
+    found = person_features(night_of(Event(1, event="view")), np.array([1]), SPEC)
+    assert found["click_per_shown_30d"].to_pylist() == [0.0]

@@ -1,8 +1,6 @@
-"""RFM: raw values by hand, scores from learned cut-points, segments."""
+"""RFM: scores from learned cut-points, and segments."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.history import DAY
-from features.rfm import RAW, SCORES, SEGMENTS, cut_points, rfm_features, scores, segments
-from tests.features.logs import Row, history_of, logs
+from features.rfm import RAW, SCORES, SEGMENTS, cut_points, scores, segments
 
 NAN = float("nan")
 
@@ -22,48 +18,6 @@ def table(recency: list[float], frequency: list[float], monetary: list[float], t
     return pa.table(dict(zip(RAW, (recency, frequency, monetary), strict=True))).append_column(
         "tenure_days", pa.array([tenure] * len(recency))
     )
-
-
-def by_hand(rows: list[Row]) -> dict[str, float]:
-    """One person's raw values, from their rows."""
-    active = [row.age for row in rows if row.active]
-    bought = [row.age for row in rows if row.event == "purchase"]
-    paid = [(row.age, row.value or 0) for row in rows if row.event in {"purchase", "refund"}]
-    return {
-        "rfm_recency_days": min(active) / DAY if active else NAN,
-        "rfm_frequency_90d": len({math.ceil(age / DAY) for age in active if age <= 90 * DAY}),
-        "rfm_monetary_365d": sum(value for age, value in paid if age <= 365 * DAY),
-        "monetary_30d": sum(value for age, value in paid if age <= 30 * DAY),
-        "purchases_365d": sum(age <= 365 * DAY for age in bought),
-        "purchase_recency_days": min(bought) / DAY if bought else NAN,
-        "tenure_days": max(row.age for row in rows) / DAY,
-    }
-
-
-@settings(max_examples=100, deadline=None)
-@given(logs())
-def test_raw_values_are_those_computed_by_hand(rows: list[Row]) -> None:
-    """Recency, active days, net value and the rest, of everybody in the log."""
-    history = history_of(rows)
-    found = rfm_features(history)
-    for at, person in enumerate(history.people):
-        expected = by_hand([row for row in rows if row.person == person])
-        got = {name: found[name][at].as_py() for name in found.column_names}
-        assert got == pytest.approx(expected, nan_ok=True, abs=1e-9)
-
-
-def test_refunds_subtract() -> None:
-    """What was bought for 20 and half refunded is worth 10, and is no reason to call the person active."""
-    history = history_of([Row(age=9 * DAY, event="purchase", value=20.0), Row(age=DAY, event="refund", value=-10.0)])
-    found = rfm_features(history).to_pylist()[0]
-    assert found["rfm_monetary_365d"] == 10.0
-    assert found["rfm_recency_days"] == 9.0
-
-
-def test_an_active_day_is_24_hours_before_the_night() -> None:
-    """Twice within a day counts once, and the day's first instant belongs to it."""
-    rows = [Row(age=1), Row(age=DAY), Row(age=DAY + 1), Row(age=90 * DAY), Row(age=90 * DAY + 1)]
-    assert rfm_features(history_of(rows))["rfm_frequency_90d"].to_pylist() == [3.0]
 
 
 def test_cut_points_are_quintiles_of_all_training_nights_together() -> None:

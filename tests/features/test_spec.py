@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from features.contents import content_features
+from features.kernel import kernel
 from features.pairs import PAIR_FEATURES
 from features.people import person_features
 from features.rfm import SCORES
-from features.sessions import sessionize
-from features.spec import Group, features, names
+from features.rows import SHARD
+from features.spec import Group, Spec, features, names
 from tests.features.logs import GOALS, Row, history_of
 
 NOT_FOR_THE_MODEL = {"person_id", "content_id", "listed"}
@@ -32,15 +33,15 @@ def test_groups_come_in_the_order_in_which_rows_are_put_together() -> None:
 def test_every_goal_has_its_features() -> None:
     """A goal that the configuration adds brings a count, and a rate each of the person and the content."""
     added = set(names((*GOALS, "subscribe"))) - set(names(GOALS))
-    assert added == {"subscribe_30d", "subscribe_per_shown_30d", "content_subscribe_rate_30d"}
+    assert added == {"subscribe_7d", "subscribe_30d", "subscribe_per_shown_30d", "content_subscribe_rate_30d"}
 
 
 @pytest.mark.parametrize("group", ["person", "content", "pair"])
 def test_every_column_that_is_computed_is_described_and_the_other_way_round(group: str) -> None:
     """The tables have the columns that are named, and no others but ids."""
-    history = history_of([Row()])
+    history, spec = history_of([Row()]), Spec(GOALS)
     computed = {
-        "person": {*person_features(history, sessionize(history)).column_names, *SCORES},
+        "person": {*person_features(kernel(SHARD.empty_table(), [], spec), history.people, spec).column_names, *SCORES},
         "content": set(content_features(history).column_names),
         "pair": set(PAIR_FEATURES),
     }[group]

@@ -16,6 +16,7 @@ from pipeline import config as configuration
 from pipeline.config import Config
 from pipeline.lake import UNDATED, Lake
 from pipeline.night import Archive
+from pipeline.shards import shard_of
 
 Tables = Mapping[str, pa.Table]
 Rows = list[dict[str, Any]]
@@ -130,13 +131,17 @@ def fortnight(seed: int = 9, *, impressions: bool = True) -> dict[str, pa.Table]
 
 def _event(number: int, row: dict[str, Any]) -> dict[str, Any]:
     person = row.pop("person")
-    given = {"event_id": f"e{number}", "available_at": row["ts"], "event": "view", "shard": 0, "source": "web"}
-    return {**given, "person_id": person, "visitor_id": person, "day": row["ts"].date(), **row}
+    given = {"event_id": f"e{number}", "available_at": row["ts"], "event": "view", "source": "web"}
+    return {**given, **_at_home(person), "visitor_id": person, "day": row["ts"].date(), **row}
 
 
 def _transaction(number: int, row: dict[str, Any]) -> dict[str, Any]:
-    given = {"order_id": number, "line_no": 1, "available_at": row["ts"], "shard": 0, "source": "shop"}
-    return {**given, "person_id": row.pop("person"), "day": row["ts"].date(), **row}
+    given = {"order_id": number, "line_no": 1, "available_at": row["ts"], "source": "shop"}
+    return {**given, **_at_home(row.pop("person")), "day": row["ts"].date(), **row}
+
+
+def _at_home(person: int) -> dict[str, int]:
+    return {"person_id": person, "shard": int(shard_of(np.array([person]))[0])}
 
 
 def _counts(number: int, row: dict[str, Any]) -> dict[str, Any]:

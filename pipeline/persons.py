@@ -1,0 +1,146 @@
+"""Every person's features on any nights, from the lake's files: a shard at a time, all nights in one pass.
+
+In memory is a shard for each worker, not the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.kernel import kernel
+from features.rows import SHARD
+from features.spec import Spec
+from pipeline import shards
+from pipeline.config import Config
+from pipeline.lake import Lake
+from pipeline.shard_reader import Part, ShardReader
+from pipeline.shards import SHARDS, shard_of
+from pipeline.timeline import LINE, Orders, Timeline
+
+EVENTS = ("person_id", "ts", "available_at", "event", "content_id", "dwell_seconds", "value", "device", "channel")
+TRANSACTIONS = ("person_id", "ts", "available_at", *LINE, "content_id", "amount")
+
+_SLACK = timedelta(days=2)
+"""A row may lie a day outside its export's day, which is in the project's time zone."""
+
+_CELLS = 8_000_000
+"""Values that a kernel answers with at a time: 64 MB."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """The files that hold what people did, and whose it was on the nights asked for."""
+
+    events: Sequence[Part]
+    transactions: Sequence[Part]
+    timeline: Timeline
+
+    @classmethod
+    def of(cls, lake: Lake, nights: Sequence[datetime], config: Config) -> Log:
+        """Everything in the lake that could be known on the latest of the nights."""
+        until = (max(nights) + _SLACK).date()
+        events, transactions = (
+            [part for part in lake.parts(table) if part.day <= until] for table in ("events", "transactions")
+        )
+        orders = Orders.of([part.path for part in transactions])
+        return cls(events, transactions, Timeline.of(nights, lake.read("identities"), orders, config))
+
+    def shards(self, wanted: range, strays: Path) -> Iterator[tuple[int, pa.Table]]:
+        """The rows of each shard's people, by person and time; `strays` is where `set_aside` put some of them."""
+        for shard, rows in self._own(wanted):
+            settled = rows.filter(pa.array(_homes(rows) == shard)) if len(self.timeline.ids) else rows
+            yield shard, by_person(pa.concat_tables([settled, *_read(strays / f"{shard}")]))
+
+    def set_aside(self, strays: Path) -> None:
+        """Write rows whose person is at home in another shard than they are to a file for that shard."""
+        if not len(self.timeline.ids):
+            return
+        with ExitStack() as files:
+            writers: dict[int, pa.ipc.RecordBatchStreamWriter] = {}
+            for shard, rows in self._own(range(SHARDS)):
+                homes = _homes(rows)
+                for home in np.unique(homes[homes != shard]).tolist():
+                    if home not in writers:
+                        writers[home] = files.enter_context(pa.ipc.new_stream(strays / f"{home}", SHARD))
+                    writers[home].write_table(rows.filter(pa.array(homes == home)).cast(SHARD))
+
+    def _own(self, wanted: range) -> Iterator[tuple[int, pa.Table]]:
+        """What the files have of each shard."""
+        events = ShardReader("events", EVENTS, self.events, wanted)
+        transactions = ShardReader("transactions", TRANSACTIONS, self.transactions, wanted)
+        for shard in wanted:
+            yield shard, self.timeline.rows(events.take(shard), transactions.take(shard))
+
+
+def measured(
+    log: Log,
+    nights: Sequence[datetime],
+    spec: Spec,
+    folder: Path,
+    workers: int | None = None,
+    on_shard: Callable[[int, int], None] | None = None,
+) -> pa.Table:
+    """What `features.kernel.kernel` says of everybody, by shard, person and night.
+
+    The answer lies in files below `folder`, which must stay as long as it is used. `on_shard` is told how many of how
+    many shards are done.
+    """
+    strays = folder / "strays"
+    strays.mkdir(parents=True)
+    log.set_aside(strays)
+    work = partial(_of_shards, log, strays, nights, spec)
+    return shards.run(work, folder, workers, on_shard)
+
+
+def _of_shards(
+    log: Log, strays: Path, nights: Sequence[datetime], spec: Spec, wanted: range
+) -> Iterator[tuple[int, pa.Table]]:
+    for shard, rows in log.shards(wanted, strays):
+        yield shard, of_rows(rows, nights, spec)
+
+
+def of_rows(rows: pa.Table, nights: Sequence[datetime], spec: Spec) -> pa.Table:
+    """`kernel`, some people at a time: what it needs beside the rows does not grow with them."""
+    people = max(1, _CELLS // max(len(nights) * len(spec.names), 1))
+    starts = np.flatnonzero(np.diff(rows["person_id"].to_numpy(), prepend=np.int64(0)) != 0)
+    cuts = [0, *starts[people::people].tolist(), rows.num_rows]
+    parts = [kernel(rows.slice(a, b - a), nights, spec) for a, b in pairwise(cuts)]
+    return pa.concat_tables(parts)
+
+
+def by_person(rows: pa.Table) -> pa.Table:
+    """`rows` by person and time. They come day after day, so their time is mostly in order already."""
+    whole = rows.unify_dictionaries().combine_chunks()
+    person, ts = (whole[name].cast(pa.int64()).to_numpy() for name in ("person_id", "ts"))
+    order = np.argsort(person, kind="stable")
+    person, ts = person[order], ts[order]
+    if (ts[1:] < ts[:-1])[person[1:] == person[:-1]].any():
+        order = order[np.lexsort((ts, person))]
+    return whole.take(order)
+
+
+def _homes(rows: pa.Table) -> NDArray[np.int16]:
+    """The shard of each row's person."""
+    return shard_of(rows["person_id"].to_numpy())
+
+
+def _read(file: Path) -> Iterator[pa.Table]:
+    """Rows that were set aside, if any were."""
+    if file.exists():
+        with pa.memory_map(str(file)) as source:
+            rows = pa.ipc.open_stream(source).read_all()
+        text = [name for name in SHARD.names if pa.types.is_string(SHARD.field(name).type)]
+        for name in text:
+            at = rows.schema.get_field_index(name)
+            rows = rows.set_column(at, name, rows[name].dictionary_encode())
+        yield rows

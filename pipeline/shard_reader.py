@@ -1,0 +1,139 @@
+"""A lake table's rows, shard after shard, from files that are sorted by shard: all of them read at once, bit by bit.
+
+Every file is opened, and as much of each is kept in memory as the shards at hand need: some megabytes, however long the
+log is. Text is handed over as codes into one list of words, so that nobody looks at the same word twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from expectations import schemas
+from pipeline.day_files import PARTITIONS
+
+_AT_ONCE = 2_000_000
+"""Rows of all files together that are in memory at a time."""
+_LEAST, _MOST = 4_096, 262_144
+_SHARD = "shard"
+
+
+class Part(NamedTuple):
+    """A file of a table: what `source` brought for `day`."""
+
+    path: Path
+    source: str
+    day: date
+
+
+@dataclass
+class Words:
+    """The words of one column of all files, each once, in the order in which they came."""
+
+    _code: dict[str, int] = field(default_factory=dict)
+    _array: pa.Array | None = None
+
+    @property
+    def array(self) -> pa.Array:
+        """All words so far."""
+        if self._array is None or len(self._array) < len(self._code):
+            self._array = pa.array(self._code, pa.string())
+        return self._array
+
+    def codes(self, words: pa.Array) -> NDArray[np.int32]:
+        """The place of each word; new ones are added."""
+        return np.array([self._code.setdefault(word, len(self._code)) for word in words.to_pylist()], np.int32)
+
+
+class ShardReader:
+    """Rows of a table by shard, in ascending order of shards."""
+
+    def __init__(self, table: str, columns: Sequence[str], parts: Sequence[Part], shards: range) -> None:
+        """Of `parts`, the rows of `shards`."""
+        self._schema = pa.schema([schemas.LAKE[table].schema.field(name) for name in columns])
+        self._words = {f.name: Words() for f in self._schema if pa.types.is_string(f.type)}
+        rows = min(max(_AT_ONCE // max(len(parts), 1), _LEAST), _MOST)
+        self._cursors = [_Cursor(part, self._schema, self._words, shards, rows) for part in parts]
+
+    def take(self, shard: int) -> pa.Table:
+        """All rows of a shard: those of a file together, files in order; text is dictionary-encoded."""
+        found = [piece for cursor in self._cursors for piece in cursor.take(shard)]
+        arrays = [pa.concat_arrays(columns) for columns in zip(*found, strict=True)] if found else None
+        return pa.table(
+            {f.name: self._column(f, arrays[at] if arrays is not None else None) for at, f in enumerate(self._schema)}
+        )
+
+    def _column(self, about: pa.Field, found: pa.Array | None) -> pa.Array:
+        if about.name not in self._words:
+            return pa.array([], about.type) if found is None else found
+        codes = pa.array([], pa.int32()) if found is None else found
+        return pa.DictionaryArray.from_arrays(codes, self._words[about.name].array)
+
+
+class _Cursor:
+    """One file, as far as it has been read."""
+
+    def __init__(self, part: Part, schema: pa.Schema, words: Mapping[str, Words], shards: range, rows: int) -> None:
+        self._part, self._schema, self._words = part, schema, words
+        self._last: dict[str, tuple[pa.Array, NDArray[np.int32]]] = {}
+        self._batches = self._read(shards, rows)
+        self._arrays: list[pa.Array] = []
+        self._shard = np.zeros(0, np.int16)
+        self._at = 0
+
+    def take(self, shard: int) -> Iterator[list[pa.Array]]:
+        """What is left of the shard, in pieces; rows of earlier shards are passed over."""
+        while True:
+            start, end = np.searchsorted(self._shard[self._at :], [shard, shard + 1]) + self._at
+            if end > start:
+                yield [array.slice(start, end - start) for array in self._arrays]
+            self._at = int(end)
+            if end < len(self._shard) or not self._advance():
+                return
+
+    def _advance(self) -> bool:
+        batch = next(self._batches, None)
+        if batch is None:
+            self._arrays, self._shard, self._at = [], np.zeros(0, np.int16), 0
+            return False
+        self._shard, self._at = batch.column(_SHARD).to_numpy(), 0
+        self._arrays = [self._array(batch, about) for about in self._schema]
+        return True
+
+    def _array(self, batch: pa.RecordBatch, about: pa.Field) -> pa.Array:
+        if about.name in PARTITIONS:
+            found = pa.repeat(pa.scalar(getattr(self._part, about.name), about.type), batch.num_rows)
+            found = found.dictionary_encode() if about.name in self._words else found
+        else:
+            found = batch.column(about.name)
+        return self._coded(about.name, found) if about.name in self._words else found
+
+    def _coded(self, name: str, column: pa.DictionaryArray) -> pa.Array:
+        """The codes of the column's text; a row group has one dictionary, so it is mostly the one of the last batch."""
+        known = self._last.get(name)
+        if known is None or not known[0].equals(column.dictionary):
+            known = self._last[name] = (column.dictionary, self._words[name].codes(column.dictionary))
+        return pc.take(pa.array(known[1]), column.indices)
+
+    def _read(self, shards: range, rows: int) -> Iterator[pa.RecordBatch]:
+        text = [name for name in self._words if name not in PARTITIONS]
+        columns = [_SHARD, *(name for name in self._schema.names if name not in (*PARTITIONS, _SHARD))]
+        with pq.ParquetFile(self._part.path, read_dictionary=text) as file:
+            groups = [g for g in range(file.num_row_groups) if _overlaps(file, g, shards)]
+            yield from file.iter_batches(rows, row_groups=groups, columns=columns) if groups else ()
+
+
+def _overlaps(file: pq.ParquetFile, group: int, shards: range) -> bool:
+    """Whether a row group may hold rows of the shards."""
+    place = file.schema_arrow.get_field_index(_SHARD)
+    known = file.metadata.row_group(group).column(place).statistics
+    return known is None or not known.has_min_max or (known.max >= shards.start and known.min < shards.stop)
