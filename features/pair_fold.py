@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from features.decay import anchor_of, moved, read, weight
+from features.decay import ANCHOR, anchor_of, moved, read, weight
 from features.fold import GAP, NEVER
 from features.history import DAY
 from features.pair_program import SOURCE
@@ -78,10 +78,10 @@ class Scratch(NamedTuple):
     """The rows that are folded in, oldest first."""
     slots: NDArray[np.int32]
     """Theirs, by scope."""
+    hits: Ints
+    """To which counters they were added, by bit."""
     tail: Ints
     """By window: the first folded row that is not too old for it yet."""
-    counted: Ints
-    """By window: how many rows were added to it, those among them that have left it."""
     forward: Floats
     """By half-life: what the row that is folded weighs."""
     reads: Floats
@@ -215,7 +215,6 @@ def _forget(first, slots, p, layout, s):
         for k in range(layout.floats):
             s.floats[slot, k] = 0.0
     s.tail[:] = 0
-    s.counted[:] = 0
 
 
 # ---------------------------------------------------------------- which rows
@@ -256,6 +255,7 @@ def _fold(rows, i, slots, p, layout, contents, s):
         s.slots[at, _CONTENT] = s.slot_of[contents.groups + c]
         if contents.category[c] >= 0:
             s.slots[at, _CATEGORY] = s.slot_of[contents.category[c]]
+    _count(rows, i, at, p, s)
     for k in range(len(p.since_bits)):
         slot = s.slots[at, p.since_scope[k]]
         if mask & p.since_bits[k] and slot != NOBODY:
@@ -280,14 +280,13 @@ def _fold(rows, i, slots, p, layout, contents, s):
 def _to_anchor(ts, slots, p, s):
     """Bring all sums to the anchors of `ts`, and fill in what a row of that time weighs."""
     for h in range(len(p.half_lives)):
-        anchor = anchor_of(ts, p.half_lives[h])
-        before = s.here[_ANCHORS + h]
-        if anchor != before:
-            factor = moved(before, anchor)
+        span, before = p.half_lives[h] * ANCHOR, s.here[_ANCHORS + h]
+        if not 0 <= ts - before * span < span:
+            s.here[_ANCHORS + h] = anchor_of(ts, p.half_lives[h])
+            factor = moved(before, s.here[_ANCHORS + h])
             for slot in range(slots):
                 s.floats[slot, h] *= factor
-            s.here[_ANCHORS + h] = anchor
-        s.forward[h] = weight(ts, anchor, p.half_lives[h])
+        s.forward[h] = weight(ts, s.here[_ANCHORS + h], p.half_lives[h])
 
 
 @_inlined
@@ -323,30 +322,36 @@ def _add_to_group(slot, kind, strength, p, s):
 
 
 @_inlined
-def _move_windows(rows, instant, p, s):
-    """Take out of each window what grew too old for it, and add what was folded since."""
-    folded = s.here[_FOLDED]
-    for w in range(len(p.windows)):
-        oldest = instant - p.windows[w] if p.windows[w] != FOREVER else NEVER
-        j = s.tail[w]
-        while j < folded and rows.ts[s.order[j]] < oldest:
-            if j < s.counted[w]:
-                _count(rows, j, w, -1, p, s)
-            j += 1
-        s.tail[w] = j
-        for new in range(max(s.counted[w], j), folded):
-            _count(rows, new, w, 1, p, s)
-        s.counted[w] = folded
+def _count(rows, i, at, p, s):
+    """Add row `i`, the `at`th that is folded, to its counters in all windows."""
+    hits = 0
+    for k in range(len(p.count_bits)):
+        slot = s.slots[at, p.count_scope[k]]
+        if rows.mask[i] & p.count_bits[k] and slot != NOBODY:
+            s.ints[slot, k] += rows.dwell_ms[i] if p.count_dwell[k] else 1
+            hits |= 1 << k
+    s.hits[at] = hits
 
 
 @_inlined
-def _count(rows, j, w, sign, p, s):
-    """Add the `j`th folded row to window `w`, or take it out."""
-    i = s.order[j]
+def _move_windows(rows, instant, p, s):
+    """Take out of each window what grew too old for it."""
+    for w in range(len(p.windows)):
+        if p.windows[w] == FOREVER:
+            continue
+        j = s.tail[w]
+        while j < s.here[_FOLDED] and rows.ts[s.order[j]] < instant - p.windows[w]:
+            if s.hits[j] & p.window_bits[w]:
+                _uncount(rows, j, w, p, s)
+            j += 1
+        s.tail[w] = j
+
+
+@_inlined
+def _uncount(rows, j, w, p, s):
     for k in range(p.count_from[w], p.count_from[w + 1]):
-        slot = s.slots[j, p.count_scope[k]]
-        if rows.mask[i] & p.count_bits[k] and slot != NOBODY:
-            s.ints[slot, k] += sign * (rows.dwell_ms[i] if p.count_dwell[k] else 1)
+        if s.hits[j] >> k & 1:
+            s.ints[s.slots[j, p.count_scope[k]], k] -= rows.dwell_ms[s.order[j]] if p.count_dwell[k] else 1
 
 
 # ---------------------------------------------------------------- what is shown

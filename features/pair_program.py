@@ -50,6 +50,8 @@ class Program(NamedTuple):
     affinity_to: Ints
     session_to: int
     windows: Ints
+    window_bits: Ints
+    """Its counters, by bit."""
     count_from: Ints
     count_bits: Ints
     count_scope: Ints
@@ -130,6 +132,7 @@ def program_of(measures: Sequence[Measured]) -> Program:
         affinity_to=_ints(column[m] for m in affinities),
         session_to=column.get(LastSession(), NOWHERE),
         windows=_ints(windows),
+        window_bits=_ints(sum(1 << k for k, m in enumerate(counts) if _window(m.days) == w) for w in windows),
         count_from=_ints(sum(_window(m.days) in windows[:w] for m in counts) for w in range(len(windows) + 1)),
         count_bits=_ints(_bits(m.of) for m in counts),
         count_scope=_ints(_scope(m.scope) for m in counts),
