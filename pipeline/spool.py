@@ -22,9 +22,10 @@ from pipeline.day_files import ORDER
 PLACE = "place"
 """The order in which rows came, beside the table's own columns."""
 
-_RUN = 262_144
+_RUN = 65_536
+"""Rows that are no longer waited with: a part of an export is mostly more, and is then a run as it comes."""
 _GROUP = 262_144
-_SAMPLED = 64
+_SAMPLED = 16
 """Rows of a run that are looked at to find where to cut."""
 
 _Key = tuple[Any, ...]
@@ -48,10 +49,10 @@ class Spool:
         if sum(waiting.num_rows for waiting in self._waiting) >= _RUN:
             self._write_run()
 
-    def columns(self, names: Sequence[str]) -> pa.Table:
+    def pieces(self, names: Sequence[str]) -> Iterator[pa.Table]:
         """These columns of all rows, in no order; those of the runs stay on disk until they are looked at."""
-        runs = [_mapped(run).select(names) for run in self._runs]
-        return pa.concat_tables([*runs, *(waiting.select(names) for waiting in self._waiting)])
+        yield from (_mapped(run).select(names) for run in self._runs)
+        yield from (waiting.select(names) for waiting in self._waiting)
 
     def groups(self) -> Iterator[pa.Table]:
         """All rows, group after group: no row sorts before one of an earlier group. Nothing can be added any more."""
@@ -63,11 +64,12 @@ class Spool:
         cuts = self._cuts()
         places = [self._places(run, cuts) for run in self._runs]
         for group in range(len(cuts) + 1):
-            slices = [
-                _mapped(run).slice(at[group], at[group + 1] - at[group])
-                for run, at in zip(self._runs, places, strict=True)
-            ]
-            yield pa.concat_tables(slices)
+            yield self._between([at[group : group + 2] for at in places])
+
+    def _between(self, places: Sequence[Sequence[int]]) -> pa.Table:
+        """What lies between two places of each run, copied, so that no more of the runs is mapped than is looked at."""
+        slices = [_mapped(run).slice(start, end - start) for run, (start, end) in zip(self._runs, places, strict=True)]
+        return pa.concat_tables(slices).combine_chunks()
 
     def remove(self) -> None:
         """Free the disk space."""
@@ -112,7 +114,14 @@ class Spool:
 def sorted_by(rows: pa.Table, columns: Sequence[str]) -> pa.Table:
     """`rows` in ascending order; equal ones as they were."""
     rows = rows.combine_chunks()
+    columns = [name for name in columns if name != "day" or not _is_one(rows[name])]
     return rows.take(pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in columns]))
+
+
+def _is_one(values: pa.ChunkedArray) -> bool:
+    """Whether all are equal, as the days of most loads are: a shard alone is sorted by counting."""
+    ends = pc.min_max(values)
+    return bool(ends["min"] == ends["max"])
 
 
 def _mapped(run: Path) -> pa.Table:

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pipeline import query, scratch
 from pipeline.day_files import ORDER, DataFile, DayFiles
@@ -83,18 +85,39 @@ def _repeated(spool: Spool, con: duckdb.DuckDBPyConnection) -> pa.Array:
 
     Hashes tell cheaply that nothing is repeated, which is nearly always so; only rows whose hash is are compared.
     """
-    if spool.table not in _KEYS:
+    columns = _KEYS.get(spool.table, ())
+    twice = _twice([_hashes(keys, con) for keys in spool.pieces(columns)] if columns else [])
+    if not len(twice):
         return pa.array([], pa.int64())
-    columns = _KEYS[spool.table]
     keys = ", ".join(columns)
-    con.register("spooled", spool.columns([*columns, PLACE]))
-    found = con.sql(f"""
-        SELECT {PLACE} FROM spooled
-        WHERE hash({keys}) IN (SELECT hash({keys}) FROM spooled GROUP BY 1 HAVING count(*) > 1)
+    repeated = f"""
+        SELECT {PLACE} FROM spooled WHERE hash({keys}) IN (SELECT hash FROM twice)
         QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {PLACE}) > 1
-    """).to_arrow_table()
-    con.unregister("spooled")
-    return found[PLACE].combine_chunks()
+    """
+    with _known(con, spooled=pa.concat_tables(spool.pieces([*columns, PLACE])), twice=pa.table({"hash": twice})):
+        return con.sql(repeated).to_arrow_table()[PLACE].combine_chunks()
+
+
+def _twice(pieces: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+    """Those that there are more than once."""
+    hashes = np.sort(np.concatenate([np.empty(0, np.uint64), *pieces]))
+    return np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+
+
+def _hashes(keys: pa.Table, con: duckdb.DuckDBPyConnection) -> NDArray[np.uint64]:
+    with _known(con, spooled=keys):
+        found = con.sql(f"SELECT hash({', '.join(keys.column_names)}) AS hash FROM spooled").to_arrow_table()
+    return np.array(found["hash"], np.uint64)
+
+
+@contextmanager
+def _known(con: duckdb.DuckDBPyConnection, **tables: pa.Table) -> Iterator[None]:
+    """What the database knows by name meanwhile."""
+    for name, rows in tables.items():
+        con.register(name, rows)
+    yield
+    for name in tables:
+        con.unregister(name)
 
 
 def _as_written(rows: pa.Table, name: str, repeated: pa.Array) -> pa.Table:

@@ -40,10 +40,11 @@ def split(
     checks = [
         (pc.fill_null(broken, False), reason)
         for broken, reason in _checks(NATIVE[table_name], native_table, micros(day_bounds))
+        if pc.any(broken).as_py()
     ]
-    reasons = pc.case_when(pc.make_struct(*[broken for broken, _ in checks]), *[reason for _, reason in checks])
-    if reasons.null_count == len(reasons):
+    if not checks:
         return native_table, schemas.REJECTED.empty_table()
+    reasons = pc.case_when(pc.make_struct(*[broken for broken, _ in checks]), *[reason for _, reason in checks])
     refused = pc.is_valid(reasons)
     rejected = pa.table({ROW_NUMBER: native_table[ROW_NUMBER], "reason": reasons}).filter(refused)
     return native_table.filter(pc.invert(refused)), refusals(table_name, source_file, rejected)
@@ -65,7 +66,7 @@ def _checks(table: Table, rows: pa.Table, bounds: Bounds | None) -> Iterator[_Ch
 
 def _is_missing(values: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_string(values.type):
-        return pc.fill_null(pc.equal(pc.utf8_trim_whitespace(values), ""), True)
+        return pc.fill_null(pc.or_(pc.equal(pc.binary_length(values), 0), pc.utf8_is_space(values)), True)
     return pc.is_null(values)
 
 
@@ -86,9 +87,10 @@ def _value_checks(column: Column, values: pa.ChunkedArray) -> Iterator[_Check]:
 
 
 def _unknown_event(events: pa.ChunkedArray) -> pa.ChunkedArray:
-    ours = pc.is_in(events, pa.array(schemas.EVENTS))
-    custom = pc.match_substring_regex(events, f"^{schemas.CUSTOM_PREFIX}.")
-    return pc.invert(pc.or_(ours, custom))
+    encoded = events.combine_chunks().dictionary_encode()
+    ours = pc.is_in(encoded.dictionary, pa.array(schemas.EVENTS))
+    custom = pc.match_substring_regex(encoded.dictionary, f"^{schemas.CUSTOM_PREFIX}.")
+    return pa.chunked_array([pc.invert(pc.or_(ours, custom)).take(encoded.indices)])
 
 
 def _time_checks(ts: pa.ChunkedArray, bounds: Bounds | None) -> Iterator[_Check]:

@@ -81,7 +81,7 @@ def _is_parquet(path: Path, source: Settings) -> bool:
 def _parquet(path: Path, source: Settings, choose: Choose) -> Iterator[Document]:
     """Whatever the file is called: PostHog names one that is compressed within `.parquet.zst`."""
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:  # buffers of row groups that were read would stay
             footer.require_plausible(path, source, file)
             for batch in file.iter_batches(_BATCH, columns=list(choose(file.schema_arrow.names))):
                 batch.validate(full=True)

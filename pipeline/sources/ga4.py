@@ -60,21 +60,30 @@ def read(path: Path, source: Settings, bounds: Bounds | None = None) -> Iterator
     """A day's export: its `events` in parts, then what is told of the whole."""
     events = {**_EVENTS, **source.values.get("event", {})}
     purchases = [name for name, ours in events.items() if ours == "purchase"]
-    with opened(path, source) as export, database(export) as con:
-        facts, traces = ga4_facts.read(export, source, purchases, con)
+    with opened(path, source) as export:
+        with database(export) as con:
+            facts, traces = ga4_facts.read(export, source, purchases, con)
         verdict = ga4_dwell.judged(facts, traces, _names_own_place(facts, events))
         del traces
         rows = Rows(export, facts, verdict, events)
         for part in rows.parts():
             yield Parsed({"events": part}, REJECTED.empty_table())
-        tables = {
-            "events": _empty("events"),
-            "popularity": rows.popularity(),
-            "links": _links(export, con),
-            "signals": _signals(export, source, con) if facts.gpc else _empty("signals"),
-        }
-        rejected = refusals("events", path.name, export.broken.table(), _unnamed(export, con))
-        yield Parsed(tables, rejected, rows.notes(), {"events": rows.repeated()})
+        with database(export) as con:
+            yield _rest(path, source, export, rows, con, gpc=facts.gpc)
+
+
+def _rest(
+    path: Path, source: Settings, export: Export, rows: Rows, con: duckdb.DuckDBPyConnection, *, gpc: bool
+) -> Parsed:
+    """What is told of the whole, when all parts are read; `gpc`: whether any visitor said so."""
+    tables = {
+        "events": _empty("events"),
+        "popularity": rows.popularity(),
+        "links": _links(export, con),
+        "signals": _signals(export, source, con) if gpc else _empty("signals"),
+    }
+    rejected = refusals("events", path.name, export.broken.table(), _unnamed(export, con))
+    return Parsed(tables, rejected, rows.notes(), {"events": rows.repeated()})
 
 
 def _names_own_place(facts: Facts, events: Mapping[str, str]) -> Array:

@@ -34,7 +34,7 @@ def judged(facts: Facts, traces: Traces, names_own_place: Array) -> Verdict:
         once[first] = True
         named = np.where(names_own_place[first], traces.named[first], -1)
         place = np.where(facts.is_view(first), facts.content[first], named)
-        visit = _mixed(facts.visitor[first], facts.session[first].view(np.uint64))
+        visit = _mixed(traces.visitor[first], facts.session[first].view(np.uint64))
         timed = traces.engaged_ms[first] != NO_TIME
         _locate(facts.is_view(first), timed, place, _mixed(visit, traces.page[first]))
         there = (place >= 0) & (facts.is_view(first) | timed)
@@ -45,7 +45,7 @@ def judged(facts: Facts, traces: Traces, names_own_place: Array) -> Verdict:
 def _by_visitor(facts: Facts, traces: Traces) -> Iterator[Array]:
     """Rows in parts, in order; all rows of a visitor are in one part, and nobody's by page."""
     parts = min(len(facts.key) // _AT_ONCE + 1, np.iinfo(np.uint16).max)
-    together = np.where(facts.visitor == 0, traces.page, facts.visitor)
+    together = np.where(facts.nobody, traces.page, traces.visitor)
     part = (together % np.uint64(parts)).astype(np.uint16)
     part[facts.name < 0] = parts
     order = np.argsort(part, kind="stable")

@@ -65,8 +65,8 @@ class Facts:
     name: Array
     """Code of the event's name; -1: no such row."""
     ts: Array
-    visitor: Array
-    """Hash; 0 without consent."""
+    nobody: Array
+    """Whether there is no consent to tell whose it is."""
     session: Array
     key: Array
     """Hash of all that tells events apart."""
@@ -89,6 +89,8 @@ class Facts:
 class Traces:
     """What only tells whose the engaged seconds are; by row, as in `Facts`."""
 
+    visitor: Array
+    """Hash; 0 without consent."""
     page: Array
     """Hash of the address without its fragment."""
     named: Array
@@ -118,7 +120,8 @@ def read(
         gpc = gpc or batch[GPC].true_count > 0
     texts, rank = _in_order(contents)
     columns["named"], columns["content"] = rank[columns["named"]], rank[columns["content"]]
-    traces = Traces(**{name: columns.pop(name) for name in ("page", "named", "engaged_ms")})
+    columns["nobody"] = columns["visitor"] == 0
+    traces = Traces(**{name: columns.pop(name) for name in ("visitor", "page", "named", "engaged_ms")})
     return Facts(names, texts, **columns, orders=orders, zero_based=lowest == 0, personal=personal, gpc=gpc), traces
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -73,7 +74,7 @@ class Export:
         return self._batches(_WHO)
 
     def _batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        with pq.ParquetFile(self.path) as file:
+        with pq.ParquetFile(self.path, pre_buffer=False) as file:  # buffers of row groups that were read would stay
             leaves = [file.schema.column(i).path for i in range(len(file.schema))]
             wanted = [leaf for leaf in leaves if leaf in columns or leaf == ROW_NUMBER or _is_item(leaf)]
             first = 1
@@ -81,7 +82,7 @@ class Export:
                 yield (
                     batch
                     if ROW_NUMBER in wanted
-                    else batch.append_column(ROW_NUMBER, pa.array(range(first, first + batch.num_rows), pa.int64()))
+                    else batch.append_column(ROW_NUMBER, pa.array(np.arange(first, first + batch.num_rows)))
                 )
                 first += batch.num_rows
 

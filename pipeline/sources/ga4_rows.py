@@ -24,6 +24,7 @@ _LEFT_OUT = {
     "impression": "lists_without_items",
     "purchase": "purchases_without_items",
 }
+_UNSUMMED = 16
 _KEY = list(NATIVE["popularity"].key)
 
 
@@ -46,8 +47,8 @@ class Rows:
             kept = np.flatnonzero(self._verdict.once[at] & (self._event[at] >= 0))
             spread = self._spread(batch.take(pa.array(kept)), at[kept])
             rows = spread.filter(~self._note_empty(spread))
-            nobody = self._facts.visitor[rows.at] == 0
-            self._hours.append(self._by_hour(rows.filter(nobody)))
+            nobody = self._facts.nobody[rows.at]
+            self._count(rows.filter(nobody))
             somebodys = self._native(rows.filter(~nobody))
             yield from (somebodys.slice(start, PART) for start in range(0, somebodys.num_rows, PART))
 
@@ -68,14 +69,14 @@ class Rows:
         engaged = facts.name == facts.names.code("user_engagement")
         others = self._somebodys() & self._verdict.once & (self._event < 0) & ~engaged
         return counted(
-            without_consent=int((there & (facts.visitor == 0)).sum()),
+            without_consent=int((there & facts.nobody).sum()),
             not_content_events=int(others.sum()),
             personal_data_in_url=facts.personal,
             **self._silent,
         )
 
     def _somebodys(self) -> Array:
-        somebodys: Array = (self._facts.name >= 0) & (self._facts.visitor != 0)
+        somebodys: Array = (self._facts.name >= 0) & ~self._facts.nobody
         return somebodys
 
     def _spread(self, batch: pa.RecordBatch, at: Array) -> Spread:
@@ -92,7 +93,7 @@ class Rows:
     def _note_empty(self, rows: Spread) -> Array:
         """Rows of a view, list or purchase that say nothing; those of somebody are counted."""
         silent = pc.is_null(rows.about).to_numpy(zero_copy_only=False) & (rows.n == 0)
-        somebodys = self._facts.visitor[rows.at] != 0
+        somebodys = ~self._facts.nobody[rows.at]
         for event, note in _LEFT_OUT.items():
             self._silent[note] += int((silent & somebodys & self._is(rows, event)).sum())
         empty: Array = silent & self._is(rows, *_LEFT_OUT)
@@ -104,6 +105,12 @@ class Rows:
 
     def _names(self, rows: Spread) -> pa.Array:
         return pa.array(self._ours, pa.string()).take(pa.array(self._event[rows.at]))
+
+    def _count(self, rows: Spread) -> None:
+        """Add to `popularity`, now and then summed, as most parts are about the same hours and contents."""
+        self._hours.append(self._by_hour(rows))
+        if len(self._hours) > _UNSUMMED:
+            self._hours = [_summed(pa.concat_tables(self._hours))]
 
     def _by_hour(self, rows: Spread) -> pa.Table:
         ts = self._facts.ts[rows.at]
@@ -157,7 +164,8 @@ class Rows:
 
 
 def _summed(rows: pa.Table) -> pa.Table:
-    sums = rows.group_by(_KEY).aggregate([("count", "sum"), ("dwell_seconds", "sum"), (ROW_NUMBER, "min")])
+    grouped = rows.group_by(_KEY, use_threads=False)  # with threads, sums of fractions differ from run to run
+    sums = grouped.aggregate([("count", "sum"), ("dwell_seconds", "sum"), (ROW_NUMBER, "min")])
     return sums.rename_columns([*_KEY, "count", "dwell_seconds", ROW_NUMBER])
 
 

@@ -86,7 +86,8 @@ def parquet_parts(path: Path, source: Settings, choose: Choose) -> Iterator[Part
     require_bytes(path, source)
     try:
         with open_bytes(path, source) as stream:
-            file = pq.ParquetFile(pa.BufferReader(stream.read()) if path.suffix in _PACKED else path)
+            unpacked = pa.BufferReader(stream.read()) if path.suffix in _PACKED else path
+            file = pq.ParquetFile(unpacked, pre_buffer=False)  # buffers of row groups that were read would stay
             chosen = list(choose(file.schema_arrow.names))
             done = 0
             for batch in file.iter_batches(PART, columns=chosen):

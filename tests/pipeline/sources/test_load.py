@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import ShortlistError
-from pipeline.sources import load, read_export
+from pipeline.sources import ga4_files, load, read_export
+from pipeline.sources.delimited import Broken
+from pipeline.sources.documents import documents
 from pipeline.sources.export import FILE_ROW, PART
 
 NOON = datetime(2026, 6, 30, 12, tzinfo=UTC)
@@ -217,3 +219,35 @@ def test_an_empty_parquet_is_one_empty_part(tmp_path: Path, setting: Callable[..
     pq.write_table(pa.table({"a": pa.array([], pa.string())}), tmp_path / "c.parquet")
     (part,) = load.load_parts(tmp_path / "c.parquet", setting(options={"allow_empty": "true"}), lambda found: found)
     assert (part[0].column_names, len(part[0])) == (["a", FILE_ROW], 0)
+
+
+def _as_table(path: Path, source: Any) -> Iterator[object]:
+    return load.load_parts(path, source, lambda found: found)
+
+
+def _as_documents(path: Path, source: Any) -> Iterator[object]:
+    return documents(path, source, lambda found: found, Broken())
+
+
+def _as_ga4(path: Path, source: Any) -> Iterator[object]:
+    return ga4_files.Export(path, pq.read_schema(path), 0, Broken()).people()
+
+
+@pytest.mark.parametrize("read", [_as_table, _as_documents, _as_ga4])
+def test_what_was_read_of_a_parquet_file_is_let_go(
+    read: Callable[[Path, Any], Iterator[object]],
+    tmp_path: Path,
+    setting: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A day of any size is read in the memory of a few of its row groups."""
+    for module in (load, ga4_files):
+        monkeypatch.setattr(module, "PART", 1000)
+    path, schema = tmp_path / "c.parquet", pa.schema([("user_id", pa.string())])
+    with pq.ParquetWriter(path, schema, compression="none", use_dictionary=False) as file:
+        for group in range(24):
+            file.write_table(pa.table({"user_id": [f"{group:08}{row:08}" * 64 for row in range(1000)]}))
+    before = held = pa.total_allocated_bytes()
+    for _ in read(path, setting()):
+        held = max(held, pa.total_allocated_bytes())
+    assert held - before < path.stat().st_size / 2
