@@ -48,7 +48,7 @@ def power_of_two(x: float) -> float:
         return _BY_WHOLE[2 * _LARGEST]
     whole = np.floor(x)
     left = x - whole
-    at = int(left * _FINE)
+    at = min(int(left * _FINE), _FINE - 1)  # just below a whole number, what is left is rounded to 1
     rest = left - at / _FINE
     polynomial = 1.0 + rest * (_C1 + rest * (_C2 + rest * _C3))
     return _BY_WHOLE[int(whole) + _LARGEST] * (_BY_COARSE[at // _COARSE] * _BY_FINE[at % _COARSE] * polynomial)
