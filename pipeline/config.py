@@ -190,6 +190,16 @@ class Identity(Settings):
     """An e-mail address or order of more customers than this (info@...) joins nobody."""
 
 
+class Engine(Settings):
+    """Where people are measured."""
+
+    kind: Literal["local", "spark"] = "local"
+    master: str = "local[*]"
+    """Of Spark: `local[*]`, `yarn`, `k8s://...`, `spark://host:7077`."""
+    workers: Annotated[int, Field(ge=1)] | None = None
+    """Of the local engine: how many shards at a time; the number of processors, unless it says otherwise."""
+
+
 class Limits(Settings):
     """What reading one export may take, and what no export looks like: a file beyond it is refused as a whole."""
 
@@ -237,6 +247,7 @@ class Config(Settings):
     quality: Quality = Quality()
     privacy: Privacy = Privacy()
     identity: Identity = Identity()
+    engine: Engine = Engine()
     limits: Limits = Limits()
     housekeeping: Housekeeping = Housekeeping()
 
@@ -270,7 +281,7 @@ class Config(Settings):
     @cached_property
     def sha256(self) -> str:
         """Of every effective value that can change what is published; not of where the file lies."""
-        values = self.model_dump(mode="json", exclude={"file", "limits"})
+        values = self.model_dump(mode="json", exclude={"file", "limits", "engine"})
         for source in values["sources"]:
             source["path"] = os.path.relpath(source["path"], self.file.parent)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

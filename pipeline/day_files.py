@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from expectations import schemas
+from pipeline.shards import SHARDS
 
 PARTITIONS = ("source", "day")
 """Told by a file's place, so not in the file."""
@@ -30,6 +33,10 @@ ORDER: Mapping[str, tuple[str, ...]] = {
     "loads": ("files",),
 }
 """By what a day's rows are sorted. What is read together lies together: one shard is a run of row groups."""
+
+_SHARD = "shard"
+_GROUP = 48_000
+"""Rows of a row group at least, where there are so many: fewer cost more than they save."""
 
 _UNIQUE = {"event_id", "impression_id", "native_id", "sha256"}
 """Text that hardly repeats: a dictionary of it would only be thrown away."""
@@ -58,13 +65,14 @@ class DayFiles:
     _writer: pq.ParquetWriter | None = None
 
     def add(self, rows: pa.Table) -> None:
-        """More rows, of the days that were written last or of later ones; at most one row group a call and day."""
+        """More rows, of the days that were written last or of later ones. Row groups begin where shards do."""
         for day, part in _by_day(rows):
             if day != self._day:
                 self._finish()
                 self._day, self._rows, self._writer = day, 0, self._open(day)
             if self._writer is not None:
-                self._writer.write_table(part.drop_columns(list(PARTITIONS)).cast(self._writer.schema))
+                for group in _row_groups(part.drop_columns(list(PARTITIONS)).cast(self._writer.schema)):
+                    self._writer.write_table(group)
             self._rows += part.num_rows
 
     def close(self) -> tuple[DataFile, ...]:
@@ -102,3 +110,22 @@ def _by_day(rows: pa.Table) -> Iterator[tuple[date, pa.Table]]:
     for end, day in zip(runs.run_ends.to_pylist(), runs.values.to_pylist(), strict=True):
         yield day, rows.slice(start, end - start)
         start = end
+
+
+def _row_groups(rows: pa.Table) -> Iterator[pa.Table]:
+    """Rows sorted by shard, cut between shards, and in all files at the same ones, so that workers share none.
+
+    A file has as many groups as leaves each some `_GROUP` rows, and a power of two; one row group without shards.
+    """
+    if _SHARD not in rows.column_names or not rows.num_rows:
+        yield rows
+        return
+    shard = rows[_SHARD].to_numpy()
+    covered = int(shard[-1]) - int(shard[0]) + 1
+    groups = 1
+    while groups < SHARDS and rows.num_rows * SHARDS / covered / (2 * groups) >= _GROUP:
+        groups *= 2
+    cuts = np.searchsorted(shard, np.arange(SHARDS // groups, SHARDS, SHARDS // groups))
+    for start, end in pairwise([0, *cuts.tolist(), rows.num_rows]):
+        if end > start:
+            yield rows.slice(start, end - start)
