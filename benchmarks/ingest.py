@@ -11,18 +11,14 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from benchmarks import ga4_day
+from benchmarks import ga4_day, measure
 from benchmarks.table import QUICK, Row, finish
 from pipeline.simulation.shopify import HEADER
 
@@ -46,14 +42,6 @@ path = "shopify/{date:%Y%m%d}.csv"
 """
 
 
-class Cost(NamedTuple):
-    """What a process and its children took, and what it told."""
-
-    cpu: float
-    peak_mb: float
-    told: Mapping[str, float]
-
-
 def main() -> None:
     """Measure, print, write."""
     with tempfile.TemporaryDirectory() as folder:
@@ -64,7 +52,7 @@ def main() -> None:
         rows = _ga4(home, day)
         day.unlink()
         _orders(_made(home, "shopify/{:%Y%m%d}.csv", DAY), LINES)
-        orders = _measured("load", str(home), "shop", f"{DAY}")
+        orders = measure.measured("ingest", "load", str(home), "shop", f"{DAY}")
         rows.append(
             Row("Shopify orders, million lines a minute and core", LINES / 1e6 / (orders.cpu / 60), 5, better="higher")
         )
@@ -73,8 +61,8 @@ def main() -> None:
 
 
 def _ga4(home: Path, day: Path) -> list[Row]:
-    unnest, pick = (_measured(f"copy_{how}", str(day)) for how in ("unnest", "pick"))
-    ours = _measured("load", str(home), "web", f"{DAY}")
+    unnest, pick = (measure.measured("ingest", f"copy_{how}", str(day)) for how in ("unnest", "pick"))
+    ours = measure.measured("ingest", "load", str(home), "web", f"{DAY}")
     millions = EVENTS / 1e6
     return [
         Row(f"GA4 day of {millions:g} M events, CPU / COPY with UNNEST", ours.cpu / unnest.cpu, 2, 1, "lower"),
@@ -94,7 +82,7 @@ def _small(home: Path) -> list[Row]:
     days = [DAY + timedelta(days=ahead) for ahead in (-1, 0, 1)]  # what is written is DAY's: not further than a day
     for seed, day in enumerate(days):
         ga4_day.write(_made(home, "ga4/{:%Y%m%d}.parquet", day), SMALL, seed)
-    told = _measured("load", str(home), "web", *(f"{day}" for day in days)).told
+    told = measure.measured("ingest", "load", str(home), "web", *(f"{day}" for day in days)).told
     return [
         Row(f"GA4 day of {SMALL} events, warm, ms", told["last_seconds"] * 1000, better="lower"),
         Row("Great Expectations' share of its time", told["last_judging"] / told["last_seconds"], 0.25, better="lower"),
@@ -138,51 +126,6 @@ def _line(cells: Any) -> str:
     text = io.StringIO()
     csv.writer(text).writerow(cells)
     return text.getvalue()
-
-
-# ---------------------------------------------------------------- measuring
-
-
-def _measured(job: str, *arguments: str) -> Cost:
-    """Run a job of `JOBS` in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.ingest", job, *arguments]
-    with tempfile.TemporaryFile("w+") as told:
-        process = subprocess.Popen(command, stdout=told)
-        peak, ended = 0.0, 0
-        while not ended:
-            time.sleep(0.1)
-            peak = max(peak, sum(map(_held_mb, _with_children(process.pid))))
-            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise SystemExit(f"{' '.join(command)} failed")
-        told.seek(0)
-        return Cost(usage.ru_utime + usage.ru_stime, peak, json.load(told))
-
-
-def _with_children(pid: int) -> list[int]:
-    found = [pid]
-    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in _read(listed).split():
-            found += _with_children(int(child))
-    return found
-
-
-def _held_mb(pid: int) -> float:
-    """A process' share of the memory in use; of one that hides it (another user's view of the parser), all it maps."""
-    for file, name in (("smaps_rollup", "Pss:"), ("status", "VmRSS:")):
-        for line in _read(Path(f"/proc/{pid}/{file}")).splitlines():
-            if line.startswith(name):
-                return int(line.split()[1]) / 1024
-    return 0.0
-
-
-def _read(path: Path) -> str:
-    """What /proc says; nothing, of a process that has just ended."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        return ""
 
 
 # ---------------------------------------------------------------- what is measured
@@ -268,14 +211,11 @@ def _copied(query: str) -> Mapping[str, float]:
     return {}
 
 
-JOBS: Mapping[str, Callable[..., Mapping[str, float]]] = {
+JOBS: Mapping[str, measure.Job] = {
     "load": _load,
     "copy_unnest": _copy_unnest,
     "copy_pick": _copy_pick,
 }
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        sys.stdout.write(json.dumps(JOBS[sys.argv[1]](*sys.argv[2:])))
-    else:
-        main()
+    measure.main(JOBS, main)

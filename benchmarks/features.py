@@ -1,0 +1,306 @@
+"""What a night's person features cost: ours against pandas, DuckDB's SQL, a mere scan; memory, growth, two cores.
+
+The same files of a lake, 90 days in 24 categories, and the same columns (`features.spec`, all that the kernel
+computes) for all; before anything is measured, all three must agree on a small log. Each contender is a process of
+its own, imports included; CPU seconds are user and system time. "Handed out": as Arrow, a shard at a time; otherwise a
+night is written as Parquet. `QUICK=1` takes a tenth of the rows.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import repeat
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from benchmarks import event_log, features_contenders, measure
+from benchmarks.table import QUICK, Row, finish
+
+EVENTS = 1_000_000 if QUICK else 10_000_000
+LITTLE, LARGE = EVENTS // 10, EVENTS * 5
+AGREED = 100_000
+NIGHTS = 60
+NIGHT = datetime.combine(event_log.FIRST, datetime.min.time(), UTC) + timedelta(days=event_log.DAYS)
+SETTINGS = """
+[project]
+name = "bench"
+development_key = true
+[[sources]]
+name = "web"
+format = "ga4"
+path = "{date:%Y%m%d}.parquet"
+"""
+
+
+def main() -> None:
+    """Agree, measure, print, write."""
+    with tempfile.TemporaryDirectory() as folder:
+        agree(_made(Path(folder), AGREED))
+        homes = {events: str(_made(Path(folder), events)) for events in (LITTLE, EVENTS, LARGE)}
+        rows = [*_night(homes[EVENTS]), *_nights(homes[EVENTS]), *_going_on(homes[EVENTS])]
+        rows += [*_growth(homes), *_cores(homes[EVENTS])]
+    finish("features", rows)
+
+
+def _made(folder: Path, events: int) -> Path:
+    home = folder / f"{events}"
+    home.mkdir()
+    (home / "shortlist.toml").write_text(SETTINGS, encoding="utf-8")
+    event_log.write(home, events)
+    return home
+
+
+def _measured(job: str, *arguments: str) -> measure.Cost:
+    return measure.measured("features", job, *arguments)
+
+
+def _other(job: str, *arguments: str) -> measure.Cost:
+    return measure.measured("features_contenders", job, *arguments)
+
+
+# ---------------------------------------------------------------- the table
+
+
+def _night(home: str) -> list[Row]:
+    about = (home, str(Path(home) / event_log.CATALOGUE), NIGHT.isoformat())
+    pandas, scan = _other("pandas", *about), _other("scan", home)
+    duckdb = _other("duckdb", *about, ",".join(event_log.CATEGORIES))
+    ours = _measured("write", home)
+    if not ours.told["columns"] == pandas.told["columns"] == duckdb.told["columns"]:
+        raise SystemExit("they have not the same columns")
+    return [
+        Row("one night: pandas' CPU / ours", pandas.cpu / ours.cpu, 8, 12),
+        Row("one night: DuckDB's CPU / ours", duckdb.cpu / ours.cpu, 5, 8),
+        Row("one night: our CPU / scanning the columns", ours.cpu / scan.cpu, 6, 4, "lower"),
+        Row(f"{EVENTS / 1e6:g} M events, {ours.told['columns']:g} columns: ours, CPU s", ours.cpu, better="lower"),
+        Row("pandas, CPU s", pandas.cpu, better="lower"),
+        Row("DuckDB, CPU s", duckdb.cpu, better="lower"),
+        Row("scanning, CPU s", scan.cpu, better="lower"),
+        Row("ours, peak memory, MB", ours.peak_mb, better="lower"),
+        Row("pandas, peak memory, MB", pandas.peak_mb, better="lower"),
+        Row("DuckDB, peak memory, MB", duckdb.peak_mb, better="lower"),
+    ]
+
+
+def _nights(home: str) -> list[Row]:
+    one, many, written = (_measured("hand_out", home, f"{n}", how) for n, how in ((1, ""), (NIGHTS, ""), (NIGHTS, "w")))
+    return [
+        Row(f"{NIGHTS} nights handed out: CPU / one night handed out", many.cpu / one.cpu, 4, 2.5, "lower"),
+        Row("one night handed out, CPU s", one.cpu, better="lower"),
+        Row(f"{NIGHTS} nights handed out, CPU s", many.cpu, better="lower"),
+        Row(f"{NIGHTS} nights handed out and written as Parquet, CPU s", written.cpu, better="lower"),
+        Row(f"{NIGHTS} nights handed out, peak memory, MB", many.peak_mb, better="lower"),
+    ]
+
+
+def _going_on(home: str) -> list[Row]:
+    told = _measured("go_on", home).told
+    return [
+        Row(
+            "night from yesterday's state: CPU of a full pass / its (imports excluded)",
+            told["full"] / told["on"],
+            10,
+            20,
+        ),
+        Row("full pass, imports excluded, CPU s", told["full"], better="lower"),
+        Row("night from yesterday's state, imports excluded, CPU s", told["on"], better="lower"),
+    ]
+
+
+def _growth(homes: Mapping[int, str]) -> list[Row]:
+    """CPU a million events, without what a process costs before it sees any."""
+    start = _measured("empty").cpu
+    costs = {events: _measured("write", home) for events, home in homes.items()}
+    each = {events: (cost.cpu - start) / (events / 1e6) for events, cost in costs.items()}
+    little, usual, large = (f"{events / 1e6:g} M" for events in (LITTLE, EVENTS, LARGE))
+    return [
+        Row(f"CPU a million events: {large} / {usual}", each[LARGE] / each[EVENTS], 1.15, better="lower"),
+        Row(f"CPU a million events: {usual} / {little}", each[EVENTS] / each[LITTLE], 1.15, better="lower"),
+        Row(f"peak memory at {large} events, MB", costs[LARGE].peak_mb, 1000, better="lower"),
+        Row("start of a process, CPU s", start, better="lower"),
+    ]
+
+
+def _cores(home: str) -> list[Row]:
+    """The least disturbed of three runs of each, in turns."""
+    seconds = [[_measured("write", home, workers).told["seconds"] for workers in "12"] for _ in range(3)]
+    one, two = (min(taken) for taken in zip(*seconds, strict=True))
+    return [Row("two workers: wall time of one / of two, start of the process excluded", one / two, 1.8)]
+
+
+# ---------------------------------------------------------------- ours
+
+
+def _spec(home: Path) -> Any:
+    from features.history import GoalRule
+    from features.spec import Spec
+
+    catalogue = pq.read_table(home / event_log.CATALOGUE)
+    goals = {
+        "click": GoalRule(("click",)),
+        "read": GoalRule(("like", "save", "share", "comment"), 30.0),
+        "purchase": GoalRule(("purchase",)),
+    }
+    contents, categories = (catalogue[name].to_pylist() for name in ("content_id", "category"))
+    return Spec(goals, dict(zip(contents, categories, strict=True)), event_log.CATEGORIES)
+
+
+def _log(home: Path, nights: Sequence[datetime]) -> Any:
+    from pipeline import config, persons
+
+    return persons.Log.of(event_log.lake_in(home), nights, config.load(home / "shortlist.toml"))
+
+
+def _midnights(nights: int) -> list[datetime]:
+    return [NIGHT - timedelta(days=back) for back in range(nights)]
+
+
+def _write(home: str, workers: str = "1") -> Mapping[str, float]:
+    """One night as Parquet."""
+    from pipeline import persons
+
+    begun = time.perf_counter()
+    spec = _spec(Path(home))
+    with tempfile.TemporaryDirectory() as folder:
+        found = persons.measured(_log(Path(home), [NIGHT]), [NIGHT], spec, Path(folder), int(workers))
+        with _parquet(Path(folder) / "night.parquet", found.schema) as file:
+            file.write_table(found)
+    return {"seconds": time.perf_counter() - begun, "columns": len(spec.names)}
+
+
+def _parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Numbers that hardly repeat: a dictionary of them would only be thrown away."""
+    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False)
+
+
+def _hand_out(home: str, nights: str, how: str) -> Mapping[str, float]:
+    """Some nights in one pass, dropped as they come or written."""
+    spec, wanted = _spec(Path(home)), _midnights(int(nights))
+    with tempfile.TemporaryDirectory() as folder:
+        writer, rows = None, 0
+        for found in _shards(_log(Path(home), wanted), wanted, spec):
+            rows += found.num_rows
+            if how:
+                writer = writer or _parquet(Path(folder) / "nights.parquet", found.schema)
+                writer.write_table(found)
+        if writer:
+            writer.close()
+    return {"rows": rows}
+
+
+def _shards(log: Any, nights: Sequence[datetime], spec: Any) -> Iterator[pa.Table]:
+    from pipeline import persons
+    from pipeline.shards import SHARDS
+
+    for _, rows in log.shards(range(SHARDS), Path("none")):
+        yield persons.of_rows(rows, nights, spec)
+
+
+def _go_on(home: str) -> Mapping[str, float]:
+    """A night from all rows, and from the state of the night before and the files that a window or the day needs."""
+    spec, before = _spec(Path(home)), NIGHT - timedelta(days=1)
+    states = [state for _, state in _pass(_log(Path(home), [before]), before, before, spec).answers]
+    log = _log(Path(home), [NIGHT])
+    full = _pass(log, NIGHT, before, spec)
+    on = _pass(_since(log, before, spec), NIGHT, before, spec, states)
+    if [table for table, _ in on.answers] != [table for table, _ in full.answers]:
+        raise SystemExit("going on from a state gives other features than a full pass")
+    return {"full": full.cpu, "on": on.cpu}
+
+
+class _Pass(NamedTuple):
+    """What `features.kernel.advanced` says of each shard, and what reading and that took."""
+
+    answers: Sequence[tuple[pa.Table, Any]]
+    cpu: float
+
+
+def _pass(log: Any, night: datetime, before: datetime, spec: Any, states: Iterable[Any] = repeat(None)) -> _Pass:
+    from features.kernel import advanced
+    from pipeline.shards import SHARDS
+
+    answers, taken, began = [], 0.0, time.process_time()
+    for (_, rows), state in zip(log.shards(range(SHARDS), Path("none")), states, strict=False):
+        taken += time.process_time() - began
+        settled = _in_time(rows, before)
+        began = time.process_time()
+        answers.append(advanced(settled, [night], spec, state))
+    return _Pass(answers, taken + time.process_time() - began)
+
+
+def _in_time(rows: pa.Table, before: datetime) -> pa.Table:
+    """Without the few people of whom something arrived late after `before`: they are folded anew, whatever the way."""
+    since = pa.scalar(before, rows.schema.field("ts").type)
+    late = pc.and_(pc.less(rows["ts"], since), pc.greater_equal(rows["known_at"], since))
+    people = pc.unique(rows["person_id"].filter(late))
+    return rows.filter(pc.invert(pc.is_in(rows["person_id"], value_set=people)))
+
+
+def _since(log: Any, before: datetime, spec: Any) -> Any:
+    """The files of the days that `features.kernel.advanced` asks for: new ones, and what leaves a window."""
+    windows = {measure.days for measure in spec.measures if hasattr(measure, "days")}
+    days = {before.date() + timedelta(days=ahead) for ahead in range(2)}
+    days |= {before.date() - timedelta(days=window + back) for window in windows for back in (1, 0, -1)}
+    return replace(log, events=[part for part in log.events if part.day in days])
+
+
+def _empty() -> Mapping[str, float]:
+    """All that a process does before it sees rows."""
+    from features.kernel import kernel
+    from features.rows import SHARD
+    from features.spec import Spec
+    from pipeline import config, persons
+
+    return {
+        "rows": kernel(SHARD.empty_table(), [NIGHT], Spec({})).num_rows,
+        "imported": len((config.__name__, persons.__name__)),
+    }
+
+
+# ---------------------------------------------------------------- the others
+
+
+def agree(home: Path) -> None:
+    """Everybody's values of a small log are the same, to a millionth.
+
+    Raises:
+        SystemExit: They are not.
+    """
+    from benchmarks import features_in_duckdb, features_in_pandas
+
+    spec, catalogue, files = _spec(home), home / event_log.CATALOGUE, features_contenders.files(home)
+    ours = pa.concat_tables(_shards(_log(home, [NIGHT]), [NIGHT], spec)).sort_by("person_id")
+    night = home / "night.parquet"
+    features_in_duckdb.write(files, catalogue, NIGHT, event_log.CATEGORIES, night)
+    pandas = pa.Table.from_pandas(features_in_pandas.features(files, catalogue, NIGHT), preserve_index=False)
+    for who, theirs in (("DuckDB", pq.read_table(night).sort_by("person_id")), ("pandas", pandas)):
+        if not ours["person_id"].equals(theirs["person_id"]):
+            raise SystemExit(f"{who} and the kernel find different people")
+        if wrong := [name for name in spec.names if not _same(ours[name], theirs[name])]:
+            raise SystemExit(f"{who} and the kernel disagree on {', '.join(wrong)}")
+
+
+def _same(ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> bool:
+    import numpy as np
+
+    a, b = (np.asarray(pc.fill_null(column.cast(pa.float64()), np.nan)) for column in (ours, theirs))
+    return len(a) == len(b) and np.allclose(a, b, rtol=1e-6, atol=1e-6, equal_nan=True)
+
+
+JOBS: Mapping[str, measure.Job] = {
+    "write": _write,
+    "hand_out": _hand_out,
+    "go_on": _go_on,
+    "empty": _empty,
+}
+
+if __name__ == "__main__":
+    measure.main(JOBS, main)
