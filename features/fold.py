@@ -79,11 +79,13 @@ class Layout(NamedTuple):
 
 
 class Out(NamedTuple):
-    """Room for the result: (columns, rows), and whose and when each row is."""
+    """Room for the result: (columns, rows), whose and when each row is."""
 
     columns: Floats
     person: Ints
     night: Ints
+    anew: NDArray[np.bool_]
+    """By person: who has to be folded anew."""
 
 
 class Scratch(NamedTuple):
@@ -130,9 +132,9 @@ class Scratch(NamedTuple):
 
 @_compiled
 def people_by_nights(rows, nights, p, layout, place, known, begun, ints, floats, out, scratch):
-    """Fill `out`; `ints` and `floats` are the states, before and after.
+    """Fill `out`; `ints` and `floats` are the states, before and after. Returns how many rows there are.
 
-    Returns how many rows there are, or -(person + 1) of someone whose state does not go with the rows.
+    Whoever's state does not go with the rows is marked in `out.anew`; what there is of them is good for nothing.
     """
     order, known_now, mask, tail, counted, forward, parts, row, block = scratch
     count = 0
@@ -143,7 +145,8 @@ def people_by_nights(rows, nights, p, layout, place, known, begun, ints, floats,
         if resumed:
             folded = _resume(rows, start, end, begun, nights[-1], p, si[_LAST], order, mask, tail, counted)
             if folded < 0:
-                return -(person + 1)
+                out.anew[person] = True
+                continue
         else:
             _reset(p, layout, si, sf, tail, counted)
         plain = _is_plain(rows, start, end)
@@ -158,7 +161,8 @@ def people_by_nights(rows, nights, p, layout, place, known, begun, ints, floats,
                 there = _known_rows(rows, start, end, night, known_now)
                 if not _goes_on(order, folded, known_now, there):
                     if resumed:
-                        return -(person + 1)
+                        out.anew[person] = True
+                        break
                     _reset(p, layout, si, sf, tail, counted)
                     folded, stale_counts, stale_sessions = 0, True, True
                 for j in range(folded, there):

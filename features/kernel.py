@@ -73,6 +73,19 @@ def advanced(
         ValueError: As `kernel`; or a row became known since that is older than another that the state holds (or that a
             night before counted), or one that counted turned out to be somebody else's.
     """
+    table, after, anew = resumed(shard, nights, spec, state)
+    if len(anew):
+        raise ValueError(
+            f"person {anew[0]} has a row that became known after the state's night, {after.night} us, but is older "
+            "than what the state holds, or one that changed hands: the person has to be folded anew, without it"
+        )
+    return table, after
+
+
+def resumed(
+    shard: pa.Table, nights: Sequence[datetime], spec: Spec, state: State | None = None
+) -> tuple[pa.Table, State, Ints]:
+    """As `advanced`; but the people whose state does not go with their rows are left out, and named (sorted)."""
     codes = Codes(spec.goals, spec.category_of, spec.categories, spec.channels)
     program = compiled(spec.measures, codes.classes, spec.categories, spec.channels, spec.history_days)
     rows = encoded(shard, codes)
@@ -100,7 +113,7 @@ def _run(
     place: Zone,
     state: State | None,
     names: Sequence[str],
-) -> tuple[pa.Table, State]:
+) -> tuple[pa.Table, State, Ints]:
     people = len(rows.people)
     ints, floats = np.zeros((people, layout.ints), np.int64), np.zeros((people, layout.floats))
     known = np.zeros(people, np.bool_)
@@ -108,17 +121,17 @@ def _run(
         at = np.searchsorted(rows.people, state.people)
         ints[at], floats[at], known[at] = state.ints, state.floats, True
     size = people * len(nights)
-    out = Out(np.empty((program.columns, size)), np.empty(size, np.int64), np.empty(size, np.int64))
+    out = Out(
+        np.empty((program.columns, size)),
+        np.empty(size, np.int64),
+        np.empty(size, np.int64),
+        np.zeros(people, np.bool_),
+    )
     begun = state.night if state is not None else NEVER
     scratch = Scratch.of(rows, program, layout)
     count = 0
     if len(nights):
         count = people_by_nights(rows, nights, program, layout, place, known, begun, ints, floats, out, scratch)
-    if count < 0:
-        raise ValueError(
-            f"person {rows.people[-count - 1]} has a row that became known after the state's night, {begun} us, but is "
-            "older than what the state holds, or one that changed hands: the person has to be folded anew, without it"
-        )
     table = pa.table(
         {
             "person_id": pa.array(out.person[:count]),
@@ -127,5 +140,10 @@ def _run(
         }
     )
     if not len(nights):
-        return table, state or State(begun, rows.people[:0], ints[:0], floats[:0])
-    return table, State(int(nights[-1]), rows.people, ints, floats)
+        return table, state or State(begun, rows.people[:0], ints[:0], floats[:0]), rows.people[:0]
+    after = State(int(nights[-1]), rows.people, ints, floats)
+    if not out.anew.any():
+        return table, after, rows.people[:0]
+    kept, anew = ~out.anew, rows.people[out.anew]
+    table = table.filter(pa.array(~np.isin(out.person[:count], anew)))
+    return table, State(after.night, rows.people[kept], ints[kept], floats[kept]), anew
