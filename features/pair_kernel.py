@@ -21,14 +21,14 @@ from features.pair_fold import BLOCK, HERE, NOBODY, Asked, Layout, Scratch, pair
 from features.pair_measures import KINDS, SCOPES, Measured
 from features.pair_program import Contents, Program, Vocabulary, program_of
 from features.pair_spec import PairSpec
-from features.rows import Codes, Rows, encoded, micros
+from features.rows import Rows, encoded, micros
 
 Ints = NDArray[np.int64]
 
 REQUESTS = pa.schema([("person_id", pa.int64()), ("as_of", TIMESTAMP), ("content_id", pa.string())])
 """What is asked: of whom, when, and about which content, which may be dictionary-encoded."""
 
-_PAIRS_AT_ONCE = 1_000_000
+_GROUPS_AT_ONCE = 1_000_000
 """Groups of people in one piece of the table of tastes, at most: what is put together at a time stays in tens of MB."""
 
 
@@ -84,7 +84,7 @@ def pair_table(shard: pa.Table, night: datetime, spec: PairSpec) -> pa.Table:
         ValueError: The shard lacks a column or is not sorted.
     """
     words, program = spec.vocabulary, spec.tastes
-    rows = encoded(shard, _codes(words))
+    rows = encoded(shard, words.codes)
     person, group, shares = _tastes(rows, micros(night), words, program)
     order = np.lexsort((group, person))
     kinds, names = (pa.array([of[i] for of in words.groups], pa.string()) for i in (0, 1))
@@ -104,7 +104,7 @@ def _answered(
     """The requests with a column a feature."""
     content = _filled(requests, "content_id").cast(pa.string())
     words = words.with_contents(pc.unique(content).to_pylist())
-    rows = encoded(shard, _codes(words))
+    rows = encoded(shard, words.codes)
     at = np.asarray(pc.index_in(content, value_set=pa.array(words.contents)).combine_chunks())
     asked = _asked(rows, _ints(_filled(requests, "person_id")), _ints(_filled(requests, "as_of")), at.astype(np.int32))
     out = np.empty((program.columns, requests.num_rows))
@@ -125,10 +125,6 @@ def _filled(requests: pa.Table, name: str) -> pa.ChunkedArray:
 
 def _ints(column: pa.ChunkedArray) -> Ints:
     return np.asarray(column.cast(pa.int64()).combine_chunks())
-
-
-def _codes(words: Vocabulary) -> Codes:
-    return Codes(goals={}, category_of={}, channels=words.channels, content_at=words.content_at)
 
 
 def _asked(rows: Rows, person: Ints, as_of: Ints, content: NDArray[np.int32]) -> Asked:
@@ -182,13 +178,13 @@ def _scratch(rows: Rows, contents: Contents, program: Program, layout: Layout, a
 
 
 def _pieces(most: Ints) -> Iterator[tuple[int, int]]:
-    """People from one to another, a piece at a time: together at most `_PAIRS_AT_ONCE` groups, of whom each may have
+    """People from one to another, a piece at a time: together at most `_GROUPS_AT_ONCE` groups, of whom each may have
     `most`; or one person."""
     end = np.cumsum(most)
     start = 0
     while start < len(most):
         before = end[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(end, before + _PAIRS_AT_ONCE, side="right")))
+        stop = max(start + 1, int(np.searchsorted(end, before + _GROUPS_AT_ONCE, side="right")))
         yield start, stop
         start = stop
 

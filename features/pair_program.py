@@ -26,7 +26,7 @@ from features.pair_measures import (
     Unanswered,
 )
 from features.program import NOWHERE
-from features.rows import CLASSES, FOREVER
+from features.rows import CLASSES, FOREVER, Codes
 
 Ints = NDArray[np.int64]
 T = TypeVar("T")
@@ -98,6 +98,11 @@ class Vocabulary:
         """Content to its number."""
         return {name: at for at, name in enumerate(self.contents)}
 
+    @property
+    def codes(self) -> Codes:
+        """For `features.rows.encoded`."""
+        return Codes(goals={}, category_of={}, channels=self.channels, content_at=self.content_at)
+
     def with_contents(self, others: Iterable[str]) -> Vocabulary:
         """The same with those of `others` that it lacks, which are in no group, after its own."""
         new = tuple(sorted(set(others) - self.content_at.keys()))
@@ -112,11 +117,13 @@ def program_of(measures: Sequence[Measured]) -> Program:
     """The program of `measures`, whose columns come in their order.
 
     Raises:
-        ValueError: A measure names a class of rows or a scope that there is none of, or two are the same.
+        ValueError: A measure names a class of rows, a scope or a half-life that there is none of, or two are the same.
     """
     column = {measure: at for at, measure in enumerate(measures)}
     if len(column) != len(measures):
         raise ValueError("two features measure the same")
+    if unknown := {m.half_life for m in _those(measures, Affinity)} - HALF_LIVES.keys():
+        raise ValueError(f"no half-life is called {min(unknown)!r}; there are {', '.join(HALF_LIVES)}")
     affinities = sorted(_those(measures, Affinity), key=lambda m: KINDS.index(m.kind))
     halves = sorted({m.half_life for m in affinities}, key=HALF_LIVES.__getitem__)
     counts = sorted((m for m in measures if isinstance(m, Count | Dwell)), key=lambda m: _window(m.days))
@@ -134,19 +141,19 @@ def program_of(measures: Sequence[Measured]) -> Program:
         windows=_ints(windows),
         window_bits=_ints(sum(1 << k for k, m in enumerate(counts) if _window(m.days) == w) for w in windows),
         count_from=_ints(sum(_window(m.days) in windows[:w] for m in counts) for w in range(len(windows) + 1)),
-        count_bits=_ints(_bits(m.of) for m in counts),
+        count_bits=_ints(bits_of(m.of) for m in counts),
         count_scope=_ints(_scope(m.scope) for m in counts),
         count_dwell=_ints(isinstance(m, Dwell) for m in counts),
         count_to=_ints(column[m] for m in counts),
-        since_bits=_ints(_bits(m.of) for m in sinces),
+        since_bits=_ints(bits_of(m.of) for m in sinces),
         since_scope=_ints(_scope(m.scope) for m in sinces),
         since_window=_ints(_window(m.days) for m in sinces),
         since_to=_ints(column[m] for m in sinces),
         unanswered_to=column.get(Unanswered(), NOWHERE),
-        shown_bits=_bits("impression"),
-        engaged_bits=_bits("engaged"),
-        active_bits=_bits("active"),
-        refund_bits=_bits("refund"),
+        shown_bits=bits_of("impression"),
+        engaged_bits=bits_of("engaged"),
+        active_bits=bits_of("active"),
+        refund_bits=bits_of("refund"),
     )
 
 
@@ -185,8 +192,12 @@ def _window(days: int | None) -> int:
     return FOREVER if days is None else days * DAY
 
 
-def _bits(name: str) -> int:
-    """The bits of the classes of which a row has to have one."""
+def bits_of(name: str) -> int:
+    """The bits of the classes of which a row has to have one.
+
+    Raises:
+        ValueError: There is no such class.
+    """
     if name not in {*CLASSES, "engaged"}:
         raise ValueError(f"no class of rows is called {name!r}; there are engaged, {', '.join(CLASSES)}")
     return sum(1 << CLASSES.index(one) for one in (ENGAGED if name == "engaged" else (name,)))
