@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHALLENGER", "CHAMPION", "Grade", "ModelVersion", "Tracker", "TrainingRecord", "Trial", "champion",
-    "load_bundle_files", "log_decision", "log_grades", "log_training", "page", "promote", "refuse", "versions",
+    "load_bundle_files", "log_decision", "log_features", "log_grades", "log_training", "page", "promote", "refuse",
+    "versions",
 ]  # fmt: skip
 
 CHAMPION = "champion"
@@ -143,6 +145,30 @@ def log_decision(tracker: Tracker, as_of: datetime, record: Mapping[str, Any], h
         client.set_tag(run_id, "retrain", str(record.get("retrain", "")).lower())
         client.set_terminated(run_id, "FINISHED")
         return run_id
+
+
+def log_features(
+    tracker: Tracker, as_of: datetime, html: str, metrics: Mapping[str, float], description: str = ""
+) -> str:
+    """Keep the report on a night's features: one run a night, put in place of what it said before. Returns its id.
+
+    `html` becomes `features.html`. A metric that the night no longer has becomes NaN: MLflow takes none away.
+    """
+    with _exclusive(tracker) as client:
+        experiment = _experiment(client, tracker, f"{tracker.project}-features")
+        run_id = _one_run(client, experiment, records.iso(as_of), f"features {records.short(as_of)}")
+        records.write_files(tracker.artifacts(run_id), {"features.html": html.encode()})
+        known = client.get_run(run_id).data.metrics
+        named = dict.fromkeys(known, math.nan) | {records.metric_name(name): value for name, value in metrics.items()}
+        changed = {name: value for name, value in named.items() if not _same(known.get(name), value)}
+        _log_batches(client, run_id, [_metric(name, value, _now()) for name, value in changed.items()])
+        client.set_tag(run_id, "mlflow.note.content", description)
+        client.set_terminated(run_id, "FINISHED")
+        return run_id
+
+
+def _same(one: float | None, other: float) -> bool:
+    return one is not None and (one == other or (math.isnan(one) and math.isnan(other)))
 
 
 def log_grades(tracker: Tracker, grades: Sequence[Grade]) -> str:

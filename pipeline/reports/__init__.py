@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.reports.decision import decision_page
+from pipeline.reports.features import features_page
 from pipeline.reports.training import training_pictures, training_report
 
-__all__ = ["decision_page", "training_pictures", "training_report"]
+__all__ = ["decision_page", "features_page", "training_pictures", "training_report"]

@@ -1,4 +1,4 @@
-"""Pictures as SVG: lines, and means with their intervals. Drawn in the page's colours, light or dark."""
+"""Pictures as SVG: lines, bars, and means with their intervals. Drawn in the page's colours, light or dark."""
 
 from __future__ import annotations
 
@@ -37,6 +37,29 @@ class Scale:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
 
+@dataclass(frozen=True)
+class Apart:
+    """A bar that stands by itself, with its share written on it: on a scale from 0 to 1, whatever the others are."""
+
+    label: str
+    now: float
+    before: float | None = None
+    first: bool = False
+    """Left of the others, not right of them."""
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Shares of rows by bar, now and before; either a label a bar or where bars end (one more than there are bars)."""
+
+    now: Sequence[float]
+    before: Sequence[float] | None = None
+    edges: Sequence[float] = ()
+    labels: Sequence[str] = ()
+    log: bool = False
+    apart: Sequence[Apart] = ()
+
+
 def line_chart(
     lines: Sequence[Line], x_label: str, *, diagonal: bool = False, mark: float | None = None, zero: bool = False
 ) -> str:
@@ -73,6 +96,36 @@ def interval_chart(rows: Sequence[tuple[str, float, float | None, float | None]]
     parts = [_tick_line(x(tick), 4, bottom) + _label(x(tick), bottom + 16, _short(tick)) for tick in _ticks(x)]
     parts += [_interval(row, x, step * index + 20, first=index == 0) for index, row in enumerate(rows)]
     return _svg(width, bottom + 24, parts)
+
+
+def histogram(bars: Histogram, *, width: int = 420, height: int = 150) -> str:
+    """Bars of now with the outline of before over them. What stands apart has a scale of its own."""
+    room, floor = _Room.of(bars, width), height - 18
+    tallest = max((*bars.now, *(bars.before or ()), 1e-9))
+    scale = Scale(0.0, tallest, floor, 16)
+    parts = [f'<path class="bars" d="{_columns(bars.now, room, scale)}"/>']
+    if bars.before is not None:
+        parts.append(f'<path class="then" d="{_outline(bars.before, room, scale)}"/>')
+    parts += [_stands(one, at, floor) for one, at in zip(bars.apart, room.apart, strict=True)]
+    parts.append(f'<line class="axis" x1="0" x2="{width}" y1="{floor}" y2="{floor}"/>')
+    parts += [_label(x, floor + 13, text) for x, text in _bar_labels(bars, room)]
+    if bars.log:
+        parts.append(_label(room(len(bars.now)), 9, "logarithmic scale", "end"))
+    return _svg(width, height, parts)
+
+
+def sparkline(bars: Histogram) -> str:
+    """The same picture for a line of a table: no words."""
+    width, height = 150, 34
+    room, scale = (
+        _Room.of(bars, width, apart=10, gap=5, margin=1),
+        Scale(0.0, max((*bars.now, *(bars.before or ()), 1e-9)), 33, 2),
+    )
+    parts = [f'<path class="bars" d="{_columns(bars.now, room, scale)}"/>']
+    if bars.before is not None:
+        parts.append(f'<path class="then" d="{_outline(bars.before, room, scale)}"/>')
+    parts += [_stands(one, at, 33, top=2, words=False) for one, at in zip(bars.apart, room.apart, strict=True)]
+    return _svg(width, height, [*parts, f'<line class="axis" x1="0" x2="{width}" y1="33.5" y2="33.5"/>'])
 
 
 def figure(caption: str, svg: str) -> str:
@@ -168,3 +221,87 @@ def _label(x: float, y: float, label: str, anchor: str = "middle") -> str:
 
 def _short(value: float) -> str:
     return f"{value:.3g}" if value else "0"
+
+
+# ---------------------------------------------------------------- bars
+
+
+@dataclass(frozen=True)
+class _Room:
+    """Where the bars stand: from `start`, each `step` wide; `apart` has start and width of those by themselves."""
+
+    start: float
+    step: float
+    apart: Sequence[tuple[float, float]]
+
+    @classmethod
+    def of(cls, bars: Histogram, width: float, *, apart: float = 34, gap: float = 14, margin: float = 12) -> _Room:
+        first = sum(one.first for one in bars.apart)
+        last = len(bars.apart) - first
+        start, end = margin + first * (apart + gap), width - margin - last * (apart + gap)
+        at = [(margin + i * (apart + gap), apart) for i in range(first)]
+        at += [(end + gap + i * (apart + gap), apart) for i in range(last)]
+        return cls(start, (end - start) / max(len(bars.now), 1), at)
+
+    def __call__(self, bar: float) -> float:
+        return self.start + bar * self.step
+
+
+def _columns(shares: Sequence[float], room: _Room, scale: Scale) -> str:
+    """One path for all bars; a bar that is there is never too low to be seen."""
+    gap = min(1.5, room.step * 0.15)
+    wide, floor = room.step - gap, scale.start
+    tops = [min(scale(share), floor - 0.8) if share > 0 else floor for share in shares]
+    return "".join(f"M{room(i) + gap / 2:.1f} {floor:g}V{top:.1f}h{wide:.1f}V{floor:g}z" for i, top in enumerate(tops))
+
+
+def _outline(shares: Sequence[float], room: _Room, scale: Scale) -> str:
+    steps = "".join(f"V{scale(share):.1f}H{room(i + 1):.1f}" for i, share in enumerate(shares))
+    return f"M{room(0):.1f} {scale.start:g}{steps}V{scale.start:g}"
+
+
+def _stands(one: Apart, at: tuple[float, float], floor: float, *, top: float = 16, words: bool = True) -> str:
+    x, width = at
+    scale = Scale(0.0, 1.0, floor, top)
+    drawn = f'<path class="apart" d="M{x:.1f} {floor:g}V{scale(one.now):.1f}h{width:.1f}V{floor:g}z"/>'
+    if one.before is not None:
+        y = scale(one.before)
+        drawn += f'<path class="then" d="M{x - 2:.1f} {y:.1f}h{width + 4:.1f}"/>'
+    if not words:
+        return drawn
+    highest = min(scale(one.now), scale(one.before or 0.0))
+    middle = x + width / 2
+    return drawn + _label(middle, highest - 4, _per_cent(one.now)) + _label(middle, floor + 13, one.label)
+
+
+def _bar_labels(bars: Histogram, room: _Room) -> Iterator[tuple[float, str]]:
+    """Below every bar, or every so many where there is no room for all; or at round values."""
+    if bars.labels:
+        widest = 6.2 * max(map(len, bars.labels)) + 6
+        every = max(1, math.ceil(widest / room.step))
+        yield from ((room(i + 0.5), label) for i, label in enumerate(bars.labels) if i % every == 0)
+        return
+    place = math.log10 if bars.log else float
+    low, high = place(bars.edges[0]), place(bars.edges[-1])
+    x = Scale(low, high, room(0), room(len(bars.now)))
+    yield from ((x(place(tick)), _rounded(tick)) for tick in (_decades(bars.edges) if bars.log else _ticks(x, 5)))
+
+
+def _decades(edges: Sequence[float]) -> Iterator[float]:
+    """Powers of ten inside the ends, or 1, 2 and 5 times such where there are few."""
+    low, high = edges[0], edges[-1]
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    factors = (1,) if math.log10(high / low) > 2.5 else (1, 2, 5)
+    yield from (tick for p in powers for f in factors if low <= (tick := f * 10.0**p) <= high)
+
+
+def _rounded(value: float) -> str:
+    """Thousands and millions by their letter."""
+    for unit, letter in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:g}{letter}"
+    return _short(value)
+
+
+def _per_cent(share: float) -> str:
+    return f"{100 * share:.1f} %" if 0 < share < 0.01 else f"{100 * share:.0f} %"

@@ -23,6 +23,8 @@ svg .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; } svg .dot { 
 svg .dot.s0 { fill: var(--accent); } svg .dot.s1 { fill: var(--second); } svg .dot.s2 { fill: var(--third); }
 svg text.s0 { fill: var(--accent); stroke: none; } svg text.s1 { fill: var(--second); stroke: none; }
 svg text.s2 { fill: var(--third); stroke: none; } svg text.name { font-size: 12.5px; fill: var(--ink); }
+svg .bars { fill: var(--accent); opacity: .62; } svg .apart { fill: var(--third); opacity: .55; }
+svg .then { fill: none; stroke: var(--second); stroke-width: 1.6; stroke-linejoin: round; }
 """
 
 _STYLE = """
@@ -61,6 +63,21 @@ tr.group span { font-weight: 400; color: var(--quiet); margin-left: .6rem; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 0 3rem; }
 figure { margin: 0; } figcaption { font-size: .8rem; color: var(--quiet); margin-bottom: .2rem; }
 svg { width: 100%; height: auto; }
+.dense table { font-size: .84rem; } .dense td { padding-right: .8rem; white-space: nowrap; }
+.dense td .quiet { font-size: .76rem; } .dense svg { width: 130px; display: block; margin-top: .15rem; }
+.dense .bar { width: 2.6rem; margin-right: .5rem; }
+.dense td.text:first-child { width: 40%; overflow-wrap: anywhere; white-space: normal; line-height: 1.35; }
+.quiet { color: var(--quiet); } .dense a, .card a, li a { color: inherit; text-decoration-color: var(--third);
+  text-underline-offset: 3px; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(24rem, 1fr)); gap: 2.6rem 3rem;
+  margin-top: 1.2rem; }
+.card { break-inside: avoid; min-width: 0; } .card h3 { margin: 0; overflow-wrap: anywhere; }
+.card p { margin: .1rem 0 .6rem; font-size: .84rem; line-height: 1.45; } .card figure { margin-top: .7rem; }
+.card table { font-size: .8rem; } .card td, .card th { padding-top: .2rem; padding-bottom: .2rem; }
+.card:target { outline: 2px solid var(--line); outline-offset: 12px; }
+.key { display: inline-block; width: .8rem; height: .65rem; margin: 0 .3rem 0 0; background: var(--accent);
+  opacity: .62; } .key.before { background: none; border-top: 2px solid var(--second); height: .3rem; opacity: 1;
+  margin-left: .9rem; }
 ul { padding-left: 1.1rem; margin: .4rem 0; } li { margin: .2rem 0; } code { font-size: .86em; }
 footer { margin-top: 3.4rem; color: var(--quiet); font-size: .8rem; border-top: 1px solid var(--line);
   padding-top: .9rem; }
