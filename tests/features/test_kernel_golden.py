@@ -84,7 +84,7 @@ def shard_of(lines: pd.DataFrame) -> pa.Table:
     placed = lines.sort_values(["person", "ts"], kind="stable")
     columns: dict[str, Any] = {
         "person_id": pa.array(placed["person"]),
-        "ts": pa.array(placed["ts"].dt.tz_localize("UTC")).cast(SHARD.field("ts").type),
+        "ts": pa.array(placed["ts"]).cast(SHARD.field("ts").type),
         "event": pa.array(np.full(len(placed), "purchase")),
         "content_id": pa.array(placed["product_id"].astype(str), pa.string()),
         "value": pa.array(placed["sales_value"]),

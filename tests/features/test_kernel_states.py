@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 from functools import cache
 from itertools import pairwise
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.history import DAY
-from features.kernel import State, advanced, kernel
+from features.kernel import State, advanced, kernel, resumed
 from features.measures import Count, Days, Share, Total
 from features.rows import micros
 from features.spec import Spec
@@ -80,42 +81,46 @@ def later(begun: datetime, nights: Sequence[datetime]) -> list[datetime]:
     return [begun, *(instant for instant in nights if instant > begun)]
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(logs(), st.sampled_from([night(-1), night(0), night(0.5)]), some_nights(), st.booleans())
-def test_people_go_on_from_a_state(rows: list[Event], begun: datetime, nights: list[datetime], least: bool) -> None:
-    """Of everybody to whom nothing older happens later: the same rows, and the same state, as in one pass."""
-    nights = later(begun, nights)
-    mine = [row for person in people_of(rows).values() if goes_on(person, begun, nights) for row in person]
-    truth, end = advanced(shard_of(mine), nights, EVERYTHING)
-    known = [row for row in mine if row.is_known(begun)]
-    _, state = advanced(shard_of(known), [begun], EVERYTHING)
-    rest = [*promised(mine, begun, max(nights), {*state.people.tolist()})] if least else mine
-    found, then = advanced(shard_of(rest, 3), nights, EVERYTHING, state)
-    assert image(found) == image(truth)
-    if {row.person for row in mine} <= {*then.people.tolist()}:
-        assert image(then) == image(end)
-
-
-@settings(max_examples=150)
-@given(logs(), st.sampled_from([night(-1), night(0), night(0.5)]), some_nights(), st.booleans())
-def test_who_has_to_be_folded_anew_is_refused(
+def test_people_go_on_from_a_state_or_are_named(
     rows: list[Event], begun: datetime, nights: list[datetime], least: bool
 ) -> None:
+    """With those who are named folded anew, rows are the bytes of one pass; who is named has to be, or ties."""
+    nights, by_person = later(begun, nights), people_of(rows)
+    _, state = advanced(shard_of([row for row in rows if row.is_known(begun)]), [begun], EVERYTHING)
+    there = {*state.people.tolist()}
+    rest = [*promised(rows, begun, max(nights), there)] if least else rows
+    found, then, anew = resumed(shard_of(rest, 3), nights, EVERYTHING, state)
+    assert {p for p in there if has_to_be_folded_anew(by_person[p], begun, nights)} <= {*anew.tolist()}
+    assert not {p for p in by_person if goes_on(by_person[p], begun, nights)} & {*anew.tolist()}
+    assert not {*anew.tolist()} & {*then.people.tolist()}
+    others = kernel(shard_of([row for row in rows if row.person in anew]), nights, EVERYTHING)
+    truth, end = advanced(shard_of(rows), nights, EVERYTHING)
+    assert image(by_key(pa.concat_tables([found, others]))) == image(truth)
+    kept = np.isin(end.people, then.people)
+    assert image(then) == image(State(end.night, end.people[kept], end.ints[kept], end.floats[kept]))
+
+
+def by_key(table: pa.Table) -> pa.Table:
+    """Sorted as a kernel sorts."""
+    return table.sort_by([("person_id", "ascending"), ("night", "ascending")])
+
+
+def test_who_has_to_be_folded_anew_is_an_error_where_nobody_asks_for_names() -> None:
     """A row that arrived late, or that is somebody else's after all, is never left out or put last in silence."""
-    nights = later(begun, nights)
-    for person, mine in people_of(rows).items():
-        known = [row for row in mine if row.is_known(begun)]
-        if known and has_to_be_folded_anew(mine, begun, nights):
-            _, state = advanced(shard_of(known), [begun], EVERYTHING)
-            rest = [*promised(mine, begun, max(nights), {person})] if least else mine
-            with pytest.raises(ValueError, match=f"person {person} has a row .* has to be folded anew"):
-                advanced(shard_of(rest), nights, EVERYTHING, state)
+    late = [Event(person=1), Event(person=2, age=2 * DAY), Event(person=2, age=3 * DAY, late=4 * DAY)]
+    handed_over = [Event(person=1), Event(person=2, age=2 * DAY, until=3 * DAY)]
+    for rows in (late, handed_over):
+        state = state_of([row for row in rows if row.is_known(night())], night())
+        with pytest.raises(ValueError, match=r"person 2 has a row .* has to be folded anew"):
+            advanced(shard_of(rows), [night(2)], EVERYTHING, state)
 
 
 @cache
 def settled() -> tuple[Event, ...]:
-    """Rows of 100 people that become known as they happen."""
-    return tuple(row._replace(late=None, until=None) for row in many_rows(100, seed=6))
+    """Rows of 60 people that become known as they happen."""
+    return tuple(row._replace(late=None, until=None) for row in many_rows(60, seed=6))
 
 
 def test_a_chain_of_nights_is_one_pass() -> None:
@@ -130,8 +135,7 @@ def test_a_chain_of_nights_is_one_pass() -> None:
         rest = tuple(row for row in rest if row.is_known(after))
         part, state = advanced(shard_of(rest), [after], EVERYTHING, state)
         parts.append(part)
-    chain = pa.concat_tables(parts).sort_by([("person_id", "ascending"), ("night", "ascending")])
-    assert image(chain) == image(truth)
+    assert image(by_key(pa.concat_tables(parts))) == image(truth)
     assert image(state) == image(advanced(shard_of(settled()), nights, EVERYTHING)[1])
 
 
