@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Literal
 
 import pyarrow as pa
@@ -118,5 +119,7 @@ class Groups:
 
 
 def _present(found: Iterable[tuple[str, str | list[str | None] | None]]) -> dict[str, tuple[str, ...]]:
-    lists = ((content, [names] if isinstance(names, str) else names or []) for content, names in found)
+    """Names by content, of those that have any; both sorted."""
+    ordered = sorted(found, key=itemgetter(0))
+    lists = [(content, [names] if isinstance(names, str) else names or []) for content, names in ordered]
     return {content: tuple(sorted(filter(None, names))) for content, names in lists if any(names)}

@@ -17,6 +17,7 @@ import pytest
 import features
 from features import contents, covisits, history, pairs, people, rfm, sessions, spec, words
 from features.history import DAY, History
+from tests.features import pair_cases
 from tests.features.images import image
 from tests.features.logs import (
     AS_OF,
@@ -123,6 +124,7 @@ CASES: Mapping[str, Case] = {
     "covisits.covisits": with_history(covisits.covisits),
     "history.History.of": lambda world: world.history,
     "history.reached": lambda world: _sorted(world.log.append_column("hit", history.reached(world.log, GOALS["read"]))),
+    **pair_cases.CASES,
     "pairs.PairSpace.of": with_sessions(pairs.PairSpace.of),
     "pairs.affinity_table": with_sessions(with_space),
     "people.person_features": with_sessions(people.person_features),
@@ -220,6 +222,8 @@ def _call(name: str, handed: _Handed) -> None:
         "value": 1.5,
         "scored": rfm.scores(persons, cuts),
     }
+    if name in pair_cases.CASES:
+        arguments = {**pair_cases.arguments(handed.log, handed.content)}
     thing: Any = features
     for part in name.split("."):
         thing = getattr(thing, part)
