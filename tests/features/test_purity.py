@@ -15,9 +15,9 @@ import pyarrow as pa
 import pytest
 
 import features
-from features import contents, covisits, history, pairs, people, rfm, sessions, spec, words
+from features import contents, covisits, history, pairs, rfm, sessions, spec, words
 from features.history import DAY, History
-from tests.features import pair_cases
+from tests.features import kernel_cases, pair_cases
 from tests.features.images import image
 from tests.features.logs import (
     AS_OF,
@@ -58,9 +58,8 @@ class World:
 
     @property
     def people(self) -> pa.Table:
-        """What `person_features` makes of it."""
-        past = self.history
-        return people.person_features(past, sessions.sessionize(past))
+        """Whom the log tells of."""
+        return kernel_cases.people_of(self.log)
 
 
 def awkward() -> list[Row]:
@@ -124,17 +123,15 @@ CASES: Mapping[str, Case] = {
     "covisits.covisits": with_history(covisits.covisits),
     "history.History.of": lambda world: world.history,
     "history.reached": lambda world: _sorted(world.log.append_column("hit", history.reached(world.log, GOALS["read"]))),
+    **kernel_cases.CASES,
     **pair_cases.CASES,
     "pairs.PairSpace.of": with_sessions(pairs.PairSpace.of),
     "pairs.affinity_table": with_sessions(with_space),
-    "people.person_features": with_sessions(people.person_features),
     "rfm.cut_points": lambda world: rfm.cut_points([world.people, world.people.slice(1)]),
-    "rfm.rfm_features": with_history(rfm.rfm_features),
     "rfm.scores": lambda world: rfm.scores(world.people, rfm.cut_points([world.people])),
     "rfm.segments": lambda world: rfm.segments(world.people, rfm.scores(world.people, rfm.cut_points([world.people]))),
     "sessions.category_mix": with_sessions(sessions.category_mix),
     "sessions.last_session_rows": with_sessions(sessions.last_session_rows),
-    "sessions.session_features": with_sessions(sessions.session_features),
     "sessions.sessionize": with_history(sessions.sessionize),
     "spec.features": lambda _: list(map(repr, spec.features(GOALS))),
     "spec.names": lambda _: list(spec.names(GOALS)),
@@ -208,7 +205,7 @@ class _Handed:
 
 def _call(name: str, handed: _Handed) -> None:
     """Call a public function with the very objects that the caller holds, by the names of its parameters."""
-    persons = people.person_features(handed.history, handed.sessions)
+    persons = kernel_cases.people_of(handed.log)
     cuts = rfm.cut_points([persons])
     arguments = {
         **{field.name: getattr(handed, field.name) for field in fields(handed)},
@@ -222,6 +219,8 @@ def _call(name: str, handed: _Handed) -> None:
         "value": 1.5,
         "scored": rfm.scores(persons, cuts),
     }
+    if name in kernel_cases.CASES:
+        arguments = {**kernel_cases.arguments(handed.log)}
     if name in pair_cases.CASES:
         arguments = {**pair_cases.arguments(handed.log, handed.content)}
     thing: Any = features
