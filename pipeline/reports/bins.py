@@ -19,6 +19,8 @@ _BARS = 24
 _FEW = 12
 """Up to so many different values get a bar each."""
 _MANY_ZEROS = 0.15
+_LARGEST, _LARGEST_WHOLE = 1e15, 2.0**31
+"""Values beyond are in the last bar; beyond the second, whole numbers are no counts."""
 _LONG_TAIL = 6.0
 """The 95th percentile over the median, from which on equal steps would leave one bar and a desert."""
 
@@ -73,18 +75,19 @@ class _Cut:
 
 def _cut(values: Floats) -> _Cut:
     distinct = np.unique(values)
-    whole = bool((distinct == np.round(distinct)).all())
+    whole = bool((distinct == np.round(distinct)).all()) and np.abs(distinct).max() <= _LARGEST_WHOLE
     if len(distinct) <= _FEW:
         middles = (distinct[1:] + distinct[:-1]) / 2
         ends = np.concatenate([[-np.inf], middles, [np.inf]])
         return _Cut(ends, tuple(_label(value) for value in distinct))
-    low, median, high = np.quantile(values, [0.005, 0.5, 0.995])
+    low, median, high = np.quantile(np.clip(values, -_LARGEST, _LARGEST), [0.005, 0.5, 0.995])
     tailed = low > 0 and np.quantile(values, 0.95) > _LONG_TAIL * median
     if whole:
         return _doubling(high) if tailed else _steps(low, high)
     if tailed:
         return _Cut(np.geomspace(low, high, _BARS + 1), log=True)
-    return _Cut(np.linspace(low, high if high > low else low + 1, _BARS + 1))
+    least = 1e-6 * max(1.0, abs(low))
+    return _Cut(np.linspace(low, max(high, low + least), _BARS + 1))
 
 
 def _steps(low: float, high: float) -> _Cut:

@@ -6,6 +6,7 @@ import fcntl
 import itertools
 import json
 import logging
+import math
 import multiprocessing
 import shutil
 import sqlite3
@@ -294,6 +295,28 @@ def test_a_decision_is_json_whatever_is_in_it(tracker: Tracker) -> None:
     run_id = tracking.log_decision(tracker, NIGHT, {"as_of": NIGHT, "p": float("nan"), "arms": ({"fired": True},)}, "")
     found = json.loads((tracker.artifacts(run_id) / "decision.json").read_text(), parse_constant=pytest.fail)
     assert found == {"as_of": str(NIGHT), "p": None, "arms": [{"fired": True}]}
+
+
+def test_a_night_reports_its_features_once(tracker: Tracker, client: MlflowClient) -> None:
+    """Reporting a night again replaces page, figures and words; what it no longer has is NaN; nothing is said twice."""
+    first = tracking.log_features(tracker, NIGHT, "<p>one", {"coverage.age": 1.0, "psi.age": 0.1, "psi.a b+": 0.2}, "1")
+    for _ in range(2):
+        again = tracking.log_features(tracker, NIGHT, "<p>two", {"coverage.age": 1.0, "psi.age": 0.05}, "2")
+    other = tracking.log_features(tracker, NIGHT + DAY, "<p>three", {})
+    run = client.get_run(first)
+
+    assert first == again != other
+    assert len(runs(client, f"{tracker.project}-features")) == 2
+    assert {name: value for name, value in run.data.metrics.items() if not math.isnan(value)} == {
+        "coverage.age": 1.0, "psi.age": 0.05,
+    }  # fmt: skip
+    assert [len(client.get_metric_history(first, name)) for name in ("coverage.age", "psi.age", "psi.a b_")] == [
+        1,
+        2,
+        2,
+    ]
+    assert (tracker.artifacts(first) / "features.html").read_text() == "<p>two"
+    assert (run.data.tags["mlflow.note.content"], run.info.status) == ("2", "FINISHED")
 
 
 def test_grades_are_one_line_a_metric(tracker: Tracker, client: MlflowClient) -> None:
