@@ -30,7 +30,7 @@ BLOCK = 64
 """Rows that are put together before they go into their columns: written one by one, each would touch every column."""
 
 # Places in `Scratch.here`; anchors follow.
-_NEXT, _FOLDED, _WAKE, _PRESENT, _SESSION, _ANCHORS = range(6)
+_NEXT, _FOLDED, _WAKE, _OPEN, _PRESENT, _SESSION, _ANCHORS = range(7)
 HERE = _ANCHORS
 
 _jit: Any = numba.njit
@@ -67,9 +67,17 @@ class Scratch(NamedTuple):
 
     here: Ints
     """The person's own numbers: the row to go on from, how many are folded in, the instant after which what is folded
-    no longer holds, the last presence, the number of the last session, and each half-life's anchor."""
+    no longer holds, whether a row was passed over that is yet to be known, the last presence, the number of the last
+    session, and each half-life's anchor."""
     ints: Ints
     floats: Floats
+    tail: Ints
+    """By window: the first folded row that is not too old for it yet."""
+    kept_here: Ints
+    kept_ints: Ints
+    kept_floats: Floats
+    kept_tail: Ints
+    """The same as they were before the first row that was passed over."""
     slot_of: NDArray[np.int32]
     """Of each group, then of each content; NOBODY where nobody asks."""
     owner: NDArray[np.int32]
@@ -80,8 +88,6 @@ class Scratch(NamedTuple):
     """Theirs, by scope."""
     hits: Ints
     """To which counters they were added, by bit."""
-    tail: Ints
-    """By window: the first folded row that is not too old for it yet."""
     forward: Floats
     """By half-life: what the row that is folded weighs."""
     reads: Floats
@@ -222,22 +228,61 @@ def _forget(first, slots, p, layout, s):
 
 @_inlined
 def _advance(rows, start, end, instant, slots, p, layout, contents, s):
-    """Fold in what became known before the instant: anew, if a row now comes before one that is folded, or one left.
+    """Fold in what became known before the instant.
 
-    A row that comes in time adds to what is there; so where all do, each is folded once, whatever the instants.
+    Where a row that was passed over has become known, this goes back to before it; where one that is folded is somebody
+    else's by now, to the beginning. So where all rows come in time, each is folded once, whatever the instants.
     """
     if instant > s.here[_WAKE]:
-        _forget(start, slots, p, layout, s)
-    pending = FOREVER
+        if s.here[_OPEN] and instant <= s.kept_here[_WAKE]:
+            _restore(slots, s)
+        else:
+            _forget(start, slots, p, layout, s)
+    pending, passed = FOREVER, start
     i = s.here[_NEXT]
     while i < end and rows.ts[i] < instant:
         if rows.known[i] >= instant:
+            passed = i if pending == FOREVER else passed
             pending = min(pending, rows.known[i])
         elif rows.until[i] >= instant:
+            if pending != FOREVER and not s.here[_OPEN]:
+                _keep(passed, slots, s)
             s.here[_WAKE] = min(s.here[_WAKE], pending, rows.until[i])
             _fold(rows, i, slots, p, layout, contents, s)
             s.here[_NEXT] = i + 1
         i += 1
+
+
+@_inlined
+def _keep(passed, slots, s):
+    """Remember the state, to go on from row `passed` one day."""
+    s.here[_NEXT] = passed
+    _copy(s.here, s.kept_here)
+    _copy(s.tail, s.kept_tail)
+    _copy_rows(s.ints, s.kept_ints, slots)
+    _copy_rows(s.floats, s.kept_floats, slots)
+    s.here[_OPEN] = 1
+
+
+@_inlined
+def _restore(slots, s):
+    _copy(s.kept_here, s.here)
+    _copy(s.kept_tail, s.tail)
+    _copy_rows(s.kept_ints, s.ints, slots)
+    _copy_rows(s.kept_floats, s.floats, slots)
+
+
+@_inlined
+def _copy(source, target):
+    for k in range(len(source)):
+        target[k] = source[k]
+
+
+@_inlined
+def _copy_rows(source, target, rows):
+    for row in range(rows):
+        for k in range(source.shape[1]):
+            target[row, k] = source[row, k]
 
 
 # ---------------------------------------------------------------- the fold

@@ -1,15 +1,17 @@
 """The pair kernel: what connects people with contents, each as of its own instant, in one pass over what people did.
 
 For a person the requests are answered in the order of their instants: what became known from one to the next is folded
-in, what grew too old is taken out of the windows. Only what somebody asks about is kept. A row that turns out to be
-older than one already folded (it arrived late), or somebody else's after all, makes the person be folded anew for that
-instant. Either way the same additions are made in the same order as for a request alone: the same bytes.
+in, what grew too old is taken out of the windows. Only what somebody asks about is kept. When a row arrives that is
+older than one already folded, the fold goes on from how it stood before the first row that was still to come; when one
+turns out to be somebody else's after all, it starts anew. Either way the same additions are made in the same order as
+for a request alone: the same bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -156,17 +158,15 @@ def _scratch(rows: Rows, contents: Contents, program: Program, layout: Layout, a
     longest = int(np.diff(rows.starts).max(initial=0))
     owners = contents.groups + len(contents.category)
     slots = 1 + min(owners, asked * (1 + int(np.diff(contents.link_from).max(initial=0))))
-    windows, halves = len(program.windows), len(program.half_lives)
+    halves = len(program.half_lives)
     return Scratch(
-        here=np.empty(HERE + halves, np.int64),
-        ints=np.empty((slots, layout.ints), np.int64),
-        floats=np.empty((slots, layout.floats)),
+        **_state("", slots, program, layout),
+        **_state("kept_", slots, program, layout),
         slot_of=np.full(owners, NOBODY, np.int32),
         owner=np.empty(slots, np.int32),
         order=np.empty(longest, np.int64),
         slots=np.empty((longest, len(SCOPES)), np.int32),
         hits=np.empty(longest, np.int64),
-        tail=np.empty(windows, np.int64),
         forward=np.empty(halves),
         reads=np.empty(halves),
         sums=np.empty(len(program.affinity_to)),
@@ -175,6 +175,16 @@ def _scratch(rows: Rows, contents: Contents, program: Program, layout: Layout, a
         block=np.empty((BLOCK, program.columns)),
         to=np.empty(BLOCK, np.int64),
     )
+
+
+def _state(prefix: str, slots: int, program: Program, layout: Layout) -> dict[str, NDArray[Any]]:
+    """What a person's state is kept in."""
+    return {
+        f"{prefix}here": np.empty(HERE + len(program.half_lives), np.int64),
+        f"{prefix}ints": np.empty((slots, layout.ints), np.int64),
+        f"{prefix}floats": np.empty((slots, layout.floats)),
+        f"{prefix}tail": np.empty(len(program.windows), np.int64),
+    }
 
 
 def _pieces(most: Ints) -> Iterator[tuple[int, int]]:
