@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from expectations.schemas import TIMESTAMP
 from features.fold import NEVER, Layout, Out, Scratch, people_by_nights
 from features.program import Program, compiled
-from features.rows import Codes, Rows, encoded, micros
+from features.rows import Rows, encoded, micros
 from features.spec import Spec
 from features.zone import Zone, zone
 
@@ -86,7 +86,7 @@ def resumed(
     shard: pa.Table, nights: Sequence[datetime], spec: Spec, state: State | None = None
 ) -> tuple[pa.Table, State, Ints]:
     """As `advanced`; but the people whose state does not go with their rows are left out, and named (sorted)."""
-    codes = Codes(spec.goals, spec.category_of, spec.categories, spec.channels)
+    codes = spec.codes
     program = compiled(spec.measures, codes.classes, spec.categories, spec.channels, spec.history_days)
     rows = encoded(shard, codes)
     wanted = np.unique(np.array([micros(night) for night in nights], np.int64))

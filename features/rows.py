@@ -6,9 +6,10 @@ twice, so whichever comes first, the features are the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -88,6 +89,40 @@ class Codes:
         """Names of the bits of `Rows.mask`."""
         return (*CLASSES, *(f"goal:{name}" for name in self.goals))
 
+    @cached_property
+    def category_at(self) -> _Places:
+        """Content to its category's place."""
+        place = {name: i for i, name in enumerate(self.categories)}
+        return _Places.of({content: place.get(name, -1) for content, name in self.category_of.items()})
+
+    @cached_property
+    def contents(self) -> _Places:
+        """Content to its number."""
+        return _Places.of(self.content_at)
+
+    @cached_property
+    def channel_at(self) -> _Places:
+        """Channel to its place."""
+        return _Places.of({name: i for i, name in enumerate(self.channels)})
+
+
+class _Places(NamedTuple):
+    """Words, and the number of each: asked by Arrow, since a shard has too many for a look at each."""
+
+    words: pa.Array
+    numbers: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, numbers: Mapping[str, int]) -> _Places:
+        """Of a word that is not among them, -1."""
+        return cls(pa.array(numbers, pa.string()), np.array([*numbers.values(), -1], np.int32))
+
+    def __call__(self, text: _Text) -> NDArray[np.int32]:
+        """The number of each row's word; -1 where it is missing."""
+        found = pc.fill_null(pc.index_in(text.words, value_set=self.words), -1)
+        numbers: NDArray[np.int32] = np.append(self.numbers[np.asarray(found)], np.int32(-1))[text.at]
+        return numbers
+
 
 def encoded(shard: pa.Table, codes: Codes) -> Rows:
     """The rows of a shard.
@@ -112,10 +147,10 @@ def encoded(shard: pa.Table, codes: Codes) -> Rows:
             mask=_mask(event, dwell_ms, _Text.of(shard["device"]), codes),
             dwell_ms=dwell_ms,
             micros=micros,
-            strength=event.looked_up([STRENGTH[_kind(name)] for name in event.words], 0.0) + 2.0 * (dwell_ms >= _LONG),
-            content=_placed(content, codes.content_at),
-            category=_category(content, codes),
-            channel=_placed(_Text.of(shard["channel"]), {name: i for i, name in enumerate(codes.channels)}),
+            strength=_strength(event, dwell_ms),
+            content=codes.contents(content),
+            category=codes.category_at(content),
+            channel=codes.channel_at(_Text.of(shard["channel"])),
         )
     )
 
@@ -124,7 +159,7 @@ def encoded(shard: pa.Table, codes: Codes) -> Rows:
 class _Text:
     """A column of text as places in a list of words; the last word stands for missing."""
 
-    words: tuple[str, ...]
+    words: pa.Array
     at: NDArray[np.int32]
 
     @classmethod
@@ -132,12 +167,8 @@ class _Text:
         column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
         found = column.unify_dictionaries().combine_chunks()
         found = found.chunk(0) if isinstance(found, pa.ChunkedArray) else found
-        words = tuple(found.dictionary.to_pylist())
+        words = found.dictionary.cast(pa.string())
         return cls(words, np.asarray(pc.fill_null(found.indices.cast(pa.int32()), len(words))))
-
-    def looked_up(self, values: Iterable[float], missing: float) -> NDArray[np.float64]:
-        """For each row the value of its word."""
-        return np.array([*values, missing], np.float64)[self.at]
 
 
 def _ints(column: pa.ChunkedArray, missing: int | None = None) -> Ints:
@@ -148,8 +179,10 @@ def _ints(column: pa.ChunkedArray, missing: int | None = None) -> Ints:
 
 def _scaled(column: pa.ChunkedArray, scale: int) -> Ints:
     """As whole multiples of 1 / scale; nothing for what is missing."""
-    values = np.nan_to_num(pc.fill_null(column, 0.0).to_numpy())
-    whole: Ints = np.rint(values * scale).astype(np.int64)
+    values = column.to_numpy()
+    known = np.flatnonzero(~np.isnan(values))
+    whole = np.zeros(len(values), np.int64)
+    whole[known] = np.rint(values[known] * scale)
     return whole
 
 
@@ -159,15 +192,26 @@ def _kind(event: str) -> int:
 
 def _mask(event: _Text, dwell_ms: Ints, device: _Text, codes: Codes) -> Ints:
     """The classes of each row, by bit; `session` is set by who cuts sessions."""
-    words = np.array([*(_classes_of(name, codes) for name in event.words), 0], np.int64)
-    mask: Ints = words[event.at]
+    devices = [name == "mobile" for name in (*device.words.to_pylist(), None)]
+    events = [_classes_of(name, codes) if name is not None else 0 for name in (*event.words.to_pylist(), None)]
+    active = 1 << CLASSES.index("active")
+    mobile = 1 << CLASSES.index("mobile")
+    both = [[mask | (mobile if mask & active and is_mobile else 0) for is_mobile in devices] for mask in events]
+    mask: Ints = np.array(both, np.int64).ravel()[event.at * np.int32(len(devices)) + device.at]
     for goal, rule in codes.goals.items():
         if rule.min_dwell_seconds is not None:
-            read = (mask >> CLASSES.index("view") & 1) & (dwell_ms >= round(rule.min_dwell_seconds * 1000))
-            mask |= read << codes.classes.index(f"goal:{goal}")
-    mobile = np.array([*(word == "mobile" for word in device.words), False])[device.at]
-    mask |= ((mask >> CLASSES.index("active") & 1) & mobile) << CLASSES.index("mobile")
+            long = np.flatnonzero(dwell_ms >= round(rule.min_dwell_seconds * 1000))
+            read = mask[long] >> CLASSES.index("view") & 1
+            mask[long] |= read << codes.classes.index(f"goal:{goal}")
     return mask
+
+
+def _strength(event: _Text, dwell_ms: Ints) -> NDArray[np.float64]:
+    """How much each row says about taste."""
+    words = np.array([*(STRENGTH[_kind(name)] for name in event.words.to_pylist()), 0.0])
+    strength: NDArray[np.float64] = words[event.at]
+    strength[dwell_ms >= _LONG] += 2.0
+    return strength
 
 
 def _classes_of(event: str, codes: Codes) -> int:
@@ -180,16 +224,6 @@ def _classes_of(event: str, codes: Codes) -> int:
         named.add("money")
     named |= {f"goal:{goal}" for goal, rule in codes.goals.items() if event in rule.events}
     return sum(1 << bit for bit, name in enumerate(codes.classes) if name in named)
-
-
-def _category(content: _Text, codes: Codes) -> NDArray[np.int32]:
-    place = {name: i for i, name in enumerate(codes.categories)}
-    found = [place.get(codes.category_of.get(word, ""), -1) for word in content.words]
-    return np.array([*found, -1], np.int32)[content.at]
-
-
-def _placed(text: _Text, place: Mapping[str, int]) -> NDArray[np.int32]:
-    return np.array([*(place.get(word, -1) for word in text.words), -1], np.int32)[text.at]
 
 
 def _require_order(person: Ints, ts: Ints) -> None:

@@ -36,6 +36,7 @@ from features.measures import (
 )
 from features.pairs import HALF_LIVES_DAYS as PAIR_HALF_LIVES
 from features.pairs import PAIR_FEATURES
+from features.rows import Codes
 
 Group = Literal["person", "content", "pair", "context"]
 
@@ -121,6 +122,11 @@ class Spec:
     def names(self) -> tuple[str, ...]:
         """The kernel's columns."""
         return tuple(f.name for f in self.measured)
+
+    @cached_property
+    def codes(self) -> Codes:
+        """How the kernel reads text; made once, since it looks at every content of the catalogue."""
+        return Codes(self.goals, self.category_of, self.categories, self.channels)
 
     def name_of(self, measure: Measured) -> str:
         """The feature that measures this."""
