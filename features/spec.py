@@ -104,22 +104,22 @@ class Spec:
     features: tuple[Feature, ...] = ()
     """Features of a person; by default all of them."""
 
-    @property
+    @cached_property
     def listed(self) -> tuple[Feature, ...]:
         """All features of a person, in order."""
         return self.features or tuple(_person(tuple(self.goals), self.categories, self.channels))
 
-    @property
+    @cached_property
     def measured(self) -> tuple[Feature, ...]:
         """Those that the kernel computes."""
         return tuple(f for f in self.listed if isinstance(f.measure, Measured))
 
-    @property
+    @cached_property
     def measures(self) -> tuple[Measured, ...]:
         """What they measure."""
         return tuple(f.measure for f in self.measured if isinstance(f.measure, Measured))
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The kernel's columns."""
         return tuple(f.name for f in self.measured)
@@ -194,9 +194,14 @@ def _rfm(one: Callable[..., Feature]) -> Iterator[Feature]:
     yield one("m_score", "1..5", f"monetary quintile, {learned}", Score("rfm_monetary_365d"))
 
 
-def _plain(text: str) -> str:
-    """As it may stand in a column's name, in every system that reads one."""
-    return re.sub(r"\W+", "_", text.lower()).strip("_")
+def _named(parts: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """What parts are called, as it may stand in a column's name in every system; and each part with its meaning."""
+    named: dict[str, tuple[str, str]] = {}
+    for what, meaning in parts.items():
+        name = re.sub(r"\W+", "_", what.lower()).strip("_")
+        same = sum(other == name or other.startswith(f"{name}__") for other in named)
+        named[f"{name}__{same + 1}" if same else name] = (what, meaning)
+    return named
 
 
 def _sessions(one: Callable[..., Feature], categories: Sequence[str], channels: Sequence[str]) -> Iterator[Feature]:
@@ -220,17 +225,17 @@ def _sessions(one: Callable[..., Feature], categories: Sequence[str], channels: 
         **{f"hour:{hour}": f"sessions that began between {hour.replace('_', ' and ')} o'clock" for hour in HOURS},
         **{f"weekday:{day}": f"sessions that began on a {day}" for day in WEEKDAYS},
     }
-    for what, meaning in {**shares, **wide}.items():
-        name, modelled = _plain(what), what in shares
+    for name, (what, meaning) in _named({**shares, **wide}).items():
+        modelled = what in shares
         for h in VECTOR_HALF_LIVES:
             mean = f"share of {meaning}, mean over sessions, each weighing 2^(-age / {h})"
             yield one(f"session_{name}_{h}", "share", mean, Session(what, h), modelled=modelled)
         yield one(
             f"last_session_{name}", "share", f"share of {meaning}, last session", Session(what), modelled=modelled
         )
-    for what, meaning in begun.items():
+    for name, (what, meaning) in _named(begun).items():
         mean = f"share of {meaning}, each session weighing 2^(-age / 30d)"
-        yield one(f"session_{_plain(what)}_30d", "share", mean, Session(what, "30d"))
+        yield one(f"session_{name}_30d", "share", mean, Session(what, "30d"))
 
 
 def _content(goals: tuple[str, ...]) -> list[Feature]:

@@ -22,7 +22,7 @@ from models.candidates import Candidates
 from models.classifier import Bundle
 from pipeline.config import Config
 from pipeline.lake import Lake
-from pipeline.night import Archive, Night, person_spec
+from pipeline.night import Archive, Night, person_spec, wide_spec
 from pipeline.report import Report
 
 Cuts = Mapping[str, list[float]]
@@ -139,7 +139,8 @@ def run(as_of: datetime, config: Config) -> FeaturesReport:
     lake = Lake.of(config)
     night = Archive.load(lake, config, as_of, config.training.history_days).night(as_of)
     found = NightFeatures.of(night, config)
-    lake.replace_night("person_features", found.people, as_of)
+    wide = person_features(night.measured, found.history.people, wide_spec(config, night.content))
+    lake.replace_night("person_features", wide, as_of)
     lake.replace_night("content_features", found.contents, as_of)
     lake.replace_night("person_affinities", affinity_table(found.history, found.sessions, found.space), as_of)
     return FeaturesReport(

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import schemas
-from pipeline import query, staging, suppress
+from pipeline import checkpoints, query, staging, suppress
 from pipeline.config import Config
 from pipeline.day_files import ORDER, DataFile, DayFiles
 from pipeline.lake import UNDATED, Lake
@@ -42,13 +42,17 @@ def delete_people(lake: Lake, people: pa.Array) -> dict[str, int]:
     Each day's file is replaced in one commit, so whoever is interrupted does it again and loses nothing. Older versions
     of a table hold the rows until `Lake.vacuum` removes them.
     """
+    checkpoints.remove_those_with(lake, people)
     deleted = {table: _from_days(lake, table, columns, people) for table, columns in PERSONAL.items()}
     deleted |= {table: _from_nights(lake, table, people) for table in NIGHTLY}
+    if any(deleted[table] for table in ("events", "transactions")):
+        checkpoints.remove_all(lake)  # theirs may be in there under another id
     return {table: rows for table, rows in deleted.items() if rows}
 
 
 def forget_people(lake: Lake, people: pa.Array) -> dict[str, int]:
-    """As `delete_people`, and their links, too."""
+    """As `delete_people`, and their links, too; and all that earlier nights kept to go on from."""
+    checkpoints.remove_all(lake)
     links = {table: _from_days(lake, table, columns, people) for table, columns in LINKS.items()}
     return {**delete_people(lake, people), **{table: rows for table, rows in links.items() if rows}}
 

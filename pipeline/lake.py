@@ -74,6 +74,11 @@ class Lake:
         return self.root / ".scratch"
 
     @property
+    def checkpoints(self) -> Path:
+        """What is kept of everybody at past nights, to go on from there; see `pipeline.checkpoints`."""
+        return self.root / "checkpoints"
+
+    @property
     def rankings(self) -> Path:
         """Every published snapshot, and `current`, which leads to the one that serves."""
         return self.published / "rankings"

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from expectations import schemas
 from features.history import GoalRule
 from features.spec import Spec
-from pipeline import clock, identify, persons, scratch, suppress
+from pipeline import clock, identify, persons, scratch, since, suppress
 from pipeline.config import Config
 from pipeline.consent import Consent
 from pipeline.errors import ShortlistError
@@ -48,6 +48,9 @@ POPULARITY = pa.schema(
 
 _ORDER = ("person_id", "ts", "event", "content_id", "position", "value", "dwell_seconds", "device", "country")
 _CANONICAL = [(name, "ascending") for name in _ORDER]
+_CATEGORIES = 24
+"""Places in a session's vector of categories."""
+
 _REMEMBERED = 400_000_000
 """Bytes of measured nights that are kept until they are asked for."""
 
@@ -102,6 +105,7 @@ class Archive:
     lake: Lake | None = None
     """Where everything lies that people ever did; None: it is all in these tables."""
     _measured: dict[datetime, pa.Table] = field(default_factory=dict, repr=False)
+    _planned: list[datetime] = field(default_factory=list, repr=False)
 
     @classmethod
     def load(cls, lake: Lake, config: Config, until: datetime, history_days: int | None = None) -> Archive:
@@ -112,10 +116,10 @@ class Archive:
         Raises:
             ShortlistError: The lake holds no engagement at all.
         """
-        since = (until - timedelta(days=history_days or _replayed_days(config))).date()
+        first = (until - timedelta(days=history_days or _replayed_days(config))).date()
         last = (until + _SLACK).date()
         events, transactions, popularity = (
-            _before(lake.read(table, since=since, until=last), until)
+            _before(lake.read(table, since=first, until=last), until)
             for table in ("events", "transactions", "popularity")
         )
         if not (events.num_rows or transactions.num_rows or popularity.num_rows):
@@ -130,8 +134,8 @@ class Archive:
             transactions=transactions,
             popularity=popularity,
             identities=_before(lake.read("identities"), until),
-            content=_snapshots(lake, "content", since, last),
-            customers=_snapshots(lake, "customers", since, last),
+            content=_snapshots(lake, "content", first, last),
+            customers=_snapshots(lake, "customers", first, last),
             suppressions=lake.read("suppressions"),
             lake=lake,
         )
@@ -158,25 +162,27 @@ class Archive:
         counts = _counts(popularity, orders=orders)
         customers = _latest(self._history(self.customers, as_of), as_of, self.config)
         consent = Consent.of(self._suppressed(as_of, people), customers, events, transactions, people)
-        measured = partial(self._measured_on, as_of)
-        return Night(as_of, log, counts, self._content(as_of, log, counts), customers, consent, measured)
+        content = self._content(as_of, log, counts)
+        measured = partial(self._measured_on, as_of, content)
+        return Night(as_of, log, counts, content, customers, consent, measured)
 
-    def measure(self, nights: Sequence[datetime]) -> None:
-        """Measure people on all these nights in as few passes over the log as memory allows; `night` remembers it."""
-        spec = person_spec(self.config)
-        people = (
-            pc.count_distinct(self.events["person_id"]).as_py()
-            + pc.count_distinct(self.transactions["person_id"]).as_py()
-        )
-        at_once = max(1, _REMEMBERED // (8 * len(spec.names) * max(people, 1)))
+    def plan(self, nights: Sequence[datetime]) -> None:
+        """Say which nights will be asked for, one after the other: people are measured on many of them in one pass."""
+        self._planned[:] = nights
         self._measured.clear()
-        for start in range(0, len(nights), at_once):
-            self._measured.update(self._pass(nights[start : start + at_once], spec))
 
-    def _measured_on(self, as_of: datetime) -> pa.Table:
+    def _measured_on(self, as_of: datetime, content: pa.Table) -> pa.Table:
         if as_of not in self._measured:
-            self._measured.update(self._pass([as_of], person_spec(self.config)))
+            together = self._planned[self._planned.index(as_of) :][: self._at_once] if as_of in self._planned else []
+            spec = person_spec(self.config) if len(together) > 1 else wide_spec(self.config, content)
+            self._measured.update(self._pass(together or [as_of], spec))
         return self._measured.pop(as_of)
+
+    @property
+    def _at_once(self) -> int:
+        """Nights whose people fit into the memory that is for them."""
+        people = sum(pc.count_distinct(t["person_id"]).as_py() for t in (self.events, self.transactions))
+        return max(1, int(_REMEMBERED / (8 * len(person_spec(self.config).names) * max(people, 1))))
 
     def _pass(self, nights: Sequence[datetime], spec: Spec) -> dict[datetime, pa.Table]:
         if self.lake is None:
@@ -184,9 +190,10 @@ class Archive:
             rows = persons.by_person(timeline.rows(self.events, self.transactions))
             return _by_night(persons.of_rows(rows, nights, spec), nights)
         with scratch.folder_in(self.lake.scratch) as folder:
-            return _by_night(
-                persons.measured(persons.Log.of(self.lake, nights, self.config), nights, spec, folder), nights
-            )
+            if len(nights) == 1 and self.config.engine.kind == "local":
+                return _by_night(since.measured(self.lake, nights[0], spec, self.config, folder), nights)
+            log = persons.Log.of(self.lake, nights, self.config)
+            return _by_night(persons.measured(log, nights, spec, folder), nights)
 
     def outcome(self, as_of: datetime, horizon: timedelta) -> pa.Table:
         """What people did in [`as_of`, `as_of` + `horizon`), as a log; people are named as they were known at `as_of`.
@@ -230,9 +237,9 @@ class Archive:
 
     def _history(self, rows: pa.Table, as_of: datetime) -> pa.Table:
         """Rows of the exports that a night may look back on, and undated ones."""
-        since = (as_of - timedelta(days=self.config.training.history_days)).date()
+        first = (as_of - timedelta(days=self.config.training.history_days)).date()
         undated = pc.equal(rows["day"], pa.scalar(UNDATED, pa.date32()))
-        return rows.filter(pc.or_(undated, pc.greater_equal(rows["day"], pa.scalar(since, pa.date32()))))
+        return rows.filter(pc.or_(undated, pc.greater_equal(rows["day"], pa.scalar(first, pa.date32()))))
 
     @cached_property
     def _feeds(self) -> pa.Array:
@@ -257,6 +264,15 @@ def person_spec(config: Config, categories: Sequence[str] = (), category_of: Map
         timezone=config.project.timezone,
         history_days=config.training.history_days + _SLACK.days,
     )
+
+
+def wide_spec(config: Config, content: pa.Table) -> Spec:
+    """What models read, and a session's vector over the largest categories of the catalogue."""
+    known = content.filter(pc.is_valid(content["category"]))
+    counts = known["category"].value_counts().to_pylist()
+    largest = sorted(counts, key=lambda one: (-one["counts"], one["values"]))[:_CATEGORIES]
+    category_of = dict(zip(known["content_id"].to_pylist(), known["category"].to_pylist(), strict=True))
+    return person_spec(config, sorted(one["values"] for one in largest), category_of)
 
 
 def _by_night(measured: pa.Table, nights: Sequence[datetime]) -> dict[datetime, pa.Table]:
@@ -334,9 +350,9 @@ def _purchases(transactions: pa.Table) -> pa.Table:
     return pa.table([known.get(f.name, pa.nulls(bought.num_rows, f.type)) for f in LOG], schema=LOG)
 
 
-def _snapshots(lake: Lake, table: str, since: date, until: date) -> pa.Table:
+def _snapshots(lake: Lake, table: str, first: date, until: date) -> pa.Table:
     """Dated snapshots of the period and undated ones."""
-    dated = lake.read(table, since=max(since, UNDATED + timedelta(days=1)), until=until)
+    dated = lake.read(table, since=max(first, UNDATED + timedelta(days=1)), until=until)
     return pa.concat_tables([dated, lake.read(table, days=[UNDATED])])
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -37,13 +37,22 @@ _CELLS = 8_000_000
 """Values that a kernel answers with at a time: 64 MB."""
 
 
+Wanted = Callable[[pa.Table], pa.Table]
+"""Which of the lake's rows are looked at."""
+
+
 @dataclass(frozen=True)
 class Log:
-    """The files that hold what people did, and whose it was on the nights asked for."""
+    """The files that hold what people did, and whose it was on the nights asked for.
+
+    `contents` collects the ids of the contents that were met.
+    """
 
     events: Sequence[Part]
     transactions: Sequence[Part]
     timeline: Timeline
+    wanted: Wanted | None = None
+    contents: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, lake: Lake, nights: Sequence[datetime], config: Config) -> Log:
@@ -79,7 +88,10 @@ class Log:
         events = ShardReader("events", EVENTS, self.events, wanted)
         transactions = ShardReader("transactions", TRANSACTIONS, self.transactions, wanted)
         for shard in wanted:
-            yield shard, self.timeline.rows(events.take(shard), transactions.take(shard))
+            rows = events.take(shard), transactions.take(shard)
+            yield shard, self.timeline.rows(*(map(self.wanted, rows) if self.wanted else rows))
+        for reader in (events, transactions):
+            self.contents.update(reader.words("content_id"))
 
 
 def measured(

@@ -87,7 +87,7 @@ def rebuild(archive: Archive, nights: Sequence[datetime], config: Config, *, lis
     Args:
         lists: Also build the full candidate sets of active people, to grade rankings on.
     """
-    archive.measure(nights)
+    archive.plan(nights)
     for as_of in nights:
         found = NightFeatures.of(archive.night(as_of), config)
         day = archive.outcome(as_of, max(_DAY, config.project.step))

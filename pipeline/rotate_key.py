@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 from rich.console import Console
 
 from expectations import schemas
-from pipeline import disk, erasure, query, scratch, swap
+from pipeline import checkpoints, disk, erasure, query, scratch, swap
 from pipeline.config import Config
 from pipeline.day_files import ORDER, DayFiles
 from pipeline.errors import ConfigurationError, ShortlistError
@@ -126,6 +126,7 @@ def _require_same(lake: Lake, made_of: Mapping[str, int]) -> None:
 def _remove_traces(lake: Lake) -> None:
     """What has old pseudonyms, or a digest of them, and is not needed any more."""
     _require_quiet(lake)
+    checkpoints.remove_all(lake)
     lake.replace_source("loads", schemas.LAKE["loads"].schema.empty_table(), erasure.PURGED)
 
 

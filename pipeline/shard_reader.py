@@ -72,6 +72,11 @@ class ShardReader:
             {f.name: self._column(f, arrays[at] if arrays is not None else None) for at, f in enumerate(self._schema)}
         )
 
+    def words(self, column: str) -> list[str]:
+        """Every word of a text column that was met so far."""
+        found: list[str] = self._words[column].array.to_pylist()
+        return found
+
     def _column(self, about: pa.Field, found: pa.Array | None) -> pa.Array:
         if about.name not in self._words:
             return pa.array([], about.type) if found is None else found

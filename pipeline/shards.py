@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -44,19 +45,21 @@ def run(
     ranges = [range(SHARDS * i // count, SHARDS * (i + 1) // count) for i in range(count)]
     done = itertools.count(1)
 
-    def worked(wanted: range) -> None:
-        for shard, table in work(wanted):
-            with pa.ipc.new_file(folder / f"{shard}.arrow", table.schema) as file:
-                file.write_table(table)
-            if on_shard:
-                on_shard(next(done), SHARDS)
+    def worked(wanted: range) -> pa.Table:
+        file = folder / f"shards-{wanted.start}.arrow"
+        with ExitStack() as opened:
+            written: pa.ipc.RecordBatchStreamWriter | None = None
+            for _, table in work(wanted):
+                written = written or opened.enter_context(pa.ipc.new_stream(file, table.schema))
+                written.write_table(table)
+                if on_shard:
+                    on_shard(next(done), SHARDS)
+        return _mapped(file)
 
     with ThreadPoolExecutor(count) as pool:
-        for finished in [pool.submit(worked, wanted) for wanted in ranges]:
-            finished.result()
-    return pa.concat_tables([_mapped(folder / f"{shard}.arrow") for shard in range(SHARDS)])
+        return pa.concat_tables([finished.result() for finished in [pool.submit(worked, some) for some in ranges]])
 
 
 def _mapped(file: Path) -> pa.Table:
     with pa.memory_map(str(file)) as source:
-        return pa.ipc.open_file(source).read_all()
+        return pa.ipc.open_stream(source).read_all()

@@ -59,7 +59,10 @@ def test_a_night_is_written_as_it_was_computed(config: Config, found: NightFeatu
     report = build_features.run(NIGHT, config)
     lake = Lake.of(config)
     people, contents = (read(lake, name, NIGHT) for name in WRITTEN[:2])
-    assert people.sort_by("person_id").to_pandas().equals(found.people.to_pandas())
+    modelled = people.sort_by("person_id").select(found.people.column_names)
+    assert modelled.to_pandas().equals(found.people.to_pandas())
+    wide = {name for name in people.column_names if name.startswith("last_session_category_")}
+    assert wide == {f"last_session_category_{name}" for name in ("arts", "manual", "news", "sport")}
     assert contents.sort_by("content_id").to_pandas().equals(found.contents.to_pandas())
     assert (report.people, report.content) == (found.people.num_rows, found.contents.num_rows)
     assert report.events == found.night.log.num_rows

@@ -1,0 +1,200 @@
+"""What is kept of everybody at a night, so that the next night reads a few days of the log and not all of it.
+
+A checkpoint is the person kernel's state of every shard, and what it was made from. It may be used as long as all that
+it was made from is still so: the files that held rows known by its night, and the categories of the contents in them.
+People of whom something else changed (an order was replaced, a browser turned out to be a customer's) are folded anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from features.kernel import State
+from features.rows import micros
+from features.spec import Spec
+from pipeline import scratch
+from pipeline.lake import NIGHT, Lake
+from pipeline.shard_reader import Part
+
+Ints = NDArray[np.int64]
+
+KEPT = 5
+"""Nights: vendors rewrite their last days, and a checkpoint from before those is still good."""
+
+_LAYOUT = 1
+"""Raise it when the kernel keeps its state in another way."""
+_MANIFEST = "checkpoint.json"
+_EARLY = timedelta(days=1)
+"""How much before its export's day a row may lie."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder with a state a shard, and `checkpoint.json`."""
+
+    folder: Path
+
+    @cached_property
+    def facts(self) -> Mapping[str, object]:
+        """What it was made from."""
+        found: Mapping[str, object] = json.loads((self.folder / _MANIFEST).read_text(encoding="utf-8"))
+        return found
+
+    @property
+    def night(self) -> datetime:
+        """Rows known before it are in it."""
+        return datetime.fromisoformat(str(self.facts["night"]))
+
+    @property
+    def contents(self) -> set[str]:
+        """Ids of the contents that it met."""
+        categories = self.facts["categories"]
+        return set(categories) if isinstance(categories, dict) else set()
+
+    def has_any(self, people: pa.Array) -> bool:
+        """Whether one of these people is in it."""
+        return any(
+            pc.any(pc.is_in(_read(file)["person_id"], value_set=people)).as_py() for file in self.folder.glob("*.arrow")
+        )
+
+    def state(self, shard: int, without: Ints) -> State:
+        """A shard's state but for some people."""
+        found = _state(_read(self.folder / f"{shard}.arrow"), micros(self.night))
+        return _some(found, ~np.isin(found.people, without))
+
+
+def _read(file: Path) -> pa.Table:
+    with pa.memory_map(str(file)) as source:
+        return pa.ipc.open_file(source).read_all()
+
+
+def _state(rows: pa.Table, night: int) -> State:
+    people = rows["person_id"].to_numpy()
+    return State(night, people, _matrix(rows["ints"], len(people)), _matrix(rows["floats"], len(people)))
+
+
+def _some(state: State, kept: NDArray[np.bool_]) -> State:
+    if kept.all():
+        return state
+    return State(state.night, state.people[kept], state.ints[kept], state.floats[kept])
+
+
+def _joined(one: State, other: State) -> State:
+    people = np.concatenate([one.people, other.people])
+    order = np.argsort(people)
+    ints, floats = np.concatenate([one.ints, other.ints]), np.concatenate([one.floats, other.floats])
+    return State(one.night, people[order], ints[order], floats[order])
+
+
+def _matrix(column: pa.ChunkedArray, rows: int) -> NDArray[Any]:
+    values: NDArray[Any] = column.combine_chunks().flatten().to_numpy()
+    return values.reshape(rows, column.type.list_size)
+
+
+class Draft:
+    """A checkpoint in the making: nobody sees it before it is whole."""
+
+    def __init__(self, folder: Path) -> None:
+        """In `folder`, which must not exist."""
+        self._folder = folder
+        folder.mkdir(parents=True)
+
+    def keep(self, shard: int, state: State) -> None:
+        """A shard's state; beside people of the shard that were kept before, who must be others."""
+        file = self._folder / f"{shard}.arrow"
+        if file.exists():
+            state = _joined(_state(_read(file), state.night), state)
+        columns = {"person_id": pa.array(state.people), "ints": _lists(state.ints), "floats": _lists(state.floats)}
+        rows = pa.table(columns)
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with pa.ipc.new_file(file, rows.schema, options=options) as out:
+            out.write_table(rows)
+
+    def finish(self, lake: Lake, as_of: datetime, spec: Spec, parts: Sequence[Part], contents: Iterable[str]) -> None:
+        """Put it in its place, and remove the oldest ones."""
+        facts = {
+            "night": as_of.isoformat(),
+            "spec": digest(spec),
+            "files": sorted(_name(part) for part in parts if _may_know(part, as_of)),
+            "categories": {content: spec.category_of.get(content) for content in sorted(contents)},
+        }
+        (self._folder / _MANIFEST).write_text(json.dumps(facts), encoding="utf-8")
+        lake.checkpoints.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with scratch.alone(lake.checkpoints):
+            place = lake.checkpoints / f"{as_of.strftime(NIGHT)}-{digest(spec)[:8]}"
+            shutil.rmtree(place, ignore_errors=True)
+            self._folder.rename(place)
+            for old in sorted(lake.checkpoints.glob(f"*-{digest(spec)[:8]}"))[:-KEPT]:
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def _lists(matrix: NDArray[Any]) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), matrix.shape[1])
+
+
+def remove_those_with(lake: Lake, people: pa.Array) -> None:
+    """Remove every checkpoint that holds one of these people."""
+    for manifest in lake.checkpoints.glob(f"*/{_MANIFEST}"):
+        if Checkpoint(manifest.parent).has_any(people):
+            shutil.rmtree(manifest.parent)
+
+
+def remove_all(lake: Lake) -> None:
+    """Remove every checkpoint: the next night reads all of the log."""
+    shutil.rmtree(lake.checkpoints, ignore_errors=True)
+
+
+def newest(lake: Lake, as_of: datetime, spec: Spec, parts: Sequence[Part]) -> Checkpoint | None:
+    """The newest checkpoint not later than the night that all still goes with; `parts` are the lake's files now."""
+    found = [Checkpoint(manifest.parent) for manifest in lake.checkpoints.glob(f"*-{digest(spec)[:8]}/{_MANIFEST}")]
+    known = sorted((one for one in found if one.night <= as_of), key=lambda one: one.night, reverse=True)
+    return next((one for one in known if _holds(one, spec, parts)), None)
+
+
+def _holds(checkpoint: Checkpoint, spec: Spec, parts: Sequence[Part]) -> bool:
+    """Whether it would be the same if it were made now."""
+    night, facts = checkpoint.night, checkpoint.facts
+    files, categories = facts["files"], facts["categories"]
+    if not isinstance(files, list) or not isinstance(categories, dict) or facts["spec"] != digest(spec):
+        return False
+    if any(spec.category_of.get(content) != category for content, category in categories.items()):
+        return False
+    there = {_name(part): part for part in parts if _may_know(part, night)}
+    added = [part for name, part in there.items() if name not in files]
+    return set(files) <= set(there) and not any(first_known(part) < micros(night) for part in added)
+
+
+def _may_know(part: Part, night: datetime) -> bool:
+    """Whether the file may hold a row that was known before the night."""
+    return datetime(part.day.year, part.day.month, part.day.day, tzinfo=UTC) - _EARLY < night
+
+
+def _name(part: Part) -> str:
+    return f"{part.source}/{part.day}/{part.path.name}"
+
+
+def first_known(part: Part) -> int:
+    """When the first of a file's rows could be known, in microseconds."""
+    rows = pq.read_table(part.path, columns=["ts", "available_at"], partitioning=None)
+    ts, available = (rows[name].cast(pa.int64()).to_numpy() for name in ("ts", "available_at"))
+    return int(np.maximum(ts, available).min(initial=np.iinfo(np.int64).max))
+
+
+def digest(spec: Spec) -> str:
+    """Of everything that a state depends on but rows and categories."""
+    said = [_LAYOUT, list(spec.measures), dict(spec.goals), spec.categories, spec.channels, spec.timezone]
+    return hashlib.sha256(repr([*said, spec.history_days]).encode()).hexdigest()

@@ -1,0 +1,222 @@
+"""A night measured from a checkpoint on: to the last bit as from the first row of the log, whatever came in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from pipeline import checkpoints, erasure, persons, scratch, since
+from pipeline.config import Config
+from pipeline.lake import Lake
+from pipeline.night import wide_spec
+from tests.features.images import image
+from tests.pipeline.lakes import FIRST, NIGHT, archive, config_in, fortnight, split, tables, written
+
+DAY = timedelta(days=1)
+NIGHTS = [NIGHT + step * DAY for step in range(4)]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """The fortnight's settings, in a lake of the test's own."""
+    return config_in(tmp_path, training={"history_days": 365})
+
+
+def spec_on(config: Config, night: datetime) -> Any:
+    """What is measured on a night, categories of its catalogue among it."""
+    return wide_spec(config, archive(fortnight(), config).night(night).content)
+
+
+def ordered(measured: pa.Table) -> list[bytes]:
+    """By person, to the last bit."""
+    return image(measured.sort_by("person_id").combine_chunks())
+
+
+def from_checkpoint(config: Config, night: datetime, spec: Any) -> list[bytes]:
+    """As `Archive` does it, which leaves a checkpoint."""
+    lake = Lake.of(config)
+    with scratch.folder_in(lake.scratch) as folder:
+        return ordered(since.measured(lake, night, spec, config, folder / "night"))
+
+
+def from_the_start(config: Config, night: datetime, spec: Any) -> list[bytes]:
+    """All of the log in one pass."""
+    lake = Lake.of(config)
+    with scratch.folder_in(lake.scratch) as folder:
+        log = persons.Log.of(lake, [night], config)
+        return ordered(persons.measured(log, [night], spec, folder / "pass"))
+
+
+def base_of(config: Config, night: datetime, spec: Any) -> datetime | None:
+    """The night from which a pass would go on."""
+    lake = Lake.of(config)
+    parts = [part for table in ("events", "transactions") for part in lake.parts(table)]
+    found = checkpoints.newest(lake, night, spec, parts)
+    return found and found.night
+
+
+def test_night_after_night_is_as_from_the_start(config: Config) -> None:
+    """Late rows, links found and refunds known between the nights; each goes on from the one before."""
+    written(fortnight(), config)
+    spec = spec_on(config, NIGHT)
+    for last, night in zip([None, *NIGHTS], NIGHTS, strict=False):
+        assert base_of(config, night, spec) == last
+        assert from_checkpoint(config, night, spec) == from_the_start(config, night, spec)
+
+
+def test_a_lake_that_grows_with_the_nights_is_as_one_that_was_always_whole(config: Config) -> None:
+    """Each night the exports of a further day are there."""
+    spec = spec_on(config, NIGHT)
+    for night in NIGHTS:
+        known, later = split(fortnight(), night)
+        written(known, config)
+        kept = from_checkpoint(config, night, spec)
+        assert kept == from_the_start(config, night, spec)
+        assert later["events"].num_rows
+
+
+def test_the_same_night_again_reads_nothing_of_the_log(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`rank` after `features` finds everything in the checkpoint."""
+    written(fortnight(), config)
+    spec = spec_on(config, NIGHT)
+    expected = from_checkpoint(config, NIGHT, spec)
+    monkeypatch.setattr(since, "_has_any", _nothing)
+    assert from_checkpoint(config, NIGHT, spec) == expected
+
+
+def _nothing(*_: Any) -> bool:
+    return False
+
+
+def test_days_that_no_window_touches_are_not_read(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One day on, a week of days between the windows' edges stays closed: damaged, they harm nobody."""
+    quiet = tables(
+        events=[{"ts": FIRST + n * timedelta(hours=7), "person": n % 5, "content_id": "c"} for n in range(54)]
+    )
+    lake, spec, night = (
+        written(quiet, config),
+        wide_spec(config, pa.table({"content_id": ["c"], "category": ["a"]})),
+        NIGHT,
+    )
+    from_checkpoint(config, night, spec)
+    expected = from_the_start(config, night + DAY, spec)
+    opened: set[str] = set()
+    reader = persons.ShardReader
+
+    def watched(table: str, columns: Any, parts: Any, shards: range) -> Any:
+        opened.update(f"{part.day}" for part in parts)
+        return reader(table, columns, parts, shards)
+
+    monkeypatch.setattr(persons, "ShardReader", watched)
+    assert from_checkpoint(config, night + DAY, spec) == expected
+    every = {f"{part.day}" for part in lake.parts("events")}
+    assert f"{night.date()}" in opened
+    assert {"2026-03-05", "2026-03-06", "2026-03-07"} <= every - opened
+
+
+# ---------------------------------------------------------------- what invalidates a checkpoint
+
+
+Change = Callable[[Lake], None]
+
+
+def _replace(lake: Lake, day: datetime) -> None:
+    """Load a day again, with one row less."""
+    rows = lake.read("events", days=[day.date()])
+    (source,) = rows["source"].unique().to_pylist()
+    lake.replace_day("events", rows.slice(1), source, day.date())
+
+
+def test_a_day_that_was_loaded_again_invalidates_the_checkpoints_after_it_and_no_other(config: Config) -> None:
+    """Of three nights, those that had seen the day are of no use; the one before it is gone on from."""
+    lake, spec = written(fortnight(), config), spec_on(config, NIGHT)
+    for night in NIGHTS[:3]:
+        from_checkpoint(config, night, spec)
+    _replace(lake, NIGHTS[2] + DAY)
+    assert base_of(config, NIGHTS[3], spec) == NIGHTS[2]
+    _replace(lake, NIGHTS[1])
+    assert base_of(config, NIGHTS[3], spec) == NIGHTS[0]
+    assert from_checkpoint(config, NIGHTS[3], spec) == from_the_start(config, NIGHTS[3], spec)
+    _replace(lake, FIRST + DAY)
+    assert base_of(config, NIGHTS[3], spec) is None
+    assert from_checkpoint(config, NIGHTS[3], spec) == from_the_start(config, NIGHTS[3], spec)
+
+
+def test_a_row_of_old_in_a_new_file_invalidates(config: Config) -> None:
+    """A source that is added later tells of days that the checkpoint thought it knew."""
+    lake, spec = written(fortnight(), config), spec_on(config, NIGHT)
+    from_checkpoint(config, NIGHT, spec)
+    old = tables(events=[{"ts": FIRST, "person": 1, "content_id": "c01", "source": "app"}])["events"]
+    lake.replace_source("events", old, "app")
+    assert base_of(config, NIGHTS[1], spec) is None
+    assert from_checkpoint(config, NIGHTS[1], spec) == from_the_start(config, NIGHTS[1], spec)
+
+
+def test_another_category_of_a_content_that_was_met_invalidates(config: Config) -> None:
+    """And one of a content that nobody has touched yet does not."""
+    written(fortnight(), config)
+    spec = spec_on(config, NIGHT)
+    from_checkpoint(config, NIGHT, spec)
+    other = {**spec.category_of, "c01": "elsewhere"}
+    unknown = {**spec.category_of, "never seen": "news"}
+    assert base_of(config, NIGHTS[1], _with(spec, other)) is None
+    assert base_of(config, NIGHTS[1], _with(spec, unknown)) == NIGHT
+
+
+def _with(spec: Any, category_of: dict[str, str]) -> Any:
+    from dataclasses import replace
+
+    return replace(spec, category_of=category_of)
+
+
+def test_another_goal_is_another_checkpoint(config: Config) -> None:
+    """What a state means depends on what was measured."""
+    written(fortnight(), config)
+    spec = spec_on(config, NIGHT)
+    from_checkpoint(config, NIGHT, spec)
+    goals = config.model_copy(update={"goals": {"click": config.goals["click"]}})
+    assert base_of(config, NIGHTS[1], spec_on(goals, NIGHT)) is None
+
+
+def test_only_the_newest_are_kept(config: Config) -> None:
+    """A checkpoint is as large as its people."""
+    lake, spec = written(fortnight(), config), spec_on(config, NIGHT)
+    for step in range(checkpoints.KEPT + 2):
+        from_checkpoint(config, NIGHT + step * timedelta(hours=6), spec)
+    assert len(list(lake.checkpoints.iterdir())) == checkpoints.KEPT + 1  # and a lock
+
+
+# ---------------------------------------------------------------- whose rows leave
+
+
+def test_whoever_leaves_the_lake_leaves_its_checkpoints(config: Config) -> None:
+    """A checkpoint that knows one of them goes as a whole; one that knows none stays."""
+    lake, spec = written(fortnight(), config), spec_on(config, NIGHT)
+    from_checkpoint(config, NIGHT, spec)
+    erasure.delete_people(lake, pa.array([10**12], pa.int64()))
+    assert base_of(config, NIGHT, spec) == NIGHT
+    someone = pc.min(lake.read("events")["person_id"])
+    erasure.delete_people(lake, pa.array([someone.as_py()], pa.int64()))
+    assert not list(lake.checkpoints.glob("*/*.arrow"))
+
+
+def test_a_state_is_read_back_as_it_was(config: Config) -> None:
+    """All but those who are to be folded anew."""
+    lake, spec = written(fortnight(), config), spec_on(config, NIGHT)
+    from_checkpoint(config, NIGHT, spec)
+    parts = [part for table in ("events", "transactions") for part in lake.parts(table)]
+    found = checkpoints.newest(lake, NIGHT, spec, parts)
+    assert found is not None
+    whole = [found.state(shard, np.zeros(0, np.int64)) for shard in range(64)]
+    shard = max(range(64), key=lambda at: len(whole[at].people))
+    without = found.state(shard, whole[shard].people[:1])
+    assert without.people.tolist() == whole[shard].people[1:].tolist()
+    np.testing.assert_array_equal(without.ints, whole[shard].ints[1:])
+    np.testing.assert_array_equal(without.floats, whole[shard].floats[1:])
