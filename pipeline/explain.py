@@ -194,11 +194,21 @@ def draw(report: ExplainReport, out: Console) -> None:
         table = Table("feature", Column("value", justify="right"), Column("in words", overflow="fold"))
         table.title, table.title_justify = topic, "left"
         for value in values:
+            if _is_nothing(value):
+                continue
             table.add_row(who.plain(value["name"]), _short(value["value"]), who.plain(value["words"]))
-        out.print(table)
+        if table.row_count:
+            out.print(table)
+    if nothing := sum(_is_nothing(value) for values in report.topics.values() for value in values):
+        out.print(f"and {nothing} shares that are 0: --json has all")
     _draw_affinities(report.affinities, out)
     if report.absent:
         out.print(f"This night was written without {len(report.absent)} features: {', '.join(report.absent)}")
+
+
+def _is_nothing(told: Mapping[str, Any]) -> bool:
+    """A share of 0: there is one for each category, hour and channel that the person never came near."""
+    return bool(told["unit"] == "share" and told["value"] == 0)
 
 
 def _draw_affinities(rows: Sequence[Mapping[str, Any]], out: Console) -> None:

@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 Importance = Mapping[str, Mapping[str, float]]
 """By goal, each feature's share of the champion's gain."""
 
-_MOST = 200_000
+_MOST = 100_000
 """Rows, evenly spaced, that are looked at for anything but coverage: people come in the order of their pseudonyms."""
 
 _METRICS = 150

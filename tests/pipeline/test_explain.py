@@ -46,7 +46,9 @@ def pseudonym(house: House, customer: str) -> int:
 def built(house: House, night: datetime = NIGHT) -> None:
     """Write a night as `build_features` does: what Anna and Bob did, with a column that no list has."""
     names = [f.name for f in spec.features(("click",), ("sport",)) if f.group == "person" and f.name[1:] != "_score"]
-    columns = {name: [3.0, 0.0] for name in names} | {"purchase_recency_days": [float("nan"), 12.0]}
+    columns = {name: [0.0 if "category" in name else 3.0, 0.0] for name in names} | {
+        "purchase_recency_days": [float("nan"), 12.0]
+    }
     people = pa.table({"person_id": [pseudonym(house, name) for name in PEOPLE], **columns, "left_over": [1.5, None]})
     house.lake.replace_night("person_features", people, night)
 
@@ -231,6 +233,8 @@ def test_the_command_answers_people(house: House, capsys: Capture) -> None:
     told = shortlist(capsys, *command(house, "--as-of", "2026-07-01"))
     assert (told.code, told.out) == (0, "")
     assert told.lacks("3 things done in 7 days", "never bought", "Last session", "written without") == []
+    assert told.lacks("shares that are 0: --json has all") == []
+    assert "category_sport" not in told.err
     assert "[red]sport\N{REPLACEMENT CHARACTER}" in told.err
     assert "\x1b" not in told.err
     assert [name for name in (*OTHERS, "anna") if name in told.err.replace(str(house.folder), "")] == []
