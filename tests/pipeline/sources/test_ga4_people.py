@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.sources import read_export
+from pipeline.sources import ga4_files, ga4_rows, read_export
 from tests.pipeline.sources.ga4_hits import SITE, hit, param, write_parquet
 
 NOON = datetime(2026, 6, 30, 12, tzinfo=UTC)
@@ -53,6 +53,31 @@ def test_without_consent_events_are_only_counted(parse: Callable[..., Any]) -> N
     ]
     assert parsed.notes["without_consent"] == 7
     assert parsed.duplicates["events"] == 0
+
+
+def test_counts_are_the_same_however_the_export_is_cut(
+    parse: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts are counted one by one and summed now and then; the same parts give the same bits."""
+    hits = [
+        hit(
+            name,
+            number * 7,
+            content_id=f"c{number % 3}",
+            engagement_time_msec=number * 77 + 1,
+            visitor=None,
+            session=None,
+        )
+        for number in range(40)
+        for name in ("page_view", "user_engagement")
+    ]
+    whole = parse(*hits).tables["popularity"]
+    monkeypatch.setattr(ga4_files, "PART", 2)
+    monkeypatch.setattr(ga4_rows, "_UNSUMMED", 3)
+    cut = parse(*hits).tables["popularity"]
+    assert cut.drop_columns(["dwell_seconds"]).equals(whole.drop_columns(["dwell_seconds"]))
+    assert cut["dwell_seconds"].to_pylist() == pytest.approx(whole["dwell_seconds"].to_pylist())
+    assert all(parse(*hits).tables["popularity"].equals(cut) for _ in range(3))
 
 
 def test_an_id_is_not_used_against_a_no(parse: Callable[..., Any]) -> None:
