@@ -28,7 +28,9 @@ from benchmarks.table import QUICK, Row, finish
 EVENTS = 1_000_000 if QUICK else 10_000_000
 LITTLE, LARGE = EVENTS // 10, EVENTS * 5
 AGREED = 100_000
+ASKED = EVENTS // 10
 NIGHTS = 60
+CONNECTIONS = ("events_so_far", "events_so_far_7d", "dwell_so_far_seconds", "event_days_ago", "affinity_category_7d")
 NIGHT = datetime.combine(event_log.FIRST, datetime.min.time(), UTC) + timedelta(days=event_log.DAYS)
 SETTINGS = """
 [project]
@@ -44,10 +46,12 @@ path = "{date:%Y%m%d}.parquet"
 def main() -> None:
     """Agree, measure, print, write."""
     with tempfile.TemporaryDirectory() as folder:
-        agree(_made(Path(folder), AGREED))
+        little = _made(Path(folder), AGREED)
+        agree(little)
+        agree_on_impressions(little)
         homes = {events: str(_made(Path(folder), events)) for events in (LITTLE, EVENTS, LARGE)}
         rows = [*_night(homes[EVENTS]), *_nights(homes[EVENTS]), *_going_on(homes[EVENTS])]
-        rows += [*_growth(homes), *_cores(homes[EVENTS])]
+        rows += [*_impressions(homes[EVENTS]), *_growth(homes), *_cores(homes[EVENTS])]
     finish("features", rows)
 
 
@@ -99,6 +103,17 @@ def _nights(home: str) -> list[Row]:
         Row(f"{NIGHTS} nights handed out, CPU s", many.cpu, better="lower"),
         Row(f"{NIGHTS} nights handed out and written as Parquet, CPU s", written.cpu, better="lower"),
         Row(f"{NIGHTS} nights handed out, peak memory, MB", many.peak_mb, better="lower"),
+    ]
+
+
+def _impressions(home: str) -> list[Row]:
+    asked = _ask(Path(home), ASKED)
+    pandas = _other("as_of", home, str(Path(home) / event_log.CATALOGUE), str(asked))
+    ours = _measured("as_of", home, str(asked))
+    return [
+        Row(f"{ASKED / 1e6:g} M impressions as of their time: pandas' CPU / ours", pandas.cpu / ours.cpu, 5, 8),
+        Row("the impressions, ours, CPU s", ours.cpu, better="lower"),
+        Row("the impressions, three merge_asof, CPU s", pandas.cpu, better="lower"),
     ]
 
 
@@ -259,6 +274,41 @@ def _since(log: Any, before: datetime, spec: Any) -> Any:
     return replace(log, events=[part for part in log.events if part.day in days])
 
 
+def _ask(home: Path, many: int) -> Path:
+    """A file of some of the impressions, day after day: who, when, and what was shown."""
+    days = []
+    for path in features_contenders.files(home):
+        shown = pq.read_table(path, columns=["person_id", "ts", "content_id", "event"], partitioning=None)
+        shown = shown.filter(pc.equal(shown["event"], "impression"))
+        each = many // event_log.DAYS
+        days.append(shown.take(np.arange(each) * shown.num_rows // each))
+    asked = pa.concat_tables(days).rename_columns({"ts": "as_of"}).drop_columns(["event"])
+    pq.write_table(asked, home / "impressions.parquet")
+    return home / "impressions.parquet"
+
+
+def _as_of(home: str, impressions: str) -> Mapping[str, float]:
+    """The impressions, shard after shard, handed out."""
+    return {"rows": sum(found.num_rows for found in _connected(Path(home), Path(impressions)))}
+
+
+def _connected(home: Path, impressions: Path) -> Iterator[pa.Table]:
+    from features.pair_kernel import pair_kernel
+    from features.pair_measures import Groups
+    from features.pair_spec import PAIRS, PairSpec
+    from pipeline.shards import SHARDS, shard_of
+
+    groups = Groups.of(pq.read_table(home / event_log.CATALOGUE))
+    spec = PairSpec(groups, features=tuple(f for f in PAIRS if f.name in CONNECTIONS))
+    asked = pq.read_table(impressions, read_dictionary=["content_id"])
+    shard = shard_of(asked["person_id"].to_numpy())
+    order = np.argsort(shard, kind="stable")
+    asked = asked.take(order)
+    starts = np.searchsorted(shard[order], np.arange(SHARDS + 1))
+    for at, rows in _log(home, [NIGHT]).shards(range(SHARDS), Path("none")):
+        yield pair_kernel(rows, asked.slice(starts[at], starts[at + 1] - starts[at]), spec)
+
+
 def _empty() -> Mapping[str, float]:
     """All that a process does before it sees rows."""
     from features.kernel import kernel
@@ -295,6 +345,31 @@ def agree(home: Path) -> None:
             raise SystemExit(f"{who} and the kernel disagree on {', '.join(wrong)}")
 
 
+def agree_on_impressions(home: Path) -> None:
+    """The same of the impressions, but for people of whom a row arrived late: pandas looks at when things happened.
+
+    Raises:
+        SystemExit: They do not.
+    """
+    from benchmarks import impressions_in_pandas
+
+    impressions, files = _ask(home, AGREED // 10), features_contenders.files(home)
+    pandas = impressions_in_pandas.as_of(files, home / event_log.CATALOGUE, impressions)
+    asked = pq.read_table(impressions)
+    theirs = asked.select(["person_id", "as_of", "content_id"])
+    for name in CONNECTIONS:
+        theirs = theirs.append_column(name, pa.array(pandas[name].to_numpy()))
+    log = pa.concat_tables([pq.read_table(path, partitioning=None) for path in files])
+    late = pc.unique(log.filter(pc.greater(log["available_at"], log["ts"]))["person_id"])
+    keys = [(name, "ascending") for name in ("person_id", "as_of")]
+    ours, theirs = (
+        table.filter(pc.invert(pc.is_in(table["person_id"], value_set=late))).sort_by(keys)
+        for table in (pa.concat_tables(_connected(home, impressions), promote_options="permissive"), theirs)
+    )
+    if wrong := [name for name in CONNECTIONS if not _same(ours[name], theirs[name])]:
+        raise SystemExit(f"pandas and the pair kernel disagree on {', '.join(wrong)}")
+
+
 def _same(ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> bool:
     a, b = (np.asarray(pc.fill_null(column.cast(pa.float64()), np.nan)) for column in (ours, theirs))
     return len(a) == len(b) and np.allclose(a, b, rtol=1e-6, atol=1e-6, equal_nan=True)
@@ -304,6 +379,7 @@ JOBS: Mapping[str, measure.Job] = {
     "write": _write,
     "hand_out": _hand_out,
     "go_on": _go_on,
+    "as_of": _as_of,
     "empty": _empty,
 }
 

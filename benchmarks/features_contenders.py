@@ -50,7 +50,13 @@ def _duckdb(home: str, catalogue: str, night: str, categories: str) -> Mapping[s
         return {"columns": pq.ParquetFile(path).metadata.num_columns - 1}
 
 
-JOBS: Mapping[str, measure.Job] = {"scan": _scan, "pandas": _pandas, "duckdb": _duckdb}
+def _as_of(home: str, catalogue: str, impressions: str) -> Mapping[str, float]:
+    from benchmarks import impressions_in_pandas
+
+    return {"rows": len(impressions_in_pandas.as_of(files(Path(home)), Path(catalogue), Path(impressions)))}
+
+
+JOBS: Mapping[str, measure.Job] = {"scan": _scan, "pandas": _pandas, "duckdb": _duckdb, "as_of": _as_of}
 
 if __name__ == "__main__":
     measure.main(JOBS)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 COLUMNS = ["person_id", "ts", "available_at", "event", "content_id", "dwell_seconds", "value", "device", "channel"]
 _TEXT = ["event", "content_id", "device", "channel"]
-_STRENGTH = {"impression": 0, "refund": 0, "like": 3, "save": 3, "share": 3, "comment": 3, "follow": 2, "purchase": 5}
+STRENGTH = {"impression": 0, "refund": 0, "like": 3, "save": 3, "share": 3, "comment": 3, "follow": 2, "purchase": 5}
 _SOCIAL = ["like", "save", "share", "comment", "follow"]
 _READ = ["like", "save", "share", "comment"]
 _HALF_LIVES = {"1h": 1 / 24, "1d": 1, "7d": 7, "30d": 30}
@@ -44,7 +44,7 @@ def _log(files: Sequence[Path], catalogue: Path, as_of: pd.Timestamp) -> pd.Data
     log["category"] = log["content_id"].map(categories).astype("category")
     event, dwell = log["event"], log["dwell_seconds"]
     log["dwell_seconds"] = dwell.fillna(0.0)
-    log["strength"] = event.map(lambda name: _STRENGTH.get(name, 1)).astype(float) + 2.0 * (dwell >= 30)
+    log["strength"] = event.map(lambda name: STRENGTH.get(name, 1)).astype(float) + 2.0 * (dwell >= 30)
     log["active"] = ~event.isin(["impression", "refund"])
     for name in ("impression", "view", "click", "purchase", "refund"):
         log[name] = event == name
