@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from features.sessions import Sessions, sessionize
 from models import candidates, scorer
 from models.candidates import Candidates
 from models.classifier import Bundle
+from pipeline import feature_report
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.night import Archive, Night, person_spec, wide_spec
@@ -130,26 +131,27 @@ def fits(bundle: Bundle, config: Config) -> bool:
     return bundle.context.get("goals") == goals_of(config) and all(m.features == names for m in bundle.models.values())
 
 
-def run(as_of: datetime, config: Config) -> FeaturesReport:
-    """Build the night's features and replace that night in the lake.
+def run(as_of: datetime, config: Config, *, on_shard: Callable[[int, int], None] | None = None) -> FeaturesReport:
+    """Build the night's features, replace that night in the lake, and keep a report on them in MLflow.
 
     `person_features` and `content_features` are wide; `person_affinities` has a row a person and category: its share of
     the person's sessions and of the last one, and the decayed affinities.
     """
     lake = Lake.of(config)
-    night = Archive.load(lake, config, as_of, config.training.history_days).night(as_of)
-    found = NightFeatures.of(night, config)
+    night = Archive.load(lake, config, as_of, config.training.history_days, on_shard).night(as_of)
+    found, without = NightFeatures.of(night, config), tuple(_without(night, lake))
     wide = person_features(night.measured, found.history.people, wide_spec(config, night.content))
     lake.replace_night("person_features", wide, as_of)
     lake.replace_night("content_features", found.contents, as_of)
     lake.replace_night("person_affinities", affinity_table(found.history, found.sessions, found.space), as_of)
+    feature_report.run(as_of, wide, found.contents, config, missing=without)
     return FeaturesReport(
         as_of=as_of.isoformat(),
         people=found.people.num_rows,
         content=found.contents.num_rows,
         events=night.log.num_rows,
         features=len(spec.names(config.goals)),
-        without=tuple(_without(night, lake)),
+        without=without,
     )
 
 

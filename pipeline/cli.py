@@ -133,14 +133,26 @@ def features(
     as_json: Json = False,
 ) -> None:
     """Build the night's features; or explain those of one person."""
-    if explain is None:
-        _step("build_features", config_file, as_of, as_json)
-        return
     settings, night = prepare(config_file, as_of)
+    if explain is None:
+        _build_features(night, settings, as_json)
+        return
     from pipeline import explain as step
 
     report = step.run(explain, night if as_of else step.latest(night, settings), settings, id_type)
     answer(report.to_json(), as_json, lambda: step.draw(report, people))
+
+
+def _build_features(night: datetime, settings: config.Config, as_json: bool) -> None:
+    from pipeline import build_features, summary
+
+    with progress() as bars:
+        line = bars.add_task(f"features for {night.isoformat()}: shards of people", total=None)
+        built = build_features.run(
+            night, settings, on_shard=lambda done, of: bars.update(line, completed=done, total=of)
+        )
+    report = built.to_json()
+    answer(report, as_json, lambda: summary.step("build_features", report, people))
 
 
 @app.command()

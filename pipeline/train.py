@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from features import spec
-from models import learning
+from models import leak, learning
 from models.classifier import Bundle
 from models.learning import Budget, Learned
 from models.tuning import TrialRecord
@@ -19,6 +19,7 @@ from pipeline import tracking
 from pipeline.build_features import goals_of
 from pipeline.compare import Contest
 from pipeline.config import Config
+from pipeline.errors import ShortlistError
 from pipeline.lake import NIGHT, Lake
 from pipeline.night import Archive
 from pipeline.records import Tracker
@@ -52,6 +53,7 @@ def run(as_of: datetime, config: Config, *, on_trial: Callable[[str, TrialRecord
     data = collect(archive, config)
     if isinstance(data, str):
         return _nothing(as_of, data)
+    _require_no_leak(data, as_of, config)
     learned, skipped = _learn(data, as_of, config, lake, on_trial)
     if not learned:
         return _nothing(as_of, "no goal could be learned: " + "; ".join(f"{g}: {why}" for g, why in skipped.items()))
@@ -61,6 +63,20 @@ def run(as_of: datetime, config: Config, *, on_trial: Callable[[str, TrialRecord
 
 
 # ---------------------------------------------------------------- models
+
+
+def _require_no_leak(data: TrainingRows, as_of: datetime, config: Config) -> None:
+    """Raise ShortlistError when a single feature tells the answer: it was made from what came after the night."""
+    names = spec.names(config.goals)
+    found = {goal: leak.leaks(data.train.x, names, data.train.labels[goal], data.train.person) for goal in config.goals}
+    told = "; ".join(f"{goal}: {', '.join(map(str, leaks))}" for goal, leaks in found.items() if leaks)
+    if told:
+        raise ShortlistError(
+            f"training as of {as_of.isoformat()}: a feature alone tells who will engage, so it must have been made of "
+            f"what came after the night ({told}; {leak.ABOVE:g} is too good to be true). Nothing was trained. Look at "
+            "when the export's rows say that they could be known (`available_at`, delay_minutes), and at what the goal "
+            "counts; `shortlist features --explain PERSON` shows a person's values."
+        )
 
 
 def _learn(
