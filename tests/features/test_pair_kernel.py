@@ -83,6 +83,16 @@ def test_a_row_counts_until_it_is_somebody_elses() -> None:
     assert (mine["seen"], theirs["seen"]) == (1, 0)
 
 
+def test_a_row_arrives_while_an_older_one_leaves() -> None:
+    """To go back to before the one that arrives is not enough: the one that left is still in there."""
+    rows = [Event(age=10 * DAY, until=5 * DAY, content="c1"), Event(age=9 * DAY, late=5 * DAY), Event(age=8 * DAY)]
+    asked = [Request(age=7 * DAY, content=content) for content in ("c0", "c1")]
+    asked += [Request(age=3 * DAY, content=content) for content in ("c0", "c1")]
+    found = answered(rows, *asked)
+    assert [one["seen"] for one in found] == [1, 1, 2, 0]
+    assert [one["events_so_far"] for one in found] == [2, 2, 2, 2]
+
+
 def test_a_window_is_closed_at_its_old_end() -> None:
     """What was shown exactly 30 days ago counts, and what was shown a microsecond earlier does not."""
     rows = [Event(age=30 * DAY, event="impression"), Event(age=30 * DAY + 1, event="impression")]
