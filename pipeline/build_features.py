@@ -144,7 +144,9 @@ def run(as_of: datetime, config: Config, *, on_shard: Callable[[int, int], None]
     lake.replace_night("person_features", wide, as_of)
     lake.replace_night("content_features", found.contents, as_of)
     lake.replace_night("person_affinities", affinity_table(found.history, found.sessions, found.space), as_of)
-    feature_report.run(as_of, wide, found.contents, config, missing=without)
+    feature_report.run(
+        as_of, wide, found.contents, config, missing=[f"The night was built with {lack}." for lack in without]
+    )
     return FeaturesReport(
         as_of=as_of.isoformat(),
         people=found.people.num_rows,
