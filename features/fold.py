@@ -443,8 +443,8 @@ def _move_windows(rows, order, mask, folded, night, p, layout, si, tail, counted
 def _count(rows, i, mask, w, sign, p, layout, si):
     """Add row `i` to window `w`, or take it out."""
     for k in range(p.count_from[w], p.count_from[w + 1]):
-        if mask & p.count_bits[k] == p.count_bits[k]:
-            si[layout.counts + k] += sign
+        bits = p.count_bits[k]
+        si[layout.counts + k] += sign * (mask & bits == bits)  # without a branch: what comes next is anybody's guess
     for k in range(p.total_from[w], p.total_from[w + 1]):
         if mask >> p.total_bit[k] & 1:
             si[layout.totals + k] += sign * (rows.dwell_ms[i] if p.total_what[k] == 0 else rows.micros[i])
