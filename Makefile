@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp
+SPARK := .venv/.spark
 .DEFAULT_GOAL := help
 .PHONY: help setup run test fuzz lint types bench up lock clean reset
 
@@ -14,7 +15,7 @@ run: setup  ## Simulate a publisher's exports, then one whole night on them: exp
 	@$(BIN)/shortlist simulate --out exports --days 30 --people 2000 --content 300 --seed 7 --end 2026-06-30
 	@$(BIN)/shortlist run --config shortlist.toml --as-of 2026-07-01
 
-test: setup  ## Run all tests, on two cores
+test: setup $(SPARK)  ## Run all tests, on two cores; installs Spark for them, once
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 fuzz: setup  ## Damage exports and read them, 60 s a format: make fuzz, or make fuzz FORMAT=ga4
@@ -32,8 +33,9 @@ bench: setup  ## Measure one claim, e.g. make bench NAME=features
 up: setup  ## Airflow and MLflow with their pages, on this machine only, until Ctrl-C
 	@$(BIN)/shortlist up
 
-lock: setup  ## Write requirements.txt anew from requirements.in: newest versions, all platforms, with hashes
+lock: setup  ## Write requirements*.txt anew from requirements*.in: newest versions, all platforms, with hashes
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 requirements.in -o requirements.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 -c requirements.txt requirements-spark.in -o requirements-spark.txt
 
 clean:  ## Remove .venv and caches; exports, lake and published tables stay
 	@rm -rf .venv *.egg-info build .pytest_cache .mypy_cache .ruff_cache .hypothesis && find . -name __pycache__ -prune -exec rm -rf {} +
@@ -50,3 +52,8 @@ $(STAMP): requirements.txt pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
+
+$(SPARK): requirements-spark.txt $(STAMP)
+	@echo "Installing Spark into .venv for the tests: a minute, once."
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --compile-bytecode --require-hashes -r requirements-spark.txt
+	@touch $(SPARK)

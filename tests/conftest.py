@@ -34,6 +34,7 @@ SLOWEST = (
     "test_real_input",
     "test_lake_machine",
     "test_forget",
+    "test_spark",
     "test_canaries",
     "test_scheduler",
     "test_bad_input",

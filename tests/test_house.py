@@ -22,12 +22,13 @@ PACKAGES = ("expectations", "features", "models", "pipeline")
 FOLDERS = (".ci", "benchmarks", "dags", "docs", *PACKAGES, "tests")
 
 OURS = {"dags", *PACKAGES}
-OUTSIDE = {"airflow", "mlflow", "great_expectations", "os", "pathlib"}
+SPARK = {"pyspark", "py4j"}
+OUTSIDE = {"airflow", "mlflow", "great_expectations", "os", "pathlib", *SPARK}
 FORBIDDEN = {
     "expectations": (OURS | OUTSIDE) - {"expectations", "pathlib"},
     "features": (OURS | OUTSIDE) - {"features", "expectations"},
     "models": (OURS | OUTSIDE) - {"models", "expectations"},
-    "pipeline": {"dags", "airflow", "mlflow", "great_expectations"},
+    "pipeline": {"dags", "airflow", "mlflow", "great_expectations", *SPARK},
     "dags": {
         "features",
         "models",
@@ -38,10 +39,14 @@ FORBIDDEN = {
         "numpy",
         "pyarrow",
         "duckdb",
+        *SPARK,
     },
+    "tests": SPARK,
+    "benchmarks": SPARK,
 }
 ALLOWED_IN = {
     "pipeline/local_airflow.py": {"airflow"},
+    "pipeline/spark.py": SPARK,
     "pipeline/tracking.py": {"mlflow"},
     "pipeline/validate.py": {"great_expectations"},
 }
@@ -77,10 +82,20 @@ def pyproject() -> dict[str, Any]:
     return tomllib.loads((HOUSE / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def locked() -> dict[str, list[Requirement]]:
-    """The pins of requirements.txt by name; there are several where the version depends on Python's."""
+LOCKS = {"requirements": 100, "requirements-spark": 2}
+"""What is installed, and how many pins that is at least: for everybody, and for who has people measured on Spark."""
+
+
+def asked_for(lock: str) -> list[Requirement]:
+    """The lines of a lock's `.in` file."""
+    lines = (HOUSE / f"{lock}.in").read_text(encoding="utf-8").splitlines()
+    return [Requirement(line) for line in lines if line and line[0] != "#"]
+
+
+def locked(lock: str) -> dict[str, list[Requirement]]:
+    """The pins of a lock by name; there are several where the version depends on Python's."""
     pins: dict[str, list[Requirement]] = {}
-    for line in (HOUSE / "requirements.txt").read_text(encoding="utf-8").splitlines():
+    for line in (HOUSE / f"{lock}.txt").read_text(encoding="utf-8").splitlines():
         if line and line[0].isalnum():
             pin = Requirement(line.removesuffix("\\").strip())
             pins.setdefault(pin.name, []).append(pin)
@@ -158,38 +173,49 @@ def test_nothing_names_an_index_or_this_machine() -> None:
     assert named == {}
 
 
-def test_lock_holds_only_pins_and_hashes() -> None:
-    """requirements.txt has no address, and every pin has its hashes."""
-    text = (HOUSE / "requirements.txt").read_text(encoding="utf-8")
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_holds_only_pins_and_hashes(lock: str) -> None:
+    """A lock has no address, and every pin has its hashes."""
+    text = (HOUSE / f"{lock}.txt").read_text(encoding="utf-8")
     assert "://" not in text
     entries = re.split(r"\n(?=[a-z0-9])", re.sub(r"(?m)^\s*#.*\n", "", text).strip(), flags=re.IGNORECASE)
-    assert len(entries) > 100
+    assert len(entries) >= LOCKS[lock]
     assert [entry for entry in entries if "==" not in entry or "--hash=sha256:" not in entry] == []
 
 
-def test_lock_has_what_is_asked_for() -> None:
-    """Each line of requirements.in is met by a pin in requirements.txt."""
-    pins = locked()
-    asked = [
-        Requirement(line) for line in (HOUSE / "requirements.in").read_text().splitlines() if line and line[0] != "#"
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_has_what_is_asked_for(lock: str) -> None:
+    """Each line of the `.in` file is met by a pin."""
+    pins = locked(lock)
+    assert [str(one) for one in asked_for(lock) if not _met(one, pins)] == []
+
+
+def declared(lock: str) -> list[Requirement]:
+    """What pyproject.toml says that is needed; in an extra, where the lock is one's."""
+    project = pyproject()["project"]
+    extra = lock.removeprefix("requirements").removeprefix("-")
+    return [
+        Requirement(text) for text in (project["optional-dependencies"][extra] if extra else project["dependencies"])
     ]
-    assert [str(one) for one in asked if not _met(one, pins)] == []
 
 
-def test_lock_meets_what_the_package_declares() -> None:
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_meets_what_the_package_declares(lock: str) -> None:
     """What pyproject.toml says of each dependency is true of the version that is tested, on every Python."""
-    pins = locked()
-    assert [text for text in pyproject()["project"]["dependencies"] if not _met(Requirement(text), pins)] == []
+    pins = locked(lock)
+    assert [str(one) for one in declared(lock) if not _met(one, pins)] == []
 
 
-def test_declared_dependencies_are_asked_for() -> None:
-    """A dependency that pyproject.toml declares is in requirements.in, and not there only because another needs it."""
-    asked = {
-        Requirement(line).name
-        for line in (HOUSE / "requirements.in").read_text().splitlines()
-        if line and line[0] != "#"
-    }
-    assert {Requirement(text).name for text in pyproject()["project"]["dependencies"]} - asked == set()
+@pytest.mark.parametrize("lock", LOCKS)
+def test_declared_dependencies_are_asked_for(lock: str) -> None:
+    """A dependency that pyproject.toml declares is in the `.in` file, and not there only because another needs it."""
+    assert {one.name for one in declared(lock)} - {one.name for one in asked_for(lock)} == set()
+
+
+def test_locks_agree() -> None:
+    """A package of an extra is nothing that everybody has in another version."""
+    everybody = locked("requirements")
+    assert [name for name, pins in locked("requirements-spark").items() if everybody.get(name, pins) != pins] == []
 
 
 def _met(one: Requirement, pins: dict[str, list[Requirement]]) -> bool:
@@ -208,19 +234,31 @@ def test_make_explains_itself() -> None:
 
 
 def test_set_up_is_done_once(tmp_path: Path) -> None:
-    """With the stamp newer than the lock, `make setup` has nothing to do; with a newer lock it has."""
-    for name in ("Makefile", "pyproject.toml", "requirements.txt"):
+    """With the stamps newer than the locks, nothing is left to set up; with a newer lock there is."""
+    for name in ("Makefile", "pyproject.toml", "requirements.txt", "requirements-spark.txt"):
         (tmp_path / name).write_bytes((HOUSE / name).read_bytes())
-    assert _setup_is_due(tmp_path)
+    assert _is_due("setup", tmp_path)
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv" / ".stamp").touch()
-    assert not _setup_is_due(tmp_path)
+    assert not _is_due("setup", tmp_path)
+    assert _is_due(".venv/.spark", tmp_path)
+    (tmp_path / ".venv" / ".spark").touch()
+    assert not _is_due(".venv/.spark", tmp_path)
+    os.utime(tmp_path / "requirements-spark.txt", (2e9, 2e9))
+    assert _is_due(".venv/.spark", tmp_path)
+    assert not _is_due("setup", tmp_path)
     os.utime(tmp_path / "requirements.txt", (2e9, 2e9))
-    assert _setup_is_due(tmp_path)
+    assert _is_due("setup", tmp_path)
 
 
-def _setup_is_due(folder: Path) -> bool:
-    return subprocess.run(["make", "--question", "setup"], cwd=folder, capture_output=True, check=False).returncode == 1
+def test_only_tests_need_spark() -> None:
+    """Half a gigabyte is nothing that the first `make run` should wait for."""
+    targets = re.findall(r"^(\w+):.*\$\(SPARK\)", (HOUSE / "Makefile").read_text(), re.MULTILINE)
+    assert targets == ["test"]
+
+
+def _is_due(target: str, folder: Path) -> bool:
+    return subprocess.run(["make", "--question", target], cwd=folder, capture_output=True, check=False).returncode == 1
 
 
 def test_ci_runs_the_tests_and_nothing_else() -> None:
