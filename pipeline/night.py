@@ -205,7 +205,8 @@ class Archive:
             log = persons.Log.of(self.lake, nights, self.config)
             if self.config.engine.kind == "spark":
                 return _by_night(spark.measured(log, nights, spec, folder, self.config.engine), nights)
-            return _by_night(persons.measured(log, nights, spec, folder), nights)
+            found = persons.measured(log, nights, spec, folder, self.config.engine.workers, self.on_shard)
+            return _by_night(found, nights)
 
     def outcome(self, as_of: datetime, horizon: timedelta) -> pa.Table:
         """What people did in [`as_of`, `as_of` + `horizon`), as a log; people are named as they were known at `as_of`.
