@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from expectations.schemas import TIMESTAMP
 from features.fold import NEVER, Layout, Out, Scratch, people_by_nights
-from features.program import Program, compiled
+from features.program import Program
 from features.rows import Rows, encoded, micros
 from features.spec import Spec
 from features.zone import Zone, zone
@@ -86,9 +86,8 @@ def resumed(
     shard: pa.Table, nights: Sequence[datetime], spec: Spec, state: State | None = None
 ) -> tuple[pa.Table, State, Ints]:
     """As `advanced`; but the people whose state does not go with their rows are left out, and named (sorted)."""
-    codes = spec.codes
-    program = compiled(spec.measures, codes.classes, spec.categories, spec.channels, spec.history_days)
-    rows = encoded(shard, codes)
+    program = spec.program
+    rows = encoded(shard, spec.codes)
     wanted = np.unique(np.array([micros(night) for night in nights], np.int64))
     if state is not None:
         if len(wanted) and wanted[0] < state.night:

@@ -106,11 +106,14 @@ class Codes:
         return _Places.of({name: i for i, name in enumerate(self.channels)})
 
 
-class _Places(NamedTuple):
+@dataclass
+class _Places:
     """Words, and the number of each: asked by Arrow, since a shard has too many for a look at each."""
 
     words: pa.Array
     numbers: NDArray[np.int32]
+    _last: tuple[pa.Array, NDArray[np.int32]] | None = None
+    """The words that were asked for last, and their numbers: most shards come with the same list."""
 
     @classmethod
     def of(cls, numbers: Mapping[str, int]) -> _Places:
@@ -119,8 +122,11 @@ class _Places(NamedTuple):
 
     def __call__(self, text: _Text) -> NDArray[np.int32]:
         """The number of each row's word; -1 where it is missing."""
-        found = pc.fill_null(pc.index_in(text.words, value_set=self.words), -1)
-        numbers: NDArray[np.int32] = np.append(self.numbers[np.asarray(found)], np.int32(-1))[text.at]
+        last = self._last
+        if last is None or not last[0].equals(text.words):
+            found = pc.fill_null(pc.index_in(text.words, value_set=self.words), -1)
+            last = self._last = (text.words, np.append(self.numbers[np.asarray(found)], np.int32(-1)))
+        numbers: NDArray[np.int32] = last[1][text.at]
         return numbers
 
 
