@@ -238,7 +238,7 @@ def _goes_on(order, folded, found, there):
 def _resume(rows, start, end, begun, end_night, p, last, order, mask, tail, counted):
     """Say of the rows that the state holds that it does, for the windows that they will leave.
 
-    Returns how many they are; -1 where one of them changes hands, or a row that becomes known is not after them all.
+    Returns how many they are; -1 where a row that becomes known is not after them all.
     The last that the state holds happened at `last`; rows that old need not be in the shard.
     """
     folded = 0
@@ -250,7 +250,7 @@ def _resume(rows, start, end, begun, end_night, p, last, order, mask, tail, coun
             if new == NEVER:
                 new = rows.ts[i]
             continue
-        if new != NEVER or rows.until[i] < end_night:
+        if new != NEVER:
             return -1
         order[folded] = i
         mask[folded] = rows.mask[i]
