@@ -1,0 +1,48 @@
+"""A training that would learn from the answer does not begin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from features import spec
+from pipeline import config as configuration
+from pipeline import tracking, train
+from pipeline.errors import ShortlistError
+from pipeline.lake import Lake
+from pipeline.records import Tracker
+from pipeline.training_rows import TrainingRows
+from tests.worlds import World
+
+AS_OF = datetime(2026, 7, 1, tzinfo=UTC)
+
+
+def test_a_feature_that_tells_the_answer_stops_the_training_and_is_named(
+    small_night: World, copy_of: Callable[[World], World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The label put in as a feature: nothing is trained, and the message says which goal, which feature, how surely."""
+    world = copy_of(small_night)
+    config = configuration.load(world.config)
+    tracker = Tracker(Lake.of(config).tracking, config.project.name)
+    before = len(tracking.versions(tracker))
+    collect = train.collect
+
+    def planted(*arguments: object) -> TrainingRows | str:
+        data = collect(*arguments)  # type: ignore[arg-type]
+        assert not isinstance(data, str)
+        rows = np.tile(np.arange(data.train.size), 20)  # the world is so small that nothing in it could be judged
+        x, clicked = data.train.x[rows], data.train.labels["click"][rows]
+        x[:, spec.names(config.goals).index("quality")] = clicked
+        labels = {goal: found[rows] for goal, found in data.train.labels.items()}
+        return replace(data, train=replace(data.train, x=x, labels=labels, person=np.arange(len(rows))))
+
+    monkeypatch.setattr(train, "collect", planted)
+    with pytest.raises(ShortlistError) as raised:
+        train.run(AS_OF, config)
+    assert "click: quality (AUC 1.0000 by itself)" in str(raised.value)
+    assert "Nothing was trained" in str(raised.value)
+    assert len(tracking.versions(tracker)) == before
