@@ -126,7 +126,19 @@ class Score:
     feature: str
 
 
+@dataclass(frozen=True)
+class Attribute:
+    """What the CRM says of the person as of the night (`features.crm`), in a column of this name; missing is missing.
+
+    `values` None: the number itself. Otherwise a code: the place among `values`, and `len(values)` for any other.
+    """
+
+    column: str
+    name: str
+    values: tuple[str, ...] | None = None
+
+
 Measured = Count | Total | Share | Days | Decayed | Since | Tenure | Session | Btyd
 """What the kernel computes, a person at a time."""
 
-Measure = Measured | Rate | Score
+Measure = Measured | Rate | Score | Attribute

@@ -21,6 +21,7 @@ from features.measures import (
     HOURS,
     MIX,
     WEEKDAYS,
+    Attribute,
     Btyd,
     Count,
     Days,
@@ -67,7 +68,7 @@ class Feature:
         """How far back it looks: in a younger log its values grow night by night, whatever people do.
 
         The window of what is counted; ten half-lives of a decayed sum, which grows until then, and four of a mean;
-        nothing for a share; without end for what counts from the start.
+        nothing for a share or what a CRM says; without end for what counts from the start.
         """
         match self.measure:
             case Count() | Total() | Days() | Rate():
@@ -76,7 +77,7 @@ class Feature:
                 return 10 * HALF_LIVES[self.measure.half_life]
             case Session():
                 return 4 * HALF_LIVES[self.measure.half_life or "7d"]
-            case Share():
+            case Share() | Attribute():
                 return 0.0
             case Score():
                 return _window(self.measure.feature)
@@ -140,20 +141,23 @@ class Spec:
         return next(f.name for f in self.measured if f.measure == measure)
 
 
-def features(goals: Iterable[str], categories: Sequence[str] = ()) -> tuple[Feature, ...]:
-    """All features, in the model's order: person, content, pair, context."""
+def features(
+    goals: Iterable[str], categories: Sequence[str] = (), crm: Sequence[Attribute] = ()
+) -> tuple[Feature, ...]:
+    """All features, in the model's order: person (and what its vocabulary reads of the CRM), content, pair, context."""
     names = tuple(goals)
     return (
         *_person(names, categories, CHANNELS),
+        *map(_attribute, crm),
         *_content(names),
         *_pair(),
         Feature("position", "context", "rank", "place in the list that showed it; scored as 1"),
     )
 
 
-def names(goals: Iterable[str], group: Group | None = None) -> tuple[str, ...]:
+def names(goals: Iterable[str], group: Group | None = None, crm: Sequence[Attribute] = ()) -> tuple[str, ...]:
     """The names of all features that models read, or of one group."""
-    return tuple(f.name for f in features(goals) if f.modelled and group in (None, f.group))
+    return tuple(f.name for f in features(goals, crm=crm) if f.modelled and group in (None, f.group))
 
 
 def _person(goals: tuple[str, ...], categories: Sequence[str], channels: Sequence[str]) -> Iterator[Feature]:
@@ -198,6 +202,12 @@ def _rfm(one: Callable[..., Feature]) -> Iterator[Feature]:
     yield one("r_score", "1..5", f"recency quintile, {learned}", Score("rfm_recency_days"))
     yield one("f_score", "1..5", f"frequency quintile, {learned}", Score("rfm_frequency_90d"))
     yield one("m_score", "1..5", f"monetary quintile, {learned}", Score("rfm_monetary_365d"))
+
+
+def _attribute(one: Attribute) -> Feature:
+    return Feature(
+        one.column, "person", "number" if one.values is None else "code", f"`{one.name}` as the CRM has it", one
+    )
 
 
 def _named(parts: Mapping[str, str]) -> dict[str, tuple[str, str]]:

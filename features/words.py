@@ -10,6 +10,7 @@ from functools import singledispatch
 
 from features.measures import (
     HALF_LIVES,
+    Attribute,
     Btyd,
     Count,
     Days,
@@ -34,11 +35,12 @@ TOPICS = (
     "Sessions (recent ones count more)",
     "Where and when sessions begin",
     "Scores",
+    "From the CRM",
     "Other",
 )
 """What a person's features are about, in the order in which people want to read it."""
 
-_ACTIVITY, _GOALS, _RFM, _BUYING, _LAST, _SESSIONS, _BEGUN, _SCORES, _OTHER = TOPICS
+_ACTIVITY, _GOALS, _RFM, _BUYING, _LAST, _SESSIONS, _BEGUN, _SCORES, _CRM, _OTHER = TOPICS
 
 _NOUNS = {
     "any": ("event", "events"),
@@ -154,6 +156,11 @@ def _(measure: Session) -> str:
     return _BEGUN if measure.what.startswith(("entry:", "hour:", "weekday:")) else _SESSIONS
 
 
+@_topic.register
+def _(measure: Attribute) -> str:
+    return _CRM
+
+
 # ---------------------------------------------------------------- what a value says
 
 
@@ -228,6 +235,13 @@ def _(measure: Score, value: float) -> str:
     what = next((word for word in ("recency", "frequency", "monetary") if word in measure.feature), measure.feature)
     ends = {1.0: " (the lowest fifth)", 5.0: " (the best fifth)"}
     return f"{what} {_number(value)} of 5{ends.get(value, '')}"
+
+
+@_said.register
+def _(measure: Attribute, value: float) -> str:
+    if measure.values is None:
+        return f"{measure.name}: {_number(value)}"
+    return f"{measure.name}: {dict(enumerate(measure.values)).get(int(value), 'another value')}"
 
 
 @_said.register
@@ -334,6 +348,11 @@ def _(measure: Score) -> str:
     return "not scored: cut-points come with the first trained model"
 
 
+@_lacking.register
+def _(measure: Attribute) -> str:
+    return f"{measure.name}: the CRM does not say"
+
+
 # ---------------------------------------------------------------- how a measure measures
 
 
@@ -403,6 +422,14 @@ def _(measure: Rate) -> str:
 @_measured.register
 def _(measure: Score) -> str:
     return f"fifth of `{measure.feature}`, by cut-points of the training nights"
+
+
+@_measured.register
+def _(measure: Attribute) -> str:
+    if measure.values is None:
+        return "the number that the CRM has as of the night"
+    codes = ", ".join(f"{code} {value}" for code, value in enumerate(measure.values))
+    return f"a code of the training nights: {codes}, {len(measure.values)} any other"
 
 
 # ---------------------------------------------------------------- numbers and nouns

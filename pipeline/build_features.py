@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features import rfm, spec
+from features import crm, rfm, spec
 from features.contents import content_features
+from features.crm import Vocabulary
 from features.history import GoalRule, History
 from features.pairs import PairBlock, PairSpace, affinity_table
 from features.people import person_features
@@ -27,6 +28,9 @@ from pipeline.night import Archive, Night, person_spec, wide_spec
 from pipeline.report import Report
 
 Cuts = Mapping[str, list[float]]
+NO_CRM = Vocabulary()
+"""Without a model nothing of the CRM is read: nobody has learned how."""
+
 _BLOCK_CELLS = 2_000_000
 """People x content in one block: what is dense at a time stays within some tens of MB."""
 
@@ -68,12 +72,24 @@ class NightFeatures:
             PairSpace.of(history, sessions),
         )
 
-    def person_matrix(self, goals: tuple[str, ...], cuts: Cuts | None) -> NDArray[np.float32]:
-        """(people, Fp), with RFM scores by `cuts`; missing where the cut-points are yet to be learned."""
+    def person_matrix(
+        self, goals: tuple[str, ...], cuts: Cuts | None, vocabulary: Vocabulary = NO_CRM
+    ) -> NDArray[np.float32]:
+        """(people, Fp), with RFM scores by `cuts` and what `vocabulary` reads of the CRM.
+
+        Scores are missing where the cut-points are yet to be learned.
+        """
         missing = {name: np.full(self.people.num_rows, np.nan) for name in rfm.SCORES}
         scored = _columns(rfm.scores(self.people, cuts)) if cuts is not None else missing
-        columns = {**_columns(self.people), **scored}
-        return np.column_stack([columns[name] for name in spec.names(goals, "person")]).astype(np.float32)
+        people = self.history.people
+        said = _columns(crm.coded(self.crm(people), people, vocabulary)) if vocabulary.attributes else {}
+        columns = {**_columns(self.people), **scored, **said}
+        names = spec.names(goals, "person", vocabulary.attributes)
+        return np.column_stack([columns[name] for name in names]).astype(np.float32)
+
+    def crm(self, people: NDArray[np.int64]) -> pa.Table:
+        """What the newest CRM snapshots as of the night say of these of its people (`features.crm.FACTS`)."""
+        return crm.facts(self.night.customers, people)
 
     def content_matrix(self, goals: tuple[str, ...]) -> NDArray[np.float32]:
         """(content, Fc)."""
@@ -125,9 +141,14 @@ def goals_of(config: Config) -> dict[str, Any]:
     return {name: goal.model_dump(mode="json", exclude={"weight"}) for name, goal in config.goals.items()}
 
 
+def crm_of(bundle: Bundle | None) -> Vocabulary:
+    """How the model reads the CRM: as it was learned, whatever the CRM has by now."""
+    return Vocabulary.from_json(bundle.context.get("crm")) if bundle else NO_CRM
+
+
 def fits(bundle: Bundle, config: Config) -> bool:
     """Whether the model was trained for the configuration's goals and reads the features that we have now."""
-    names = spec.names(config.goals)
+    names = spec.names(config.goals, crm=crm_of(bundle).attributes)
     return bundle.context.get("goals") == goals_of(config) and all(m.features == names for m in bundle.models.values())
 
 

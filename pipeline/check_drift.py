@@ -16,7 +16,7 @@ from models import drift
 from models.classifier import Bundle
 from models.drift import DriftResult, FeatureDrift
 from pipeline import rank, tracking
-from pipeline.build_features import NightFeatures, fits
+from pipeline.build_features import NightFeatures, crm_of, fits
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.night import Archive
@@ -187,13 +187,15 @@ def _night(
     found = NightFeatures.of(archive.night(as_of), config)
     people = _sample(found.history.people, config.drift.people)
     goals = tuple(config.goals)
-    matrix = found.person_matrix(goals, bundle.context["cuts"])[people]
+    vocabulary = crm_of(bundle)
+    matrix = found.person_matrix(goals, bundle.context["cuts"], vocabulary)[people]
     scored = rank.score(found, bundle, config, people)
     place = np.searchsorted(people, scored.person)
     total = np.bincount(place, weights=scored.relevance, minlength=len(people))
     candidates = np.bincount(place, minlength=len(people))
     columns = {"score": np.divide(total, candidates, out=np.full(len(people), np.nan), where=candidates > 0)}
-    person = [feature for feature in spec.features(goals) if feature.group == "person"]
+    listed = spec.features(goals, crm=vocabulary.attributes)
+    person = [feature for feature in listed if feature.group == "person"]
     for feature, values in zip(person, matrix.T, strict=True):
         if feature.memory_days <= log_days:
             columns[feature.name] = values.astype(np.float64)

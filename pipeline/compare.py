@@ -13,7 +13,7 @@ from models import gate, learning, metrics, scorer
 from models.classifier import Bundle, GoalModel
 from models.learning import Learned
 from pipeline import tracking
-from pipeline.build_features import fits
+from pipeline.build_features import crm_of, fits
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.rebuild import Rows
@@ -98,7 +98,7 @@ def _champion_predictions(
     old = Bundle.from_files(tracking.load_bundle_files(Tracker(lake.tracking, config.project.name), champion.version))
     if not fits(old, config) or set(old.models) != set(bundle.models):
         return None
-    return _predictions(old.models, data.lists.scored(old.context["cuts"], tuple(config.goals)).x)
+    return _predictions(old.models, data.lists.scored(old.context["cuts"], tuple(config.goals), crm_of(old)).x)
 
 
 def _stale(champion: ModelVersion | None, as_of: datetime, config: Config) -> bool:

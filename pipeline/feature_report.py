@@ -12,6 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features import spec, words
+from features.crm import Vocabulary
+from features.measures import Attribute
 from features.spec import Feature
 from models import drift, learning
 from models.classifier import Bundle
@@ -33,6 +35,7 @@ _MOST = 100_000
 _METRICS = 150
 """Features whose coverage and index are metrics, the most important first: MLflow draws each."""
 
+NO_CRM = Vocabulary()
 _TABLES = {"person": "person_features", "content": "content_features"}
 
 
@@ -64,7 +67,7 @@ def run(
         as_of,
         people,
         contents,
-        listed(people, config),
+        listed(people, config, Vocabulary.from_json(bundle.context.get("crm")) if bundle else NO_CRM),
         reference(lake, as_of, bundle),
         importance(bundle),
         config,
@@ -75,11 +78,11 @@ def run(
     return made
 
 
-def listed(people: pa.Table, config: Config) -> tuple[Feature, ...]:
-    """All features, with places for the categories that the night's table has columns for."""
+def listed(people: pa.Table, config: Config, vocabulary: Vocabulary = NO_CRM) -> tuple[Feature, ...]:
+    """All features: places for the categories that the night's table has columns for, what is read of the CRM."""
     start = "last_session_category_"
     categories = [name.removeprefix(start) for name in people.column_names if name.startswith(start)]
-    return spec.features(config.goals, categories)
+    return spec.features(config.goals, categories, vocabulary.attributes)
 
 
 def importance(bundle: Bundle | None) -> dict[str, dict[str, float]]:
@@ -153,7 +156,8 @@ def _described(made: FeaturePage) -> str:
 
 def _absent(features: Sequence[Feature], now: Mapping[str, pa.Table]) -> Iterator[str]:
     for group, table in now.items():
-        lacks = [f.name for f in features if f.group == group and f.name not in table.column_names]
+        written = (f for f in features if f.group == group and not isinstance(f.measure, Attribute))
+        lacks = [f.name for f in written if f.name not in table.column_names]
         if lacks:
             yield f"{_TABLES[group]} was written without {', '.join(lacks)}."
         known = {f.name for f in features if f.group == group}

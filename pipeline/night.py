@@ -62,7 +62,7 @@ _SLACK = timedelta(days=2)
 class Night:
     """All known strictly before `as_of`: `log` (in canonical order), `content`, `customers`, who may be ranked.
 
-    `popularity` are counts of what nobody in particular did.
+    `popularity` are counts of what nobody in particular did. A customer's `person_id` is the log's.
     """
 
     as_of: datetime
@@ -172,6 +172,7 @@ class Archive:
         counts = _counts(popularity, orders=orders)
         customers = _latest(self._history(self.customers, as_of), as_of, self.config)
         consent = Consent.of(self._suppressed(as_of, people), customers, events, transactions, people)
+        customers = customers.append_column("person_id", people.resolve(customers["customer_id"].combine_chunks()))
         content = self._content(as_of, log, counts)
         measured = partial(self._measured_on, as_of, content)
         return Night(as_of, log, counts, content, customers, consent, measured)

@@ -18,7 +18,7 @@ from models import reasons, rerank, scorer
 from models.candidates import SOURCES, Candidates
 from models.classifier import Bundle
 from pipeline import identify, tracking
-from pipeline.build_features import NightFeatures, fits
+from pipeline.build_features import NightFeatures, crm_of, fits
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
@@ -120,7 +120,7 @@ def score(found: NightFeatures, bundle: Bundle | None, config: Config, people: N
 def _blocks(found: NightFeatures, bundle: Bundle | None, config: Config, people: NDArray[np.int64]) -> Iterator[Scored]:
     goals = tuple(config.goals)
     by_content = found.content_matrix(goals)
-    by_person = found.person_matrix(goals, bundle.context["cuts"] if bundle else None)
+    by_person = found.person_matrix(goals, bundle.context["cuts"] if bundle else None, crm_of(bundle))
     for rows, block in found.blocks():
         chosen = _of(found.candidates(block, config), np.isin(np.arange(rows.start, rows.stop), people))
         if not len(chosen.person):

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features import rfm, spec
+from features import crm, rfm, spec
+from features.crm import Vocabulary
 from features.history import reached
 from models import scorer
-from pipeline.build_features import Cuts, NightFeatures, goal_rules
+from pipeline.build_features import NO_CRM, Cuts, NightFeatures, goal_rules
 from pipeline.config import Config
 from pipeline.night import Archive
 
@@ -31,7 +32,7 @@ class Rows:
 
     `x` are the models' rows (N, F); `raw` the raw RFM values (N, 3) from which the scores in `x` are made; `labels` by
     goal 0 or 1 (N,); `person` pseudonyms; `group` one number a list (a person on a night); `popularity` the score that
-    most-popular would give.
+    most-popular would give; `crm` what it said of the rows' people, as of their nights (`FACTS`, and the `group`).
     """
 
     x: Dense
@@ -40,20 +41,29 @@ class Rows:
     person: Integers
     group: Integers
     popularity: NDArray[np.float64]
+    crm: pa.Table
 
     @property
     def size(self) -> int:
         """How many pairs there are."""
         return len(self.person)
 
-    def scored(self, cuts: Cuts, goals: Sequence[str]) -> Rows:
-        """The same rows with RFM scores by `cuts`."""
+    def scored(self, cuts: Cuts, goals: Sequence[str], vocabulary: Vocabulary = NO_CRM) -> Rows:
+        """The same rows with RFM scores by `cuts`, and what `vocabulary` reads of the CRM, whatever one did before."""
         names = spec.names(goals)
         scores = rfm.scores(pa.table(list(self.raw.T), names=list(rfm.RAW)), cuts)
         x = self.x.copy()
         for name in rfm.SCORES:
             x[:, names.index(name)] = np.asarray(scores[name].combine_chunks())
-        return replace(self, x=x)
+        return replace(self, x=self._with_crm(x, goals, vocabulary))
+
+    def _with_crm(self, x: Dense, goals: Sequence[str], vocabulary: Vocabulary) -> Dense:
+        """The CRM's columns behind the person's others."""
+        by_group = self.crm.select(["group", "attribute", "value"]).rename_columns(crm.FACTS.names)
+        said = [np.asarray(column.combine_chunks()) for column in crm.coded(by_group, self.group, vocabulary).columns]
+        before = len(spec.names(goals, "person"))
+        after = len(spec.names(goals)) - before
+        return np.column_stack([x[:, :before], *said, x[:, x.shape[1] - after :]]).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -123,7 +133,13 @@ def joined(parts: Sequence[Rows]) -> Rows:
         person=np.concatenate([part.person for part in parts]),
         group=np.concatenate([part.group + offset for part, offset in zip(parts, offsets, strict=False)]),
         popularity=np.concatenate([part.popularity for part in parts]),
+        crm=pa.concat_tables([_moved(part.crm, int(offset)) for part, offset in zip(parts, offsets, strict=False)]),
     )
+
+
+def _moved(said: pa.Table, offset: int) -> pa.Table:
+    at = said.column_names.index("group")
+    return said.set_column(at, "group", pc.add(said["group"], pa.scalar(offset, pa.int64())))
 
 
 def _rows(found: NightFeatures, pairs: _Pairs, hits: Keys, config: Config) -> Rows:
@@ -146,7 +162,15 @@ def _rows(found: NightFeatures, pairs: _Pairs, hits: Keys, config: Config) -> Ro
         person=history.people[pairs.person],
         group=pairs.person,
         popularity=popularity[pairs.content],
+        crm=_said(found, history.people[np.unique(pairs.person)]),
     )
+
+
+def _said(found: NightFeatures, people: Integers) -> pa.Table:
+    """What the CRM says of these people, with their place among the night's."""
+    said = found.crm(people)
+    group = np.searchsorted(found.history.people, np.asarray(said["person_id"].combine_chunks()))
+    return said.append_column("group", pa.array(group, pa.int64()))
 
 
 def hits(archive: Archive, as_of: datetime, found: NightFeatures, config: Config) -> Keys:

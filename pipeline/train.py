@@ -67,7 +67,7 @@ def run(as_of: datetime, config: Config, *, on_trial: Callable[[str, TrialRecord
 
 def _require_no_leak(data: TrainingRows, as_of: datetime, config: Config) -> None:
     """Raise ShortlistError when a single feature tells the answer: it was made from what came after the night."""
-    names = spec.names(config.goals)
+    names = spec.names(config.goals, crm=data.vocabulary.attributes)
     found = {goal: leak.leaks(data.train.x, names, data.train.labels[goal], data.train.person) for goal in config.goals}
     told = "; ".join(f"{goal}: {', '.join(map(str, leaks))}" for goal, leaks in found.items() if leaks)
     if told:
@@ -96,7 +96,7 @@ def _learn(
             continue
         learned[goal] = learning.learn(
             goal,
-            spec.names(config.goals),
+            spec.names(config.goals, crm=data.vocabulary.attributes),
             sample(data.train, goal),
             sample(data.validation, goal),
             Budget(
@@ -126,6 +126,7 @@ def _bundle(learned: Mapping[str, Learned], data: TrainingRows, as_of: datetime,
     context = {
         "as_of": as_of.isoformat(),
         "cuts": dict(data.cuts),
+        "crm": data.vocabulary.to_json(),
         "nights": [night.isoformat() for night in data.split.train],
         "configuration_sha256": config.sha256,
         "goals": goals_of(config),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
 
 from features import spec
+from features.crm import Vocabulary
 from models import learning
 from models.classifier import GoalModel
 from models.tuning import TrialRecord
@@ -72,12 +73,21 @@ def _page(contest: Contest, skipped: Mapping[str, str]) -> Training:
             ("Test nights", f"{data.split.test[0].date()} to {data.split.test[-1].date()}"),
             ("Rows", f"{data.train.size:,} + {data.validation.size:,} + {data.test.size:,}"),
             ("Graded lists", f"{len(np.unique(data.lists.group)):,} of {len(np.unique(data.lists.person)):,} people"),
-            ("Features", len(spec.names(config.goals))),
+            ("Features", len(spec.names(config.goals, crm=data.vocabulary.attributes))),
+            *_crm(data.vocabulary),
         ],
         ranking=[(name.replace("_", " "), *interval) for name, interval in contest.ndcg.items()],
         goals=[_goal_result(goal, contest) for goal in contest.bundle.models],
         skipped=list(skipped.items()),
     )
+
+
+def _crm(vocabulary: Vocabulary) -> Iterator[tuple[str, str]]:
+    """What is learned from of the CRM, and why the rest is not."""
+    if vocabulary.attributes:
+        yield "CRM attributes", ", ".join(one.name for one in vocabulary.attributes)
+    if vocabulary.left_out:
+        yield "CRM attributes left out", "; ".join(f"{name}: {why}" for name, why in vocabulary.left_out.items())
 
 
 def _goal_result(goal: str, contest: Contest) -> GoalResult:

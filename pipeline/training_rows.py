@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from features import rfm
+from features import crm, rfm
+from features.crm import Vocabulary
 from models.learning import Sample
 from models.split import Split, split_nights
 from pipeline.build_features import Cuts, replayed_nights
@@ -16,10 +17,11 @@ from pipeline.rebuild import Rebuilt, Rows, joined, rebuild
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """The three groups of nights as rows, RFM scores filled in by cut-points learned on the training nights."""
+    """The three groups of nights as rows, with RFM scores and CRM codes as learned on the training nights."""
 
     split: Split
     cuts: Cuts
+    vocabulary: Vocabulary
     train: Rows
     validation: Rows
     test: Rows
@@ -39,14 +41,16 @@ def collect(archive: Archive, config: Config) -> TrainingRows | str:
     test = list(rebuild(archive, split.test, config, lists=True))
     cuts = rfm.cut_points([night.people for night in train])
     goals = tuple(config.goals)
+    vocabulary = crm.vocabulary([night.shown.crm for night in train])
     try:
         return TrainingRows(
             split=split,
             cuts=cuts,
-            train=_newest(joined([n.shown for n in train]), config.training.max_rows).scored(cuts, goals),
-            validation=joined([n.shown for n in validation]).scored(cuts, goals),
-            test=joined([n.shown for n in test]).scored(cuts, goals),
-            lists=joined(_lists(test)).scored(cuts, goals),
+            vocabulary=vocabulary,
+            train=_newest(joined([n.shown for n in train]), config.training.max_rows).scored(cuts, goals, vocabulary),
+            validation=joined([n.shown for n in validation]).scored(cuts, goals, vocabulary),
+            test=joined([n.shown for n in test]).scored(cuts, goals, vocabulary),
+            lists=joined(_lists(test)).scored(cuts, goals, vocabulary),
         )
     except ValueError as error:
         return str(error)
@@ -61,8 +65,15 @@ def _newest(rows: Rows, limit: int) -> Rows:
     if rows.size <= limit:
         return rows
     kept = slice(rows.size - limit, None)
-    labels = {goal: values[kept] for goal, values in rows.labels.items()}
-    return Rows(rows.x[kept], rows.raw[kept], labels, rows.person[kept], rows.group[kept], rows.popularity[kept])
+    return replace(
+        rows,
+        x=rows.x[kept],
+        raw=rows.raw[kept],
+        labels={goal: values[kept] for goal, values in rows.labels.items()},
+        person=rows.person[kept],
+        group=rows.group[kept],
+        popularity=rows.popularity[kept],
+    )
 
 
 def sample(rows: Rows, goal: str) -> Sample:

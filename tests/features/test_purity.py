@@ -17,7 +17,7 @@ import pytest
 import features
 from features import contents, covisits, history, pairs, rfm, sessions, spec, words
 from features.history import DAY, History
-from tests.features import kernel_cases, pair_cases
+from tests.features import crm_cases, kernel_cases, pair_cases
 from tests.features.images import image
 from tests.features.logs import (
     AS_OF,
@@ -121,6 +121,7 @@ def with_space(past: History, cut: sessions.Sessions) -> pa.Table:
 CASES: Mapping[str, Case] = {
     "contents.content_features": with_history(contents.content_features),
     "covisits.covisits": with_history(covisits.covisits),
+    **crm_cases.CASES,
     "history.History.of": lambda world: world.history,
     "history.reached": lambda world: _sorted(world.log.append_column("hit", history.reached(world.log, GOALS["read"]))),
     **kernel_cases.CASES,
@@ -221,6 +222,8 @@ def _call(name: str, handed: _Handed) -> None:
     }
     if name in kernel_cases.CASES:
         arguments = {**kernel_cases.arguments(handed.log)}
+    if name in crm_cases.CASES:
+        arguments = {**crm_cases.arguments(handed.log)}
     if name in pair_cases.CASES:
         arguments = {**pair_cases.arguments(handed.log, handed.content)}
     thing: Any = features

@@ -284,4 +284,5 @@ def _customers(rng: np.random.Generator) -> Iterable[dict[str, Any]]:
         for customer in CUSTOMERS:
             opted_out = FIRST + timedelta(hours=int(rng.integers(0, 20 * 24))) if rng.random() < 0.2 else None
             consent = _one_of(rng, True, True, True, None, False)
-            yield {"customer_id": customer, "consent_personalization": consent, "opted_out_at": opted_out, "day": day}
+            row = {"customer_id": customer, "consent_personalization": consent, "opted_out_at": opted_out, "day": day}
+            yield {**row, "attributes": [("plan", f"p{(customer + day.day) % 3}"), ("seats", str(customer + day.day))]}

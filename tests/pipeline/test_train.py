@@ -36,7 +36,7 @@ def test_a_feature_that_tells_the_answer_stops_the_training_and_is_named(
         assert not isinstance(data, str)
         rows = np.tile(np.arange(data.train.size), 20)  # the world is so small that nothing in it could be judged
         x, clicked = data.train.x[rows], data.train.labels["click"][rows]
-        x[:, spec.names(config.goals).index("quality")] = clicked
+        x[:, spec.names(config.goals, crm=data.vocabulary.attributes).index("quality")] = clicked
         labels = {goal: found[rows] for goal, found in data.train.labels.items()}
         return replace(data, train=replace(data.train, x=x, labels=labels, person=np.arange(len(rows))))
 
