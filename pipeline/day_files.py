@@ -35,7 +35,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
 """By what a day's rows are sorted. What is read together lies together: one shard is a run of row groups."""
 
 _SHARD = "shard"
-_GROUP = 48_000
+_GROUP = 24_000
 """Rows of a row group at least, where there are so many: fewer cost more than they save."""
 
 _UNIQUE = {"event_id", "impression_id", "native_id", "sha256"}

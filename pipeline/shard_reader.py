@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,14 +17,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from expectations import schemas
 from pipeline.day_files import PARTITIONS
+from pipeline.shards import SHARDS
 
-_AT_ONCE = 2_000_000
-"""Rows of all files together that are in memory at a time."""
-_LEAST, _MOST = 4_096, 262_144
+_AT_ONCE = 4_000_000
+"""Rows of all files together that are in memory at a time: some 300 MB for each worker."""
+_LEAST = 4_096
 _SHARD = "shard"
 
 
@@ -39,19 +40,15 @@ class Part(NamedTuple):
 class Words:
     """The words of one column of all files, each once, in the order in which they came."""
 
-    _code: dict[str, int] = field(default_factory=dict)
-    _array: pa.Array | None = None
+    array: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
 
-    @property
-    def array(self) -> pa.Array:
-        """All words so far."""
-        if self._array is None or len(self._array) < len(self._code):
-            self._array = pa.array(self._code, pa.string())
-        return self._array
-
-    def codes(self, words: pa.Array) -> NDArray[np.int32]:
-        """The place of each word; new ones are added."""
-        return np.array([self._code.setdefault(word, len(self._code)) for word in words.to_pylist()], np.int32)
+    def codes(self, words: pa.Array) -> pa.Array:
+        """The place of each of these words, which differ from each other; new ones are added."""
+        found = pc.index_in(words, value_set=self.array)
+        if found.null_count:
+            self.array = pa.concat_arrays([self.array, words.filter(pc.is_null(found))])
+            found = pc.index_in(words, value_set=self.array)
+        return found
 
 
 class ShardReader:
@@ -61,7 +58,7 @@ class ShardReader:
         """Of `parts`, the rows of `shards`."""
         self._schema = pa.schema([schemas.LAKE[table].schema.field(name) for name in columns])
         self._words = {f.name: Words() for f in self._schema if pa.types.is_string(f.type)}
-        rows = min(max(_AT_ONCE // max(len(parts), 1), _LEAST), _MOST)
+        rows = max(_AT_ONCE // max(len(parts), 1), _LEAST)
         self._cursors = [_Cursor(part, self._schema, self._words, shards, rows) for part in parts]
 
     def take(self, shard: int) -> pa.Table:
@@ -89,11 +86,11 @@ class _Cursor:
 
     def __init__(self, part: Part, schema: pa.Schema, words: Mapping[str, Words], shards: range, rows: int) -> None:
         self._part, self._schema, self._words = part, schema, words
-        self._last: dict[str, tuple[pa.Array, NDArray[np.int32]]] = {}
+        self._last: dict[str, tuple[pa.Array, pa.Array]] = {}
         self._batches = self._read(shards, rows)
         self._arrays: list[pa.Array] = []
         self._shard = np.zeros(0, np.int16)
-        self._at = 0
+        self._at = self._following = 0
 
     def take(self, shard: int) -> Iterator[list[pa.Array]]:
         """What is left of the shard, in pieces; rows of earlier shards are passed over."""
@@ -102,17 +99,17 @@ class _Cursor:
             if end > start:
                 yield [array.slice(start, end - start) for array in self._arrays]
             self._at = int(end)
-            if end < len(self._shard) or not self._advance():
+            if end < len(self._shard) or self._following > shard:
                 return
+            self._advance()
 
-    def _advance(self) -> bool:
-        batch = next(self._batches, None)
-        if batch is None:
-            self._arrays, self._shard, self._at = [], np.zeros(0, np.int16), 0
-            return False
-        self._shard, self._at = batch.column(_SHARD).to_numpy(), 0
-        self._arrays = [self._array(batch, about) for about in self._schema]
-        return True
+    def _advance(self) -> None:
+        """Let go of the rows at hand, then read the next."""
+        self._arrays, self._shard, self._at = [], np.zeros(0, np.int16), 0
+        batch, self._following = next(self._batches, (None, SHARDS))
+        if batch is not None:
+            self._shard = batch.column(_SHARD).to_numpy()
+            self._arrays = [self._array(batch, about) for about in self._schema]
 
     def _array(self, batch: pa.RecordBatch, about: pa.Field) -> pa.Array:
         if about.name in PARTITIONS:
@@ -127,14 +124,22 @@ class _Cursor:
         known = self._last.get(name)
         if known is None or not known[0].equals(column.dictionary):
             known = self._last[name] = (column.dictionary, self._words[name].codes(column.dictionary))
-        return pc.take(pa.array(known[1]), column.indices)
+        return pc.take(known[1], column.indices)
 
-    def _read(self, shards: range, rows: int) -> Iterator[pa.RecordBatch]:
+    def _read(self, shards: range, rows: int) -> Iterator[tuple[pa.RecordBatch, int]]:
+        """Rows, and the first shard that those after them can be of."""
         text = [name for name in self._words if name not in PARTITIONS]
         columns = [_SHARD, *(name for name in self._schema.names if name not in (*PARTITIONS, _SHARD))]
         with pq.ParquetFile(self._part.path, read_dictionary=text) as file:
-            groups = [g for g in range(file.num_row_groups) if _overlaps(file, g, shards)]
-            yield from file.iter_batches(rows, row_groups=groups, columns=columns) if groups else ()
+            groups = [group for group in range(file.num_row_groups) if _overlaps(file, group, shards)]
+            for group, following in zip_longest(groups, groups[1:]):
+                if file.metadata.row_group(group).num_rows > rows:
+                    for batch in file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
+                        yield batch, 0
+                else:  # at once: half the cost
+                    batches = file.read_row_group(group, columns, use_threads=False).combine_chunks().to_batches()
+                    for batch in batches:
+                        yield batch, _first_shard(file, following) if batch is batches[-1] else 0
 
 
 def _overlaps(file: pq.ParquetFile, group: int, shards: range) -> bool:
@@ -142,3 +147,11 @@ def _overlaps(file: pq.ParquetFile, group: int, shards: range) -> bool:
     place = file.schema_arrow.get_field_index(_SHARD)
     known = file.metadata.row_group(group).column(place).statistics
     return known is None or not known.has_min_max or (known.max >= shards.start and known.min < shards.stop)
+
+
+def _first_shard(file: pq.ParquetFile, group: int | None) -> int:
+    """The least shard of a row group; 0 where the file does not tell, and what comes after all where there is none."""
+    if group is None:
+        return SHARDS
+    known = file.metadata.row_group(group).column(file.schema_arrow.get_field_index(_SHARD)).statistics
+    return int(known.min) if known is not None and known.has_min_max else 0

@@ -45,18 +45,18 @@ def groups(folder: Path, *parts: pa.Table) -> list[tuple[int, int]]:
     return [(column[0].as_py(), column[-1].as_py()) for column in shards]
 
 
-@pytest.mark.parametrize(("rows", "expected"), [(1_000, [(0, 63)]), (100_000, [(0, 31), (32, 63)])])
+@pytest.mark.parametrize(("rows", "expected"), [(1_000, [(0, 63)]), (60_000, [(0, 31), (32, 63)])])
 def test_a_file_has_as_many_groups_as_are_worth_it(tmp_path: Path, rows: int, expected: list[tuple[int, int]]) -> None:
     """A small day is one; a larger one is cut in halves, quarters and so on."""
     assert groups(tmp_path, events(rows)) == expected
 
 
 def test_a_large_day_comes_in_parts_and_is_cut_at_the_same_shards(tmp_path: Path) -> None:
-    """400,000 rows make eight groups of eight shards, though they come in two parts, each of half the shards."""
-    parts = events(200_000, range(32)), events(200_000, range(32, SHARDS))
+    """200,000 rows make eight groups of eight shards, though they come in two parts, each of half the shards."""
+    parts = events(100_000, range(32)), events(100_000, range(32, SHARDS))
     assert groups(tmp_path, *parts) == [(first, first + 7) for first in range(0, SHARDS, 8)]
 
 
 def test_a_part_without_some_shards_loses_no_row(tmp_path: Path) -> None:
     """Shards may be empty."""
-    assert groups(tmp_path, events(90_000, range(5, 64, 7)))[0][0] == 5
+    assert groups(tmp_path, events(45_000, range(5, 64, 7)))[0][0] == 5
