@@ -3,7 +3,7 @@
 The same files of a lake, 90 days in 24 categories, and the same columns (`features.spec`, all that the kernel
 computes) for all; before anything is measured, all three must agree on a small log. Each contender is a process of
 its own, imports included; CPU seconds are user and system time. "Handed out": as Arrow, a shard at a time; otherwise a
-night is written as Parquet. `QUICK=1` takes a tenth of the rows.
+night is written as Parquet, ours a shard at a time. `QUICK=1` takes a tenth of the rows.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _night(home: str) -> list[Row]:
     about = (home, str(Path(home) / event_log.CATALOGUE), NIGHT.isoformat())
     pandas, scan = _other("pandas", *about), _other("scan", home)
     duckdb = _other("duckdb", *about, ",".join(event_log.CATEGORIES))
-    ours = _measured("write", home)
+    ours = _measured("hand_out", home, "1", "w")
     if not ours.told["columns"] == pandas.told["columns"] == duckdb.told["columns"]:
         raise SystemExit("they have not the same columns")
     return [
@@ -134,7 +134,7 @@ def _going_on(home: str) -> list[Row]:
 def _growth(homes: Mapping[int, str]) -> list[Row]:
     """CPU a million events, without what a process costs before it sees any."""
     start = _measured("empty").cpu
-    costs = {events: _measured("write", home) for events, home in homes.items()}
+    costs = {events: _measured("hand_out", home, "1", "w") for events, home in homes.items()}
     each = {events: (cost.cpu - start) / (events / 1e6) for events, cost in costs.items()}
     little, usual, large = (f"{events / 1e6:g} M" for events in (LITTLE, EVENTS, LARGE))
     return [
@@ -180,7 +180,7 @@ def _midnights(nights: int) -> list[datetime]:
 
 
 def _write(home: str, workers: str = "1") -> Mapping[str, float]:
-    """One night as Parquet."""
+    """One night as Parquet, by the runner with its workers."""
     from pipeline import persons
 
     begun = time.perf_counter()
@@ -209,7 +209,7 @@ def _hand_out(home: str, nights: str, how: str) -> Mapping[str, float]:
                 writer.write_table(found)
         if writer:
             writer.close()
-    return {"rows": rows}
+    return {"rows": rows, "columns": len(spec.names)}
 
 
 def _shards(log: Any, nights: Sequence[datetime], spec: Any) -> Iterator[pa.Table]:
