@@ -154,6 +154,7 @@ def _compare(champion: ModelVersion, as_of: datetime, config: Config, lake: Lake
             reference, current, note=f"{len(current)} nights since the champion was trained; {count} are needed"
         )
     archive = Archive.load(lake, config, as_of)
+    archive.plan([*reference, *current])
     log_days = (reference[0] - archive.first_ts()) / timedelta(days=1)
     parts = [
         (side, _night(archive, night, bundle, config, log_days))
