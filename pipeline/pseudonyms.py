@@ -102,9 +102,10 @@ class Pseudonyms:
         """A column of ids (string, nulls stay null) as int64; each distinct id is hashed once."""
         encoded = native.combine_chunks() if isinstance(native, pa.ChunkedArray) else native
         encoded = pc.dictionary_encode(encoded)
-        texts = encoded.dictionary.to_pylist()
-        hashed = [self.one(text, purpose) for text in texts] if self.newer else _hashed(self.key, purpose, texts)
-        return pc.take(pa.array(hashed, pa.int64()), encoded.indices)
+        hashed = _hashed(self.key, purpose, _plain_bytes(encoded.dictionary, purpose))
+        for key in self.newer:
+            hashed = rotate(hashed, key)
+        return pc.take(pa.array(hashed), encoded.indices)
 
     def rotated(self, key: bytes) -> Pseudonyms:
         """After a rotation to `key`: `rotate(one(x), key)` is this one's `one(x)`."""
@@ -147,18 +148,25 @@ def _plain(native: str, purpose: Purpose) -> str:
     return native.strip().lower() if purpose == "email" else native
 
 
-def _hashed(key: bytes, purpose: Purpose, natives: Sequence[str]) -> list[int]:
+def _plain_bytes(natives: pa.Array, purpose: Purpose) -> list[bytes]:
+    if purpose == "email":
+        return [_plain(native, purpose).encode() for native in natives.to_pylist()]
+    found: list[bytes] = natives.cast(pa.binary()).to_pylist()
+    return found
+
+
+def _hashed(key: bytes, purpose: Purpose, plain: Sequence[bytes]) -> NDArray[np.int64]:
     """`Pseudonyms.one` of each under one key: both hashes of HMAC (RFC 2104) go on from where the key brings them."""
     padded = (key if len(key) <= _BLOCK else hashlib.sha256(key).digest()).ljust(_BLOCK, b"\0")
     inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded) + f"{purpose}\0".encode())
     outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
-    found = []
-    for native in natives:
+    found = bytearray()
+    for native in plain:
         inside, outside = inner.copy(), outer.copy()
-        inside.update(_plain(native, purpose).encode())
+        inside.update(native)
         outside.update(inside.digest())
-        found.append(int.from_bytes(outside.digest()[:_BYTES], "big", signed=True))
-    return found
+        found += outside.digest()[:_BYTES]
+    return np.frombuffer(found, ">i8").astype(np.int64)
 
 
 def rotate(pseudonyms: NDArray[np.int64], key: bytes) -> NDArray[np.int64]:
