@@ -67,9 +67,9 @@ class Spool:
             yield self._between([at[group : group + 2] for at in places])
 
     def _between(self, places: Sequence[Sequence[int]]) -> pa.Table:
-        """What lies between two places of each run, copied, so that no more of the runs is mapped than is looked at."""
-        slices = [_mapped(run).slice(start, end - start) for run, (start, end) in zip(self._runs, places, strict=True)]
-        return pa.concat_tables(slices).combine_chunks()
+        """What lies between two places of each run; copied run by run, so that only one of them is mapped at a time."""
+        between = zip(self._runs, places, strict=True)
+        return pa.concat_tables([_mapped(run).take(np.arange(start, end)) for run, (start, end) in between])
 
     def remove(self) -> None:
         """Free the disk space."""
