@@ -171,8 +171,10 @@ def _spec(home: Path) -> Any:
 
 def _log(home: Path, nights: Sequence[datetime]) -> Any:
     from pipeline import config, persons
+    from pipeline.shards import SHARDS
 
-    return persons.Log.of(event_log.lake_in(home), nights, config.load(home / "shortlist.toml"))
+    log = persons.Log.of(event_log.lake_in(home), nights, config.load(home / "shortlist.toml"))
+    return replace(log, slices=SHARDS)
 
 
 def _midnights(nights: int) -> list[datetime]:
@@ -216,7 +218,7 @@ def _shards(log: Any, nights: Sequence[datetime], spec: Any) -> Iterator[pa.Tabl
     from pipeline import persons
     from pipeline.shards import SHARDS
 
-    for _, rows in log.shards(range(SHARDS), Path("none")):
+    for _, rows in log.people(range(SHARDS), Path("none")):
         yield persons.of_rows(rows, nights, spec)
 
 
@@ -244,7 +246,7 @@ def _pass(log: Any, night: datetime, before: datetime, spec: Any, states: Iterab
     from pipeline.shards import SHARDS
 
     answers, taken, began = [], 0.0, time.process_time()
-    for (_, rows), state in zip(log.shards(range(SHARDS), Path("none")), states, strict=False):
+    for (_, rows), state in zip(log.people(range(SHARDS), Path("none")), states, strict=False):
         taken += time.process_time() - began
         settled = _in_time(rows, before)
         began = time.process_time()
@@ -305,7 +307,7 @@ def _connected(home: Path, impressions: Path) -> Iterator[pa.Table]:
     order = np.argsort(shard, kind="stable")
     asked = asked.take(order)
     starts = np.searchsorted(shard[order], np.arange(SHARDS + 1))
-    for at, rows in _log(home, [NIGHT]).shards(range(SHARDS), Path("none")):
+    for at, rows in _log(home, [NIGHT]).people(range(SHARDS), Path("none")):
         yield pair_kernel(rows, asked.slice(starts[at], starts[at + 1] - starts[at]), spec)
 
 

@@ -152,14 +152,14 @@ def fits(bundle: Bundle, config: Config) -> bool:
     return bundle.context.get("goals") == goals_of(config) and all(m.features == names for m in bundle.models.values())
 
 
-def run(as_of: datetime, config: Config, *, on_shard: Callable[[int, int], None] | None = None) -> FeaturesReport:
+def run(as_of: datetime, config: Config, *, on_slice: Callable[[int, int], None] | None = None) -> FeaturesReport:
     """Build the night's features, replace that night in the lake, and keep a report on them in MLflow.
 
     `person_features` and `content_features` are wide; `person_affinities` has a row a person and category: its share of
     the person's sessions and of the last one, and the decayed affinities.
     """
     lake = Lake.of(config)
-    night = Archive.load(lake, config, as_of, config.training.history_days, on_shard).night(as_of)
+    night = Archive.load(lake, config, as_of, config.training.history_days, on_slice).night(as_of)
     found, without = NightFeatures.of(night, config), tuple(_without(night, lake))
     wide = person_features(night.measured, found.history.people, wide_spec(config, night.content))
     lake.replace_night("person_features", wide, as_of)

@@ -1,8 +1,9 @@
 """What is kept of everybody at a night, so that the next night reads a few days of the log and not all of it.
 
-A checkpoint is the person kernel's state of every shard, and what it was made from. It may be used as long as all that
-it was made from is still so: the files that held rows known by its night, and the categories of the contents in them.
-People of whom something else changed (an order was replaced, a browser turned out to be a customer's) are folded anew.
+A checkpoint is the person kernel's state of everybody, in slices of the shards, and what it was made from. It may be
+used as long as all that is still so: the files that held rows known by its night, and the categories of the contents in
+them. People of whom something else changed (an order was replaced, a browser turned out to be a customer's) are folded
+anew.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _EARLY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder with a state a shard, and `checkpoint.json`."""
+    """A folder with a state a slice, and `checkpoint.json`."""
 
     folder: Path
 
@@ -71,9 +72,9 @@ class Checkpoint:
             pc.any(pc.is_in(_read(file)["person_id"], value_set=people)).as_py() for file in self.folder.glob("*.arrow")
         )
 
-    def state(self, shard: int, without: Ints) -> State:
-        """A shard's state but for some people."""
-        found = _state(_read(self.folder / f"{shard}.arrow"), micros(self.night))
+    def state(self, at: int, without: Ints) -> State:
+        """A slice's state but for some people."""
+        found = _state(_read(self.folder / f"{at}.arrow"), micros(self.night))
         return _some(found, ~np.isin(found.people, without))
 
 
@@ -113,9 +114,9 @@ class Draft:
         self._folder = folder
         folder.mkdir(parents=True)
 
-    def keep(self, shard: int, state: State) -> None:
-        """A shard's state; beside people of the shard that were kept before, who must be others."""
-        file = self._folder / f"{shard}.arrow"
+    def keep(self, at: int, state: State) -> None:
+        """A slice's state; beside people of the slice that were kept before, who must be others."""
+        file = self._folder / f"{at}.arrow"
         if file.exists():
             state = _joined(_state(_read(file), state.night), state)
         columns = {"person_id": pa.array(state.people), "ints": _lists(state.ints), "floats": _lists(state.floats)}
@@ -124,11 +125,14 @@ class Draft:
         with pa.ipc.new_file(file, rows.schema, options=options) as out:
             out.write_table(rows)
 
-    def finish(self, lake: Lake, as_of: datetime, spec: Spec, parts: Sequence[Part], contents: Iterable[str]) -> None:
+    def finish(
+        self, lake: Lake, as_of: datetime, spec: Spec, parts: Sequence[Part], contents: Iterable[str], slices: int
+    ) -> None:
         """Put it in its place, and remove the oldest ones."""
         facts = {
             "night": as_of.isoformat(),
             "spec": digest(spec),
+            "slices": slices,
             "files": sorted(_name(part) for part in parts if _may_know(part, as_of)),
             "categories": {content: spec.category_of.get(content) for content in sorted(contents)},
         }
@@ -158,11 +162,11 @@ def remove_all(lake: Lake) -> None:
     shutil.rmtree(lake.checkpoints, ignore_errors=True)
 
 
-def newest(lake: Lake, as_of: datetime, spec: Spec, parts: Sequence[Part]) -> Checkpoint | None:
-    """The newest checkpoint not later than the night that all still goes with; `parts` are the lake's files now."""
+def newest(lake: Lake, as_of: datetime, spec: Spec, parts: Sequence[Part], slices: int) -> Checkpoint | None:
+    """The newest checkpoint not later than the night that still goes with the lake's files, `parts`, in `slices`."""
     found = [Checkpoint(manifest.parent) for manifest in lake.checkpoints.glob(f"*-{digest(spec)[:8]}/{_MANIFEST}")]
     known = sorted((one for one in found if one.night <= as_of), key=lambda one: one.night, reverse=True)
-    return next((one for one in known if _holds(one, spec, parts)), None)
+    return next((one for one in known if one.facts["slices"] == slices and _holds(one, spec, parts)), None)
 
 
 def _holds(checkpoint: Checkpoint, spec: Spec, parts: Sequence[Part]) -> bool:

@@ -147,9 +147,9 @@ def _build_features(night: datetime, settings: config.Config, as_json: bool) -> 
     from pipeline import build_features, summary
 
     with progress() as bars:
-        line = bars.add_task(f"features for {night.isoformat()}: shards of people", total=None)
+        line = bars.add_task(f"features for {night.isoformat()}: slices of people", total=None)
         built = build_features.run(
-            night, settings, on_shard=lambda done, of: bars.update(line, completed=done, total=of)
+            night, settings, on_slice=lambda done, of: bars.update(line, completed=done, total=of)
         )
     report = built.to_json()
     answer(report, as_json, lambda: summary.step("build_features", report, people))

@@ -172,12 +172,13 @@ class Lake:
         if not self.exists(table):
             return []
         files = pa.table(DeltaTable(self.path(table)).get_add_actions(flatten=True))
-        rows = files.select(["path", "partition.source", "partition.day"]).to_pylist()
+        rows = files.select(["path", "partition.source", "partition.day", "num_records"]).to_pylist()
         found = [
             Part(
                 self.path(table) / unquote(row["path"]),
                 row["partition.source"],
                 date.fromisoformat(str(row["partition.day"])),
+                row["num_records"],
             )
             for row in rows
         ]

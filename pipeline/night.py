@@ -104,7 +104,7 @@ class Archive:
     suppressions: pa.Table
     lake: Lake | None = None
     """Where everything lies that people ever did; None: it is all in these tables."""
-    on_shard: Callable[[int, int], None] | None = None
+    on_slice: Callable[[int, int], None] | None = None
     _measured: dict[datetime, pa.Table] = field(default_factory=dict, repr=False)
     _planned: list[datetime] = field(default_factory=list, repr=False)
 
@@ -115,12 +115,12 @@ class Archive:
         config: Config,
         until: datetime,
         history_days: int | None = None,
-        on_shard: Callable[[int, int], None] | None = None,
+        on_slice: Callable[[int, int], None] | None = None,
     ) -> Archive:
         """All rows that became available before `until`, at most `history_days` old.
 
-        Without `history_days`, as many as the oldest night that training replays needs behind it. `on_shard` is told
-        how many of how many shards are done whenever people are measured.
+        Without `history_days`, as many as the oldest night that training replays needs behind it. `on_slice` is told
+        how many of how many slices are done whenever people are measured.
 
         Raises:
             ShortlistError: The lake holds no engagement at all.
@@ -147,7 +147,7 @@ class Archive:
             customers=_snapshots(lake, "customers", first, last),
             suppressions=lake.read("suppressions"),
             lake=lake,
-            on_shard=on_shard,
+            on_slice=on_slice,
         )
 
     def night(self, as_of: datetime) -> Night:
@@ -202,11 +202,11 @@ class Archive:
             return _by_night(persons.of_rows(rows, nights, spec), nights)
         with scratch.folder_in(self.lake.scratch) as folder:
             if len(nights) == 1 and self.config.engine.kind == "local":
-                return _by_night(since.measured(self.lake, nights[0], spec, self.config, folder, self.on_shard), nights)
+                return _by_night(since.measured(self.lake, nights[0], spec, self.config, folder, self.on_slice), nights)
             log = persons.Log.of(self.lake, nights, self.config)
             if self.config.engine.kind == "spark":
                 return _by_night(spark.measured(log, nights, spec, folder, self.config.engine), nights)
-            found = persons.measured(log, nights, spec, folder, self.config.engine.workers, self.on_shard)
+            found = persons.measured(log, nights, spec, folder, self.config.engine.workers, self.on_slice)
             return _by_night(found, nights)
 
     def outcome(self, as_of: datetime, horizon: timedelta) -> pa.Table:

@@ -1,6 +1,6 @@
-"""Every person's features on any nights, from the lake's files: a shard at a time, all nights in one pass.
+"""Every person's features on any nights, from the lake's files: a slice of people at a time, all nights in one pass.
 
-In memory is a shard for each worker, not the log.
+In memory is a slice for each worker, not the log.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ TRANSACTIONS = ("person_id", "ts", "available_at", *LINE, "content_id", "amount"
 _SLACK = timedelta(days=2)
 """A row may lie a day outside its export's day, which is in the project's time zone."""
 
+_SLICE = 200_000
+"""Rows that are measured together, where there are so many: each slice costs some milliseconds whatever its size."""
+
 _CELLS = 8_000_000
 """Values that a kernel answers with at a time: 64 MB."""
 
@@ -45,12 +48,14 @@ Wanted = Callable[[pa.Table], pa.Table]
 class Log:
     """The files that hold what people did, and whose it was on the nights asked for.
 
-    `contents` collects the ids of the contents that were met.
+    The shards are taken in `slices`, as few as fit into memory one by one. `contents` collects the ids of the contents
+    that were met.
     """
 
     events: Sequence[Part]
     transactions: Sequence[Part]
     timeline: Timeline
+    slices: int = SHARDS
     wanted: Wanted | None = None
     contents: set[str] = field(default_factory=set)
 
@@ -62,36 +67,45 @@ class Log:
             [part for part in lake.parts(table) if part.day <= until] for table in ("events", "transactions")
         )
         orders = Orders.of([part.path for part in transactions])
-        return cls(events, transactions, Timeline.of(nights, lake.read("identities"), orders, config))
+        timeline = Timeline.of(nights, lake.read("identities"), orders, config)
+        return cls(events, transactions, timeline, _slices(sum(part.rows for part in (*events, *transactions))))
 
-    def shards(self, wanted: range, strays: Path) -> Iterator[tuple[int, pa.Table]]:
-        """The rows of each shard's people, by person and time; `strays` is where `set_aside` put some of them."""
-        for shard, rows in self._own(wanted):
-            settled = rows.filter(pa.array(_homes(rows) == shard)) if len(self.timeline.ids) else rows
-            yield shard, by_person(pa.concat_tables([settled, *_read(strays / f"{shard}")]))
+    def people(self, wanted: range, strays: Path) -> Iterator[tuple[int, pa.Table]]:
+        """The rows of each slice's people, by person and time; `strays` is where `set_aside` put some of them."""
+        for at, rows in self._own(wanted):
+            settled = rows.filter(pa.array(self._homes(rows) == at)) if len(self.timeline.ids) else rows
+            yield at, by_person(pa.concat_tables([settled, *_read(strays / f"{at}")]))
 
     def set_aside(self, strays: Path) -> None:
-        """Write rows whose person is at home in another shard than they are to a file for that shard."""
-        if not len(self.timeline.ids):
+        """Write rows whose person is at home in another slice than they are to a file for that slice."""
+        if not len(self.timeline.ids) or self.slices == 1:
             return
         with ExitStack() as files:
             writers: dict[int, pa.ipc.RecordBatchStreamWriter] = {}
-            for shard, rows in self._own(range(SHARDS)):
-                homes = _homes(rows)
-                for home in np.unique(homes[homes != shard]).tolist():
+            for at, rows in self._own(range(self.slices)):
+                homes = self._homes(rows)
+                for home in np.unique(homes[homes != at]).tolist():
                     if home not in writers:
                         writers[home] = files.enter_context(pa.ipc.new_stream(strays / f"{home}", SHARD))
                     writers[home].write_table(rows.filter(pa.array(homes == home)).cast(SHARD))
 
     def _own(self, wanted: range) -> Iterator[tuple[int, pa.Table]]:
-        """What the files have of each shard."""
-        events = ShardReader("events", EVENTS, self.events, wanted)
-        transactions = ShardReader("transactions", TRANSACTIONS, self.transactions, wanted)
-        for shard in wanted:
-            rows = events.take(shard), transactions.take(shard)
-            yield shard, self.timeline.rows(*(map(self.wanted, rows) if self.wanted else rows))
+        """What the files have of each slice."""
+        each = SHARDS // self.slices
+        whole = range(wanted.start * each, wanted.stop * each)
+        events = ShardReader("events", EVENTS, self.events, whole)
+        transactions = ShardReader("transactions", TRANSACTIONS, self.transactions, whole)
+        for at in wanted:
+            some = range(at * each, (at + 1) * each)
+            rows = events.take(some), transactions.take(some)
+            yield at, self.timeline.rows(*(map(self.wanted, rows) if self.wanted else rows))
         for reader in (events, transactions):
             self.contents.update(reader.words("content_id"))
+
+    def _homes(self, rows: pa.Table) -> NDArray[np.int16]:
+        """The slice of each row's person."""
+        homes: NDArray[np.int16] = shard_of(rows["person_id"].to_numpy()) // np.int16(SHARDS // self.slices)
+        return homes
 
 
 def measured(
@@ -100,25 +114,33 @@ def measured(
     spec: Spec,
     folder: Path,
     workers: int | None = None,
-    on_shard: Callable[[int, int], None] | None = None,
+    on_slice: Callable[[int, int], None] | None = None,
 ) -> pa.Table:
-    """What `features.kernel.kernel` says of everybody, by shard, person and night.
+    """What `features.kernel.kernel` says of everybody, by slice, person and night.
 
-    The answer lies in files below `folder`, which must stay as long as it is used. `on_shard` is told how many of how
-    many shards are done.
+    The answer lies in files below `folder`, which must stay as long as it is used. `on_slice` is told how many of how
+    many slices are done.
     """
     strays = folder / "strays"
     strays.mkdir(parents=True)
     log.set_aside(strays)
-    work = partial(_of_shards, log, strays, nights, spec)
-    return shards.run(work, folder, workers, on_shard)
+    work = partial(_of_slices, log, strays, nights, spec)
+    return shards.run(work, log.slices, folder, workers, on_slice)
 
 
-def _of_shards(
+def _of_slices(
     log: Log, strays: Path, nights: Sequence[datetime], spec: Spec, wanted: range
 ) -> Iterator[tuple[int, pa.Table]]:
-    for shard, rows in log.shards(wanted, strays):
-        yield shard, of_rows(rows, nights, spec)
+    for at, rows in log.people(wanted, strays):
+        yield at, of_rows(rows, nights, spec)
+
+
+def _slices(rows: int) -> int:
+    """A power of two: as many as leave each some `_SLICE` rows, and one for each shard at the most."""
+    slices = 1
+    while slices < SHARDS and rows / slices > _SLICE:
+        slices *= 2
+    return slices
 
 
 def of_rows(rows: pa.Table, nights: Sequence[datetime], spec: Spec) -> pa.Table:
@@ -139,11 +161,6 @@ def by_person(rows: pa.Table) -> pa.Table:
     if (ts[1:] < ts[:-1])[person[1:] == person[:-1]].any():
         order = order[np.lexsort((ts, person))]
     return whole.take(order)
-
-
-def _homes(rows: pa.Table) -> NDArray[np.int16]:
-    """The shard of each row's person."""
-    return shard_of(rows["person_id"].to_numpy())
 
 
 def _read(file: Path) -> Iterator[pa.Table]:

@@ -34,6 +34,7 @@ class Part(NamedTuple):
     path: Path
     source: str
     day: date
+    rows: int
 
 
 @dataclass
@@ -61,9 +62,9 @@ class ShardReader:
         rows = max(_AT_ONCE // max(len(parts), 1), _LEAST)
         self._cursors = [_Cursor(part, self._schema, self._words, shards, rows) for part in parts]
 
-    def take(self, shard: int) -> pa.Table:
-        """All rows of a shard: those of a file together, files in order; text is dictionary-encoded."""
-        found = [piece for cursor in self._cursors for piece in cursor.take(shard)]
+    def take(self, shards: range) -> pa.Table:
+        """All rows of these shards: those of a file together, files in order; text is dictionary-encoded."""
+        found = [piece for cursor in self._cursors for piece in cursor.take(shards)]
         arrays = [pa.concat_arrays(columns) for columns in zip(*found, strict=True)] if found else None
         return pa.table(
             {f.name: self._column(f, arrays[at] if arrays is not None else None) for at, f in enumerate(self._schema)}
@@ -92,14 +93,14 @@ class _Cursor:
         self._shard = np.zeros(0, np.int16)
         self._at = self._following = 0
 
-    def take(self, shard: int) -> Iterator[list[pa.Array]]:
-        """What is left of the shard, in pieces; rows of earlier shards are passed over."""
+    def take(self, shards: range) -> Iterator[list[pa.Array]]:
+        """What is left of the shards, in pieces; rows of earlier ones are passed over."""
         while True:
-            start, end = np.searchsorted(self._shard[self._at :], [shard, shard + 1]) + self._at
+            start, end = np.searchsorted(self._shard[self._at :], [shards.start, shards.stop]) + self._at
             if end > start:
                 yield [array.slice(start, end - start) for array in self._arrays]
             self._at = int(end)
-            if end < len(self._shard) or self._following > shard:
+            if end < len(self._shard) or self._following >= shards.stop:
                 return
             self._advance()
 

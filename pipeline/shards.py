@@ -29,31 +29,35 @@ def shard_of(ids: np.ndarray, shards: int = SHARDS) -> np.ndarray:
 
 
 Work = Callable[[range], Iterator[tuple[int, pa.Table]]]
-"""Works on some shards, in ascending order, and gives each one's answer."""
+"""Works on some slices of the shards, in ascending order, and gives each one's answer."""
 
 
 def run(
-    work: Work, folder: Path, workers: int | None = None, on_shard: Callable[[int, int], None] | None = None
+    work: Work,
+    slices: int,
+    folder: Path,
+    workers: int | None = None,
+    on_slice: Callable[[int, int], None] | None = None,
 ) -> pa.Table:
-    """The answers for all shards, in their order; each worker has a range of them, one shard in memory at a time.
+    """The answers for all slices, in their order; each worker has a range of them, one slice in memory at a time.
 
     Answers wait in files below `folder`, which must stay as long as the table is used. Workers are threads: what they
     do is compiled, or Arrow's, and lets the others run meanwhile; and unlike processes they can be started wherever
     Airflow runs a task. `workers` is the number of processors where it is not given.
     """
-    count = min(workers or len(os.sched_getaffinity(0)), SHARDS)
-    ranges = [range(SHARDS * i // count, SHARDS * (i + 1) // count) for i in range(count)]
+    count = min(workers or len(os.sched_getaffinity(0)), slices)
+    ranges = [range(slices * i // count, slices * (i + 1) // count) for i in range(count)]
     done = itertools.count(1)
 
     def worked(wanted: range) -> pa.Table:
-        file = folder / f"shards-{wanted.start}.arrow"
+        file = folder / f"slices-{wanted.start}.arrow"
         with ExitStack() as opened:
             written: pa.ipc.RecordBatchStreamWriter | None = None
             for _, table in work(wanted):
                 written = written or opened.enter_context(pa.ipc.new_stream(file, table.schema))
                 written.write_table(table)
-                if on_shard:
-                    on_shard(next(done), SHARDS)
+                if on_slice:
+                    on_slice(next(done), slices)
         return _mapped(file)
 
     with ThreadPoolExecutor(count) as pool:

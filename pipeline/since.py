@@ -29,13 +29,13 @@ from pipeline.shard_reader import Part
 from pipeline.timeline import LINE
 
 Ints = NDArray[np.int64]
-OnShard = Callable[[int, int], None]
+OnSlice = Callable[[int, int], None]
 
 _NOBODY = np.zeros(0, np.int64)
 
 
 def measured(
-    lake: Lake, as_of: datetime, spec: Spec, config: Config, folder: Path, on_shard: OnShard | None = None
+    lake: Lake, as_of: datetime, spec: Spec, config: Config, folder: Path, on_slice: OnSlice | None = None
 ) -> pa.Table:
     """What `persons.measured` says of one night, to the last bit; and a checkpoint is left for the next.
 
@@ -47,41 +47,41 @@ def measured(
     draft = Draft(folder / "checkpoint")
     night = _Night(as_of, spec, draft, config.engine.workers)
     if base is None:
-        found, contents = night.whole(log, folder / "whole", on_shard), log.contents
+        found, contents = night.whole(log, folder / "whole", on_slice), log.contents
     else:
-        found, contents = night.since(base, log, _changed(log, base, as_of, lake, config), folder, on_shard)
-    draft.finish(lake, as_of, spec, [*log.events, *log.transactions], contents)
+        found, contents = night.since(base, log, _changed(log, base, as_of, lake, config), folder, on_slice)
+    draft.finish(lake, as_of, spec, [*log.events, *log.transactions], contents, log.slices)
     return found
 
 
 def _base(lake: Lake, log: Log, as_of: datetime, spec: Spec) -> Checkpoint | None:
     """The checkpoint to go on from. None where the first order came since: web purchases do not count any more."""
-    base = checkpoints.newest(lake, as_of, spec, [*log.events, *log.transactions])
+    base = checkpoints.newest(lake, as_of, spec, [*log.events, *log.transactions], log.slices)
     if base is None or micros(base.night) <= log.timeline.orders.since < micros(as_of):
         return None
     return base
 
 
 class _Night:
-    """One night's passes over the shards; each leaves the states of its people in the draft."""
+    """One night's passes over the slices; each leaves the states of its people in the draft."""
 
     def __init__(self, as_of: datetime, spec: Spec, draft: Draft, workers: int | None) -> None:
         self._as_of, self._spec, self._draft, self._workers = as_of, spec, draft, workers
         self._late: list[Ints] = []
 
-    def whole(self, log: Log, folder: Path, on_shard: OnShard | None = None) -> pa.Table:
+    def whole(self, log: Log, folder: Path, on_slice: OnSlice | None = None) -> pa.Table:
         """Everybody in the log, from the first row on."""
-        return self._run(log, folder, lambda _: None, on_shard)
+        return self._run(log, folder, lambda _: None, on_slice)
 
     def since(
-        self, base: Checkpoint, log: Log, changed: Ints, folder: Path, on_shard: OnShard | None
+        self, base: Checkpoint, log: Log, changed: Ints, folder: Path, on_slice: OnSlice | None
     ) -> tuple[pa.Table, set[str]]:
         """Everybody from the checkpoint on, but for the `changed` and the late, who are folded anew.
 
         Returns also the contents that were met, now or by the checkpoint.
         """
         lately = _lately(log, base, self._spec, self._as_of, changed)
-        found = self._run(lately, folder / "since", partial(base.state, without=changed), on_shard)
+        found = self._run(lately, folder / "since", partial(base.state, without=changed), on_slice)
         anew = np.unique(np.concatenate([changed, *self._late]))
         if not len(anew):
             return found, lately.contents | base.contents
@@ -90,20 +90,20 @@ class _Night:
         return pa.concat_tables([found, again]), lately.contents | theirs.contents | base.contents
 
     def _run(
-        self, log: Log, folder: Path, state: Callable[[int], State | None], on_shard: OnShard | None = None
+        self, log: Log, folder: Path, state: Callable[[int], State | None], on_slice: OnSlice | None = None
     ) -> pa.Table:
         strays = folder / "strays"
         strays.mkdir(parents=True)
         log.set_aside(strays)
 
         def work(wanted: range) -> Iterator[tuple[int, pa.Table]]:
-            for shard, rows in log.shards(wanted, strays):
-                table, after, late = resumed(rows, [self._as_of], self._spec, state(shard))
-                self._draft.keep(shard, after)
+            for at, rows in log.people(wanted, strays):
+                table, after, late = resumed(rows, [self._as_of], self._spec, state(at))
+                self._draft.keep(at, after)
                 self._late.append(late)
-                yield shard, table
+                yield at, table
 
-        return shards.run(work, folder, self._workers, on_shard)
+        return shards.run(work, log.slices, folder, self._workers, on_slice)
 
 
 # ---------------------------------------------------------------- which rows

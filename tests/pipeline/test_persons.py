@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -61,9 +62,9 @@ def from_memory(nights: list[datetime], config: Config, *, order: int = 0) -> pa
     return ordered(persons.of_rows(rows, nights, person_spec(config)))
 
 
-def from_lake(nights: list[datetime], config: Config, folder: Path, workers: int = 2) -> pa.Table:
+def from_lake(nights: list[datetime], config: Config, folder: Path, workers: int = 2, slices: int = SHARDS) -> pa.Table:
     """One pass over the files."""
-    log = persons.Log.of(Lake.of(config), nights, config)
+    log = replace(persons.Log.of(Lake.of(config), nights, config), slices=slices)
     return ordered(persons.measured(log, nights, person_spec(config), folder, workers))
 
 
@@ -88,10 +89,10 @@ def test_the_fortnight_moves_people_and_replaces_lines(config: Config) -> None:
     assert rows["known_until"].null_count < rows.num_rows
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_the_lakes_files_say_the_same(config: Config, tmp_path: Path, workers: int) -> None:
-    """Shard by shard, with any number of workers, and people whose rows lie in another shard than they are at home."""
-    assert image(from_lake(NIGHTS, config, tmp_path, workers)) == image(from_memory(NIGHTS, config))
+@pytest.mark.parametrize(("workers", "slices"), [(1, 1), (2, SHARDS), (3, 4)])
+def test_the_lakes_files_say_the_same(config: Config, tmp_path: Path, workers: int, slices: int) -> None:
+    """In any number of slices, by any number of workers; rows may lie in another slice than their person is."""
+    assert image(from_lake(NIGHTS, config, tmp_path, workers, slices)) == image(from_memory(NIGHTS, config))
 
 
 @pytest.mark.parametrize("order", [1, 2])
@@ -116,11 +117,11 @@ def test_a_lake_of_nobody_gives_an_empty_answer_with_all_columns(tmp_path: Path)
     assert set(person_spec(config).names) <= set(found.column_names)
 
 
-def test_progress_is_told_shard_by_shard(config: Config, tmp_path: Path) -> None:
+def test_progress_is_told_slice_by_slice(config: Config, tmp_path: Path) -> None:
     """Somebody waits at a terminal."""
-    log, told = persons.Log.of(Lake.of(config), [NIGHT], config), []
+    log, told = replace(persons.Log.of(Lake.of(config), [NIGHT], config), slices=4), []
     persons.measured(log, [NIGHT], person_spec(config), tmp_path, 2, lambda done, of: told.append((done, of)))
-    assert sorted(told) == [(done, SHARDS) for done in range(1, SHARDS + 1)]
+    assert sorted(told) == [(done, 4) for done in (1, 2, 3, 4)]
 
 
 # ---------------------------------------------------------------- whose a row is
@@ -180,12 +181,18 @@ def test_rows_that_ended_before_the_first_night_are_left_out(config: Config) -> 
     assert rows["known_until"].null_count == rows.num_rows
 
 
+@pytest.mark.parametrize(("rows", "slices"), [(0, 1), (200_000, 1), (200_001, 2), (10**7, 64), (10**10, 64)])
+def test_a_log_is_cut_as_little_as_may_be(rows: int, slices: int) -> None:
+    """A small one not at all; never finer than its shards."""
+    assert persons._slices(rows) == slices
+
+
 def test_everybody_is_in_one_shard(config: Config, tmp_path: Path) -> None:
     """Rows of one person, wherever they lie in the lake, come together in that person's shard."""
-    log = persons.Log.of(Lake.of(config), NIGHTS, config)
+    log = replace(persons.Log.of(Lake.of(config), NIGHTS, config), slices=SHARDS)
     log.set_aside(tmp_path)
     homes: dict[int, int] = {}
-    for shard, rows in log.shards(range(SHARDS), tmp_path):
+    for shard, rows in log.people(range(SHARDS), tmp_path):
         for person in rows["person_id"].unique().to_pylist():
             assert homes.setdefault(person, shard) == shard
             assert shard_of(np.array([person]))[0] == shard

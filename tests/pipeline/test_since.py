@@ -58,12 +58,14 @@ def base_of(config: Config, night: datetime, spec: Any) -> datetime | None:
     """The night from which a pass would go on."""
     lake = Lake.of(config)
     parts = [part for table in ("events", "transactions") for part in lake.parts(table)]
-    found = checkpoints.newest(lake, night, spec, parts)
+    found = checkpoints.newest(lake, night, spec, parts, persons.Log.of(lake, [night], config).slices)
     return found and found.night
 
 
-def test_night_after_night_is_as_from_the_start(config: Config) -> None:
-    """Late rows, links found and refunds known between the nights; each goes on from the one before."""
+@pytest.mark.parametrize("rows", [200_000, 20])
+def test_night_after_night_is_as_from_the_start(config: Config, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Late rows, links found and refunds known between the nights; each goes on from the one before, slice by slice."""
+    monkeypatch.setattr(persons, "_SLICE", rows)
     written(fortnight(), config)
     spec = spec_on(config, NIGHT)
     for last, night in zip([None, *NIGHTS], NIGHTS, strict=False):
@@ -212,11 +214,10 @@ def test_a_state_is_read_back_as_it_was(config: Config) -> None:
     lake, spec = written(fortnight(), config), spec_on(config, NIGHT)
     from_checkpoint(config, NIGHT, spec)
     parts = [part for table in ("events", "transactions") for part in lake.parts(table)]
-    found = checkpoints.newest(lake, NIGHT, spec, parts)
+    found = checkpoints.newest(lake, NIGHT, spec, parts, 1)
     assert found is not None
-    whole = [found.state(shard, np.zeros(0, np.int64)) for shard in range(64)]
-    shard = max(range(64), key=lambda at: len(whole[at].people))
-    without = found.state(shard, whole[shard].people[:1])
-    assert without.people.tolist() == whole[shard].people[1:].tolist()
-    np.testing.assert_array_equal(without.ints, whole[shard].ints[1:])
-    np.testing.assert_array_equal(without.floats, whole[shard].floats[1:])
+    whole = found.state(0, np.zeros(0, np.int64))
+    without = found.state(0, whole.people[:1])
+    assert without.people.tolist() == whole.people[1:].tolist()
+    np.testing.assert_array_equal(without.ints, whole.ints[1:])
+    np.testing.assert_array_equal(without.floats, whole.floats[1:])
