@@ -131,7 +131,9 @@ class _Cursor:
         """Rows, and the first shard that those after them can be of."""
         text = [name for name in self._words if name not in PARTITIONS]
         columns = [_SHARD, *(name for name in self._schema.names if name not in (*PARTITIONS, _SHARD))]
-        with pq.ParquetFile(self._part.path, read_dictionary=text) as file:
+        with pq.ParquetFile(
+            self._part.path, read_dictionary=text, pre_buffer=False
+        ) as file:  # it would keep all it read
             groups = [group for group in range(file.num_row_groups) if _overlaps(file, group, shards)]
             for group, following in zip_longest(groups, groups[1:]):
                 if file.metadata.row_group(group).num_rows > rows:

@@ -136,7 +136,15 @@ def test_anonymous_views_count_like_those_of_as_many_visitors(
 
 
 @settings(max_examples=40, deadline=None)
-@given(logs(), st.lists(st.builds(Count, ages(), st.sampled_from(CONTENTS), st.sampled_from(["view", "click"]))))
+@given(
+    logs(),
+    st.lists(
+        st.builds(
+            Count, ages(), st.sampled_from(CONTENTS), st.sampled_from(["view", "click"]), count=st.floats(0.0, 1e6)
+        ),
+        max_size=20,
+    ),
+)
 def test_the_crowd_changes_no_figure_of_people(rows: list[Row], crowd: list[Count]) -> None:
     """Readers and rates are of people whom we know: a goal that the crowd reached is nobody's label."""
     mine = {name: row for row in content_features(history_of(rows)).to_pylist() if (name := row["content_id"])}
