@@ -18,10 +18,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from expectations.schemas import TIMESTAMP
-from features.fold import NEVER, Layout, Out, Scratch, people_by_nights
+from features.passes import Out, Scratch, people_by_nights
 from features.program import Program
 from features.rows import Rows, encoded, micros
 from features.spec import Spec
+from features.state import NEVER, Layout
 from features.zone import Zone, zone
 
 Ints = NDArray[np.int64]

@@ -3,23 +3,24 @@
 A person's state is a row of whole numbers and a row of floats a *slot*: slot 0 is the person, the others are the
 groups and contents that somebody asks about, in the order in which they are first met. What a row of the log adds goes
 to the slots of its person, its content and its content's groups; to those that nobody asks about it does not go at all.
-The places within a row are those of `Layout`. See `features.fold` for what numba needs to be told.
+The places within a row are those of `Layout`. See `features.jit` for what numba needs to be told.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from features.decay import ANCHOR, anchor_of, moved, read, weight
-from features.fold import GAP, NEVER
 from features.history import DAY
+from features.jit import compiled, inlined
 from features.pair_program import SOURCE
 from features.program import NOWHERE
 from features.rows import FOREVER
+from features.sessions import GAP
+from features.state import NEVER
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -32,9 +33,6 @@ BLOCK = 64
 # Places in `Scratch.here`; anchors follow.
 _NEXT, _FOLDED, _WAKE, _OPEN, _PRESENT, _SESSION, _ANCHORS = range(7)
 HERE = _ANCHORS
-
-_jit: Any = numba.njit
-_compiled, _inlined = _jit(cache=True, _nrt=False), _jit(cache=True, _nrt=False, inline="always")
 
 
 class Layout(NamedTuple):
@@ -104,7 +102,7 @@ class Scratch(NamedTuple):
 # ---------------------------------------------------------------- the passes
 
 
-@_compiled
+@compiled
 def pairs_by_requests(rows, asked, p, layout, contents, out, s):
     """Fill `out` (columns, requests)."""
     count = 0
@@ -131,7 +129,7 @@ def pairs_by_requests(rows, asked, p, layout, contents, out, s):
     _write(s.block, s.to, count % BLOCK, out)
 
 
-@_compiled
+@compiled
 def tastes_of_people(rows, begin, end, instant, p, layout, contents, person, group, out, s):
     """The people from `begin` to `end`: put each group that they did something in into `person`, `group` and `out`.
 
@@ -156,7 +154,7 @@ def tastes_of_people(rows, begin, end, instant, p, layout, contents, person, gro
     return count
 
 
-@_compiled
+@compiled
 def _write(block, to, rows, out):
     """Put the first `rows` of the block where they go."""
     for column in range(out.shape[0]):
@@ -167,7 +165,7 @@ def _write(block, to, rows, out):
 # ---------------------------------------------------------------- slots
 
 
-@_inlined
+@inlined
 def _open_asked(asked, begin, end, contents, s):
     """Give a slot to each content that is asked about, and to its groups; returns how many slots there are."""
     slots = 1
@@ -179,7 +177,7 @@ def _open_asked(asked, begin, end, contents, s):
     return slots
 
 
-@_inlined
+@inlined
 def _open_touched(rows, start, end, contents, s):
     """Give a slot to each group of the person's rows; returns how many slots there are."""
     slots = 1
@@ -193,7 +191,7 @@ def _open_touched(rows, start, end, contents, s):
     return slots
 
 
-@_inlined
+@inlined
 def _slot(owner, slots, s):
     if s.slot_of[owner] == NOBODY:
         s.slot_of[owner] = slots
@@ -202,13 +200,13 @@ def _slot(owner, slots, s):
     return slots
 
 
-@_inlined
+@inlined
 def _close(slots, s):
     for slot in range(1, slots):
         s.slot_of[s.owner[slot]] = NOBODY
 
 
-@_inlined
+@inlined
 def _forget(first, slots, p, layout, s):
     """Nothing is known of the person."""
     s.here[:] = 0
@@ -226,7 +224,7 @@ def _forget(first, slots, p, layout, s):
 # ---------------------------------------------------------------- which rows
 
 
-@_inlined
+@inlined
 def _advance(rows, start, end, instant, slots, p, layout, contents, s):
     """Fold in what became known before the instant.
 
@@ -253,7 +251,7 @@ def _advance(rows, start, end, instant, slots, p, layout, contents, s):
         i += 1
 
 
-@_inlined
+@inlined
 def _keep(passed, slots, s):
     """Remember the state, to go on from row `passed` one day."""
     s.here[_NEXT] = passed
@@ -264,7 +262,7 @@ def _keep(passed, slots, s):
     s.here[_OPEN] = 1
 
 
-@_inlined
+@inlined
 def _restore(slots, s):
     _copy(s.kept_here, s.here)
     _copy(s.kept_tail, s.tail)
@@ -272,13 +270,13 @@ def _restore(slots, s):
     _copy_rows(s.kept_floats, s.floats, slots)
 
 
-@_inlined
+@inlined
 def _copy(source, target):
     for k in range(len(source)):
         target[k] = source[k]
 
 
-@_inlined
+@inlined
 def _copy_rows(source, target, rows):
     for row in range(rows):
         for k in range(source.shape[1]):
@@ -288,7 +286,7 @@ def _copy_rows(source, target, rows):
 # ---------------------------------------------------------------- the fold
 
 
-@_inlined
+@inlined
 def _fold(rows, i, slots, p, layout, contents, s):
     """Add row `i`, which is not older than any added before."""
     ts, mask, c = rows.ts[i], rows.mask[i], rows.content[i]
@@ -321,7 +319,7 @@ def _fold(rows, i, slots, p, layout, contents, s):
         _add_strength(rows.strength[i], rows.channel[i], c, at, p, layout, contents, s)
 
 
-@_inlined
+@inlined
 def _to_anchor(ts, slots, p, s):
     """Bring all sums to the anchors of `ts`, and fill in what a row of that time weighs."""
     for h in range(len(p.half_lives)):
@@ -334,7 +332,7 @@ def _to_anchor(ts, slots, p, s):
         s.forward[h] = weight(ts, s.here[_ANCHORS + h], p.half_lives[h])
 
 
-@_inlined
+@inlined
 def _add_strength(strength, channel, c, at, p, layout, contents, s):
     for h in range(len(p.half_lives)):
         s.floats[0, h] += strength * s.forward[h]
@@ -356,7 +354,7 @@ def _add_strength(strength, channel, c, at, p, layout, contents, s):
             _add_to_group(slot, SOURCE, strength, p, s)
 
 
-@_inlined
+@inlined
 def _add_to_group(slot, kind, strength, p, s):
     for k in range(p.kind_from[kind], p.kind_from[kind + 1]):
         h = p.affinity_half[k]
@@ -366,7 +364,7 @@ def _add_to_group(slot, kind, strength, p, s):
 # ---------------------------------------------------------------- windows
 
 
-@_inlined
+@inlined
 def _count(rows, i, at, p, s):
     """Add row `i`, the `at`th that is folded, to its counters in all windows."""
     hits = 0
@@ -378,7 +376,7 @@ def _count(rows, i, at, p, s):
     s.hits[at] = hits
 
 
-@_inlined
+@inlined
 def _move_windows(rows, instant, p, s):
     """Take out of each window what grew too old for it."""
     for w in range(len(p.windows)):
@@ -392,7 +390,7 @@ def _move_windows(rows, instant, p, s):
         s.tail[w] = j
 
 
-@_inlined
+@inlined
 def _uncount(rows, j, w, p, s):
     for k in range(p.count_from[w], p.count_from[w + 1]):
         if s.hits[j] >> k & 1:
@@ -402,7 +400,7 @@ def _uncount(rows, j, w, p, s):
 # ---------------------------------------------------------------- what is shown
 
 
-@_inlined
+@inlined
 def _show(c, instant, p, layout, contents, s):
     """Fill in the row of a request for content `c`."""
     category, content = NOBODY, s.slot_of[contents.groups + c]
@@ -427,7 +425,7 @@ def _show(c, instant, p, layout, contents, s):
         s.row[p.unanswered_to] = s.ints[content, layout.unanswered]
 
 
-@_inlined
+@inlined
 def _scoped(scope, category, content):
     """The slot that a scope means."""
     if scope == _PERSON:
@@ -435,7 +433,7 @@ def _scoped(scope, category, content):
     return category if scope == _CATEGORY else content
 
 
-@_inlined
+@inlined
 def _show_affinities(c, p, contents, s):
     s.sums[:] = 0.0
     s.found[:] = 0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,47 +37,94 @@ NOWHERE = -1
 """A part of the state that no feature shows."""
 
 
-class Program(NamedTuple):
-    """Arrays that numba can read. `*_to` are columns of the kernel's output; bits are those of `Rows.mask`.
+class Counts(NamedTuple):
+    """Counters of rows that have all of their `bits`, sorted by window: w's are `begin[w]` to `begin[w + 1]`."""
 
-    Windows and half-lives are in microseconds. Counters and totals are sorted by window: those of window w are
-    `count_from[w]` to `count_from[w + 1]`. A counter counts the rows that have all of its `count_bits`.
+    bits: Ints
+    begin: Ints
+    to: Ints
+
+
+class Totals(NamedTuple):
+    """Sums of `TOTALS[what]`, sorted by window like counters."""
+
+    bit: Ints
+    what: Ints
+    begin: Ints
+    to: Ints
+
+
+class Shares(NamedTuple):
+    """One counter over another."""
+
+    part: Ints
+    whole: Ints
+    to: Ints
+
+
+class Distinct(NamedTuple):
+    """Numbers of different days."""
+
+    bit: Ints
+    window: Ints
+    to: Ints
+
+
+class Decays(NamedTuple):
+    """Decayed sums."""
+
+    bit: Ints
+    half: Ints
+    to: Ints
+
+
+class Sinces(NamedTuple):
+    """Times since the last row."""
+
+    bit: Ints
+    to: Ints
+
+
+class Sessions(NamedTuple):
+    """Parts of a session's vector: of the last one, and (half-lives, parts) means with the half-lives `half`."""
+
+    half: Ints
+    last_to: Ints
+    mean_to: Ints
+    categories: int
+    channels: int
+
+
+class Classes(NamedTuple):
+    """Bits of rows that the fold itself asks for."""
+
+    mix: Ints
+    purchase: int
+    active: int
+    refund: int
+
+
+class Program(NamedTuple):
+    """Arrays that numba can read. `to` are columns of the kernel's output, bits those of `Rows.mask`.
+
+    Windows, half-lives and `history`, after which somebody is not among a night's people any more, in microseconds;
+    what has a `window` or `half` means its place among them.
     """
 
     columns: int
     history: int
-    """Microseconds after which somebody is not among a night's people any more."""
     windows: Ints
     half_lives: Ints
-    count_bits: Ints
-    count_from: Ints
-    count_to: Ints
-    total_bit: Ints
-    total_what: Ints
-    total_from: Ints
-    total_to: Ints
-    share_of: Ints
-    share_per: Ints
-    share_to: Ints
-    days_bit: Ints
-    days_window: Ints
-    days_to: Ints
-    decay_bit: Ints
-    decay_half: Ints
-    decay_to: Ints
-    since_bit: Ints
-    since_to: Ints
+    counts: Counts
+    totals: Totals
+    shares: Shares
+    days: Distinct
+    decays: Decays
+    sinces: Sinces
     tenure_to: int
     btyd_to: Ints
-    session_half: Ints
-    last_to: Ints
-    mean_to: NDArray[np.int64]
-    categories: int
-    channels: int
-    mix_bits: Ints
-    purchase_bit: int
-    active_bit: int
-    refund_bit: int
+    sessions: Sessions
+    classes: Classes
 
 
 def compiled(
@@ -93,58 +140,22 @@ def compiled(
         ValueError: A measure names a class, category, channel or half-life that there is none of.
     """
     build = _Builder(measures, tuple(classes), _parts(categories, channels))
-    windows = build.distinct(m.days for m in measures if isinstance(m, Count | Total | Share | Days))
-    half_lives = build.distinct(
-        (m.half_life for m in measures if isinstance(m, Decayed | Session) and m.half_life), key=HALF_LIVES.__getitem__
-    )
-    shares = build.of(Share)
-    counts = build.distinct(
-        [
-            *((m.days, build.bits(m.of)) for m in build.of(Count)),
-            *((m.days, build.bits(m.of, m.per)) for m in shares),
-            *((m.days, build.bits(m.per)) for m in shares),
-        ]
-    )
-    count_to = {(m.days, build.bits(m.of)): build.column(m) for m in build.of(Count)}
-    totals = sorted(build.of(Total), key=lambda m: windows.index(m.days))
-    decays, sinces, days = build.of(Decayed), build.of(Since), build.of(Days)
-    session_half = build.distinct(half_lives.index(m.half_life) for m in build.of(Session) if m.half_life)
+    counts, shares = build.counters()
     return Program(
         columns=len(measures),
         history=history_days * DAY,
-        windows=_ints(days_ * DAY for days_ in windows),
-        half_lives=_ints(round(HALF_LIVES[name] * DAY) for name in half_lives),
-        count_bits=_ints(bits for _, bits in counts),
-        count_from=_ints(sum(d in windows[:w] for d, _ in counts) for w in range(len(windows) + 1)),
-        count_to=_ints(count_to.get(count, NOWHERE) for count in counts),
-        total_bit=_ints(build.bit(m.of) for m in totals),
-        total_what=_ints(TOTALS.index(m.what) for m in totals),
-        total_from=_ints(sum(m.days in windows[:w] for m in totals) for w in range(len(windows) + 1)),
-        total_to=_ints(map(build.column, totals)),
-        share_of=_ints(counts.index((m.days, build.bits(m.of, m.per))) for m in shares),
-        share_per=_ints(counts.index((m.days, build.bits(m.per))) for m in shares),
-        share_to=_ints(map(build.column, shares)),
-        days_bit=_ints(build.bit(m.of) for m in days),
-        days_window=_ints(windows.index(m.days) for m in days),
-        days_to=_ints(map(build.column, days)),
-        decay_bit=_ints(build.bit(m.of) for m in decays),
-        decay_half=_ints(half_lives.index(m.half_life) for m in decays),
-        decay_to=_ints(map(build.column, decays)),
-        since_bit=_ints(build.bit(m.of) for m in sinces),
-        since_to=_ints(map(build.column, sinces)),
+        windows=_ints(days * DAY for days in build.windows),
+        half_lives=_ints(round(HALF_LIVES[name] * DAY) for name in build.half_lives),
+        counts=counts,
+        totals=build.totals(),
+        shares=shares,
+        days=build.distinct_days(),
+        decays=build.decays(),
+        sinces=build.sinces(),
         tenure_to=build.column(Tenure()),
         btyd_to=_ints(map(build.column, BTYD)),
-        session_half=_ints(session_half),
-        last_to=_ints(build.column(Session(what)) for what in build.parts),
-        mean_to=np.array(
-            [[build.column(Session(what, half_lives[h])) for what in build.parts] for h in session_half], np.int64
-        ).reshape(len(session_half), len(build.parts)),
-        categories=len(categories),
-        channels=len(channels),
-        mix_bits=_ints(map(build.bit, MIX)),
-        purchase_bit=build.bit("purchase"),
-        active_bit=build.bit("active"),
-        refund_bit=build.bit("refund"),
+        sessions=build.sessions(len(categories), len(channels)),
+        classes=Classes(_ints(map(build.bit, MIX)), *map(build.bit, ("purchase", "active", "refund"))),
     )
 
 
@@ -164,15 +175,70 @@ class _Builder:
     """Finds the place of everything that a measure names."""
 
     def __init__(self, measures: Sequence[Measured], classes: tuple[str, ...], parts: tuple[str, ...]) -> None:
-        self._measures, self._classes, self.parts = measures, classes, parts
+        self._measures, self._classes, self._parts = measures, classes, parts
         self._column = {measure: at for at, measure in enumerate(measures)}
         if len(self._column) != len(measures):
             raise ValueError("two features measure the same")
-        if unknown := {m.what for m in self.of(Session)} - set(parts):
-            raise ValueError(f"no part of a session: {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
+        _require("part of a session", {m.what for m in self.of(Session)}, parts)
         halves = {m.half_life for m in measures if isinstance(m, Decayed | Session) and m.half_life}
-        if unknown := halves - set(HALF_LIVES):
-            raise ValueError(f"no half-life: {', '.join(sorted(unknown))}; there are {', '.join(HALF_LIVES)}")
+        _require("half-life", halves, HALF_LIVES)
+        self.half_lives = sorted(halves, key=HALF_LIVES.__getitem__)
+        self.windows = sorted({m.days for m in measures if isinstance(m, Count | Total | Share | Days)})
+
+    def counters(self) -> tuple[Counts, Shares]:
+        """What `Count` and `Share` measure: a share is of two counters, which a feature may show or not."""
+        shares, shown = self.of(Share), {(m.days, self.bits(m.of)): self.column(m) for m in self.of(Count)}
+        both = [(m.days, self.bits(m.of, m.per)) for m in shares]
+        whole = [(m.days, self.bits(m.per)) for m in shares]
+        kept = sorted({*shown, *both, *whole})
+        counts = Counts(
+            _ints(bits for _, bits in kept),
+            self._begin([days for days, _ in kept]),
+            _ints(shown.get(one, NOWHERE) for one in kept),
+        )
+        return counts, Shares(_ints(map(kept.index, both)), _ints(map(kept.index, whole)), self._columns(shares))
+
+    def totals(self) -> Totals:
+        """What `Total` measures."""
+        found = sorted(self.of(Total), key=lambda m: m.days)
+        bit, what = _ints(self.bit(m.of) for m in found), _ints(TOTALS.index(m.what) for m in found)
+        return Totals(bit, what, self._begin([m.days for m in found]), self._columns(found))
+
+    def distinct_days(self) -> Distinct:
+        """What `Days` measures."""
+        found = self.of(Days)
+        window = _ints(self.windows.index(m.days) for m in found)
+        return Distinct(_ints(self.bit(m.of) for m in found), window, self._columns(found))
+
+    def decays(self) -> Decays:
+        """What `Decayed` measures."""
+        found = self.of(Decayed)
+        half = _ints(self.half_lives.index(m.half_life) for m in found)
+        return Decays(_ints(self.bit(m.of) for m in found), half, self._columns(found))
+
+    def sinces(self) -> Sinces:
+        """What `Since` measures."""
+        found = self.of(Since)
+        return Sinces(_ints(self.bit(m.of) for m in found), self._columns(found))
+
+    def sessions(self, categories: int, channels: int) -> Sessions:
+        """What `Session` measures."""
+        half = sorted({self.half_lives.index(m.half_life) for m in self.of(Session) if m.half_life})
+        means = [[self.column(Session(what, self.half_lives[h])) for what in self._parts] for h in half]
+        return Sessions(
+            half=_ints(half),
+            last_to=_ints(self.column(Session(what)) for what in self._parts),
+            mean_to=np.array(means, np.int64).reshape(len(half), len(self._parts)),
+            categories=categories,
+            channels=channels,
+        )
+
+    def _begin(self, days: Sequence[int]) -> Ints:
+        """Where each window's begin among those of `days`, which are sorted."""
+        return np.searchsorted(days, [*self.windows, np.inf]).astype(np.int64)
+
+    def _columns(self, measures: Sequence[Measured]) -> Ints:
+        return _ints(map(self.column, measures))
 
     def of(self, kind: type[T]) -> list[T]:
         """The measures of a kind, in order."""
@@ -192,10 +258,10 @@ class _Builder:
         """The bits of some classes together."""
         return sum({1 << self.bit(name) for name in names})
 
-    @staticmethod
-    def distinct(found: Iterable[T], key: Callable[[T], Any] = lambda one: one) -> list[T]:
-        """Each once, sorted."""
-        return sorted(set(found), key=key)
+
+def _require(what: str, names: set[str], known: Iterable[str]) -> None:
+    if unknown := names - set(known):
+        raise ValueError(f"no {what}: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
 
 
 def _ints(found: Iterable[int]) -> Ints:

@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from features.fold import GAP
 from features.history import DAY
 from features.kernel import State, resumed
 from features.measures import Count, Days, Share, Total
 from features.rows import micros
+from features.sessions import GAP
 from features.spec import Spec
 from pipeline import checkpoints, identify, query, shards
 from pipeline.checkpoints import Checkpoint, Draft

@@ -13,11 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.fold import Layout
 from features.kernel import kernel
 from features.people import person_features
 from features.program import compiled
 from features.rows import SHARD, Codes, encoded
+from features.state import Layout
 from tests.features.logs import AS_OF, CATEGORY, GOALS
 from tests.features.shards import spec_of
 
@@ -74,14 +74,14 @@ def _case(name: str, world: Any) -> Any:
     known = arguments(world.log)
     wanted = inspect.signature(thing).parameters.values()
     found = thing(*(known[one.name] for one in wanted if one.default is one.empty))
-    return [room.shape for room in found] if name == "fold.Scratch.of" else found  # what is in it is yet to come
+    return [room.shape for room in found] if name == "passes.Scratch.of" else found  # what is in it is yet to come
 
 
 CASES: Mapping[str, Callable[[Any], Any]] = {
     name: partial(_case, name)
     for name in (
-        "fold.Layout.of",
-        "fold.Scratch.of",
+        "state.Layout.of",
+        "passes.Scratch.of",
         "kernel.advanced",
         "kernel.kernel",
         "kernel.resumed",

@@ -1,0 +1,211 @@
+"""The pass of the person kernel over all people and nights: which rows are known, what goes on, what begins anew."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.fold import fold, reset
+from features.jit import compiled, inlined
+from features.program import Program
+from features.rows import FOREVER, SESSION_BIT, Rows
+from features.sessions import GAP
+from features.shown import show_counts, show_sessions, show_times
+from features.state import LAST, NEVER, Layout
+from features.windows import move_windows
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+_BLOCK = 64
+"""Rows that are put together before they go into their columns: written one by one, each would touch every column."""
+
+
+class Out(NamedTuple):
+    """Room for the result: (columns, rows), whose and when each row is."""
+
+    columns: Floats
+    person: Ints
+    night: Ints
+    anew: NDArray[np.bool_]
+    """By person: who has to be folded anew."""
+
+
+class Scratch(NamedTuple):
+    """Room for a person at a time."""
+
+    order: Ints
+    """The rows that are folded in, oldest first."""
+    known: Ints
+    """The rows that are known on the night."""
+    mask: Ints
+    """Classes of the rows that are folded in, `session` among them."""
+    tail: Ints
+    """By window: the first row that is not too old for it yet."""
+    counted: Ints
+    """By window: how many rows were added to it, those among them that have left it."""
+    forward: Floats
+    """By half-life: what the row that is folded weighs."""
+    parts: Floats
+    """The last session's vector."""
+    row: Floats
+    """The person's features on the night."""
+    block: Floats
+
+    @classmethod
+    def of(cls, rows: Rows, program: Program, layout: Layout) -> Scratch:
+        """Room for the person with the most rows."""
+        longest = int(np.diff(rows.starts).max(initial=0))
+        windows = len(program.windows)
+        return cls(
+            order=np.empty(longest, np.int64),
+            known=np.empty(longest, np.int64),
+            mask=np.empty(longest, np.int64),
+            tail=np.empty(windows, np.int64),
+            counted=np.empty(windows, np.int64),
+            forward=np.empty(len(program.half_lives)),
+            parts=np.empty(layout.parts),
+            row=np.empty(program.columns),
+            block=np.empty((_BLOCK, program.columns)),
+        )
+
+
+@compiled
+def people_by_nights(rows, nights, p, layout, place, known, begun, ints, floats, out, scratch):
+    """Fill `out`; `ints` and `floats` are the states, before and after. Returns how many rows there are.
+
+    Whoever's state does not go with the rows is marked in `out.anew`; what there is of them is good for nothing.
+    """
+    order, known_now, mask, tail, counted, forward, parts, row, block = scratch
+    count = 0
+    for person in range(len(rows.people)):
+        si, sf = ints[person], floats[person]
+        start, end = rows.starts[person], rows.starts[person + 1]
+        resumed, folded = known[person], 0
+        if resumed:
+            folded = _resume(rows, start, end, begun, nights[-1], p, si[LAST], order, mask, tail, counted)
+            if folded < 0:
+                out.anew[person] = True
+                continue
+        else:
+            reset(p, layout, si, sf, tail, counted)
+        plain = _is_plain(rows, start, end)
+        there = folded
+        stale_counts = stale_sessions = True
+        for night in nights:
+            if plain:
+                while start + there < end and rows.known[start + there] < night:
+                    order[there] = start + there
+                    there += 1
+            else:
+                there = _known_rows(rows, start, end, night, known_now)
+                if not _goes_on(order, folded, known_now, there):
+                    if resumed:
+                        out.anew[person] = True
+                        break
+                    reset(p, layout, si, sf, tail, counted)
+                    folded, stale_counts, stale_sessions = 0, True, True
+                for j in range(folded, there):
+                    order[j] = known_now[j]
+            if there > folded:
+                stale_sessions = True
+            for j in range(folded, there):
+                i = order[j]
+                mask[j] = fold(rows, i, p, layout, place, si, sf, forward)
+            folded = there
+            stale_counts |= move_windows(rows, order, mask, folded, night, p, layout, si, tail, counted)
+            if si[LAST] == NEVER or si[LAST] < night - p.history:
+                continue
+            if stale_counts:
+                show_counts(p, layout, si, row)
+            if stale_sessions:
+                show_sessions(p, layout, si, sf, parts, row)
+            show_times(night, p, layout, si, sf, row)
+            stale_counts = stale_sessions = False
+            for column in range(p.columns):
+                block[count % _BLOCK, column] = row[column]
+            out.person[count], out.night[count] = rows.people[person], night
+            count += 1
+            if count % _BLOCK == 0:
+                _write(block, _BLOCK, count - _BLOCK, out.columns)
+    _write(block, count % _BLOCK, count - count % _BLOCK, out.columns)
+    return count
+
+
+@compiled
+def _write(block, rows, at, out):
+    """Put the first `rows` of the block into the columns of `out`, from row `at` on."""
+    for column in range(out.shape[0]):
+        for i in range(rows):
+            out[column, at + i] = block[i, column]
+
+
+# ---------------------------------------------------------------- which rows
+
+
+@inlined
+def _is_plain(rows, start, end):
+    """Whether the rows became known in the order of their time, and stay the person's."""
+    for i in range(start, end):
+        if rows.until[i] != FOREVER or (i > start and rows.known[i] < rows.known[i - 1]):
+            return False
+    return True
+
+
+@inlined
+def _known_rows(rows, start, end, night, found):
+    """List the rows that are the person's and known at the night, in order; returns how many."""
+    count = 0
+    for i in range(start, end):
+        if rows.known[i] < night <= rows.until[i]:
+            found[count] = i
+            count += 1
+    return count
+
+
+@inlined
+def _goes_on(order, folded, found, there):
+    """Whether `found` begins with the rows that are folded already."""
+    if there < folded:
+        return False
+    for j in range(folded):
+        if order[j] != found[j]:
+            return False
+    return True
+
+
+@compiled
+def _resume(rows, start, end, begun, end_night, p, last, order, mask, tail, counted):
+    """Say of the rows that the state holds that it does, for the windows that they will leave.
+
+    Returns how many they are; -1 where a row that becomes known is not after them all.
+    The last that the state holds happened at `last`; rows that old need not be in the shard.
+    """
+    folded = 0
+    present = new = NEVER
+    for i in range(start, end):
+        if rows.until[i] < begun or rows.known[i] >= end_night:
+            continue
+        if rows.known[i] >= begun:
+            if new == NEVER:
+                new = rows.ts[i]
+            continue
+        if new != NEVER:
+            return -1
+        order[folded] = i
+        mask[folded] = rows.mask[i]
+        if not rows.mask[i] >> p.classes.refund & 1:
+            if present == NEVER or rows.ts[i] - present > GAP:
+                mask[folded] |= 1 << SESSION_BIT
+            present = rows.ts[i]
+        folded += 1
+    if new != NEVER and (new < last or (new == last and (folded == 0 or rows.ts[order[folded - 1]] != last))):
+        return -1
+    for w in range(len(p.windows)):
+        tail[w] = 0
+        while tail[w] < folded and rows.ts[order[tail[w]]] < begun - p.windows[w]:
+            tail[w] += 1
+        counted[w] = folded
+    return folded
