@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import schemas
-from pipeline import erasure, parse, suppress, validate
+from pipeline import erasure, parse, refuse, suppress
 from pipeline.config import Config, Source
 from pipeline.lake import Lake
 from pipeline.pseudonymise import bounds, lake_rows
@@ -83,8 +83,8 @@ def _checked(part: Parsed, limits: Bounds | None, path: Path, config: Config, co
 def _split(name: str, rows: pa.Table, config: Config, con: duckdb.DuckDBPyConnection) -> tuple[pa.Table, pa.Table]:
     """By the suite's lines that refuse single rows; links and signals have no suite."""
     if name not in JUDGED:
-        return rows, validate.REFUSED.empty_table()
-    return validate.split(name, rows, {"min_rows": 0, "max_rows": 0}, config.suites, con)
+        return rows, refuse.REFUSED.empty_table()
+    return refuse.split(name, rows, {"min_rows": 0, "max_rows": 0}, config.suites, con)
 
 
 def _count(found: Collected, part: Parsed, checked: Parsed) -> None:

@@ -1,7 +1,7 @@
 """Great Expectations as the judge: a suite a table, run on what is about to be let in; the Data Docs keep its word.
 
 DuckDB counts (`expectation_sql`), so the rows never become objects of Python; Great Expectations says what is to be
-counted, judges the counts and shows them. No value of a row is kept or shown.
+counted, judges the counts and shows them. No value of a row is kept or shown (`disclose`).
 """
 
 from __future__ import annotations
@@ -20,13 +20,11 @@ from typing import Any, cast
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from pipeline import suites
+from pipeline import disclose, suites
 from pipeline.errors import ConfigurationError, ShortlistError
-from pipeline.expectation_sql import COUNTED, ImpossibleError, Metric, UnsupportedError
+from pipeline.expectation_sql import COUNTED, Metric, UnsupportedError
 from pipeline.reports.checks import checks_page, kept, page_of
-from pipeline.sources.export import ROW_NUMBER
 from pipeline.suites import Expectation
 from pipeline.tally import Found, Rows, Tally, Wanted, opened
 
@@ -38,29 +36,6 @@ _FORMAT: dict[str, str | bool] = {"result_format": "BASIC", "exclude_unexpected_
 
 INDEX = "index.html"
 """The page to open, below the folder of the Data Docs."""
-
-REFUSED = pa.schema([(ROW_NUMBER, pa.int64()), ("reason", pa.string())])
-"""Rows that `split` sets aside."""
-
-_COUNTS = (
-    "element_count",
-    "missing_count",
-    "missing_percent",
-    "unexpected_count",
-    "unexpected_percent",
-    "unexpected_percent_total",
-    "unexpected_percent_nonmissing",
-)
-_OBSERVED = (
-    "expect_column_mean_to_be_between",
-    "expect_column_proportion_of_non_null_values_to_be_between",
-    "expect_column_proportion_of_unique_values_to_be_between",
-    "expect_column_stdev_to_be_between",
-    "expect_column_sum_to_be_between",
-    "expect_column_unique_value_count_to_be_between",
-)
-"""Expectations about columns whose observed value is not one of a row's; of others only the verdict is shown."""
-_HIDDEN = "a value that is not shown, since it stands in a row"
 
 
 @dataclass(frozen=True)
@@ -105,38 +80,12 @@ def check(
             results = _judged(context, name, lines, tally)
         _keep(context, name, results, run, day)
     failed = [(line, one) for line, one in zip(lines, results, strict=True) if not one.success]
-    words = [(suites.severity(line) == suites.WARN and not _raised(one), _in_words(one)) for line, one in failed]
+    words = [
+        (suites.severity(line) == suites.WARN and not disclose.raised(one), disclose.in_words(one))
+        for line, one in failed
+    ]
     failures = tuple(said for only_warns, said in words if not only_warns)
     return Validation(name, not failures, failures, len(lines), tuple(said for only_warns, said in words if only_warns))
-
-
-def split(
-    name: str,
-    rows: pa.Table,
-    parameters: Mapping[str, float] | None = None,
-    added: Path | None = None,
-    con: duckdb.DuckDBPyConnection | None = None,
-) -> tuple[pa.Table, pa.Table]:
-    """Split a part of a native table (with `row_number`) into the rows kept and the rows refused (`REFUSED`).
-
-    Refused are rows that break a `reject the row` expectation of the suite; the reason is the first such line's notes.
-
-    Raises:
-        ShortlistError: An expectation cannot be told row by row of these columns.
-    """
-    refusing = [line for line in suites.load(name, parameters, added) if suites.severity(line) == suites.REJECT_ROW]
-    if not refusing:
-        return rows, REFUSED.empty_table()
-    try:
-        with opened(rows, con) as tally:
-            reasons = tally.reasons([(line["type"], line["kwargs"], suites.notes(line)) for line in refusing])
-    except (UnsupportedError, ImpossibleError) as error:
-        raise ShortlistError(f"suite {name!r}: rows cannot be refused one by one: {error}") from error
-    if reasons.null_count == len(reasons):
-        return rows, REFUSED.empty_table()
-    refused = pc.is_valid(reasons)
-    found = pa.table({ROW_NUMBER: rows[ROW_NUMBER], "reason": reasons}).filter(refused)
-    return rows.filter(pc.invert(refused)), found.cast(REFUSED)
 
 
 # ---------------------------------------------------------------- the judge
@@ -190,14 +139,14 @@ def _by_metrics(expectation: Any, found: Found) -> Any:
 
     config = expectation.configuration
     if not isinstance(found, Mapping):
-        return _stumbled(config, _said(found))
+        return _stumbled(config, disclose.message(found))
     try:
         # `metrics_validate` does the same, and works out once more what was wanted: five times as slow.
         verdict = expectation._validate(metrics=found, runtime_configuration={"result_format": _FORMAT})
     except Exception as error:  # noqa: BLE001 (Great Expectations, too, makes a failed result of whatever is raised)
-        return _stumbled(config, _said(error))
+        return _stumbled(config, disclose.message(error))
     shown = verdict if isinstance(verdict, dict) else verdict.to_json_dict()
-    return _without_values(ExpectationValidationResult(**{**shown, "expectation_config": config}))
+    return disclose.without_values(ExpectationValidationResult(**{**shown, "expectation_config": config}))
 
 
 def _by_pandas(context: Any, name: str, expectation: Any, tally: Tally, reason: UnsupportedError) -> Any:
@@ -212,9 +161,9 @@ def _by_pandas(context: Any, name: str, expectation: Any, tally: Tally, reason: 
     result = batch.validate(expectation, result_format=_FORMAT)
     if traceback := _traceback(result.exception_info or {}):
         kind, _, _ = traceback.strip().splitlines()[-1].partition(":")
-        return _stumbled(expectation.configuration, _untold(kind))
+        return _stumbled(expectation.configuration, disclose.untold(kind))
     result.expectation_config = expectation.configuration
-    return _without_values(result)
+    return disclose.without_values(result)
 
 
 def _traceback(info: Mapping[str, Any]) -> str | None:
@@ -229,9 +178,6 @@ def _frame(rows: pa.Table) -> Any:
     return rows.select(plain).to_pandas(timestamp_as_object=False)
 
 
-# ---------------------------------------------------------------- what is shown
-
-
 def _stumbled(config: Any, said: str) -> Any:
     """The result of an expectation that could not be judged."""
     from great_expectations.core import ExpectationValidationResult
@@ -240,38 +186,7 @@ def _stumbled(config: Any, said: str) -> Any:
     return ExpectationValidationResult(success=False, expectation_config=config, result={}, exception_info=raised)
 
 
-def _said(error: Exception) -> str:
-    """What is wrong with a column or an argument can be told; what is wrong with a value would show the value."""
-    return str(error) if isinstance(error, ShortlistError | duckdb.BinderException) else _untold(type(error).__name__)
-
-
-def _untold(kind: str) -> str:
-    return f"{kind}, whose text is not shown, since it may hold values of rows"
-
-
-def _without_values(result: Any) -> Any:
-    """The result with verdict and counts, and without anything that may stand in a row."""
-    kind, found = result.expectation_config.type, result.result
-    shown = found if kind.startswith("expect_table_") else {key: found[key] for key in _COUNTS if key in found}
-    if "observed_value" in found and shown is not found:
-        shown["observed_value"] = found["observed_value"] if kind in _OBSERVED else _HIDDEN
-    result.result = shown
-    return result
-
-
-def _in_words(one: Any) -> str:
-    config, result = one.expectation_config, one.result
-    arguments = ", ".join(f"{key}={value}" for key, value in config.kwargs.items())
-    counts = f"{result.get('unexpected_count')} of {result.get('element_count')} rows"
-    found = _raised(one) or result.get("observed_value", counts)
-    said = f"{config.type}({arguments}), found: {found}"
-    notes = (config.meta or {}).get("notes")
-    return f"{notes}: {said}" if notes else said
-
-
-def _raised(one: Any) -> str | None:
-    """What kept the expectation from being judged."""
-    return (one.exception_info or {}).get("exception_message")
+# ---------------------------------------------------------------- the Data Docs
 
 
 def _keep(context: Any, name: str, results: Sequence[Any], run: str, day: date) -> None:

@@ -18,7 +18,7 @@ from great_expectations.expectations.registry import get_expectation_impl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import validate
+from pipeline import disclose, validate
 from pipeline.expectation_sql import COUNTED, OF_ROWS
 from pipeline.suites import Expectation
 from pipeline.tally import Rows, opened
@@ -223,7 +223,7 @@ def test_verdicts_and_counts_are_those_of_great_expectations(
 
 def agree(ours: Any, metrics: Mapping[str, Any], theirs: Any) -> bool:
     """Whether two results are one; where a value is hidden, it is the metric that is compared."""
-    hidden = ours.result.get("observed_value") == validate._HIDDEN
+    hidden = ours.result.get("observed_value") == disclose.HIDDEN
     observed = next(iter(metrics.values())) if hidden else ours.result.get("observed_value")
     return (
         bool(ours.success) == bool(theirs.success)
