@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Column, Table
 
-from features import spec, words
+from features import definitions, spec, words
 from features.spec import Feature
 from pipeline import suppress, who
 from pipeline.config import Config
@@ -135,12 +135,12 @@ def _topics(row: pa.Table, config: Config) -> tuple[dict[str, list[dict[str, Any
     """The row's values by topic, and the features that it lacks."""
     categories = [name.removeprefix(_CATEGORY) for name in row.column_names if name.startswith(_CATEGORY)]
     known = {f.name: f for f in spec.features(config.goals, categories) if f.group == "person"}
-    found: dict[str, list[dict[str, Any]]] = {topic: [] for topic in (*words.TOPICS, _UNKNOWN)}
+    found: dict[str, list[dict[str, Any]]] = {topic: [] for topic in (*definitions.TOPICS, _UNKNOWN)}
     named = [name for name in known if name in row.column_names]
     others = [name for name in row.column_names if name not in known and name != "person_id"]
     for name in (*named, *others):
         feature = known.get(name)
-        found[words.topic(feature) if feature else _UNKNOWN].append(_told(name, feature, _value(row[name][0])))
+        found[definitions.topic(feature) if feature else _UNKNOWN].append(_told(name, feature, _value(row[name][0])))
     absent = tuple(name for name in known if name not in row.column_names)
     return {topic: values for topic, values in found.items() if values}, absent
 

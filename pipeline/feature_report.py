@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features import spec, words
+from features import definitions, spec
 from features.crm import Vocabulary
 from features.measures import Attribute
 from features.spec import Feature
@@ -199,8 +199,8 @@ def _row(
         "group": feature.group,
         "unit": feature.unit,
         "meaning": feature.meaning,
-        "measured": words.measured_in_words(feature),
-        "memory": words.memory_in_words(feature) if feature.group in _TABLES else "",
+        "measured": definitions.measured_in_words(feature),
+        "memory": definitions.memory_in_words(feature) if feature.group in _TABLES else "",
         "modelled": feature.modelled,
         "importance": {goal: shares[feature.name] for goal, shares in importance.items() if feature.name in shares},
     }

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from features import measures, spec, sql, words
+from features import definitions, measures, spec, sql
 from features.kernel import kernel
 from tests.features.shards import CATEGORY_OF, GOALS, assert_same, many_rows, night, oracle, shard_of
 from tests.worlds import HOUSE
@@ -85,7 +85,8 @@ def test_the_guide_describes_its_features_as_the_report_does(changed: Any) -> No
     """How they are measured, and how far they look back."""
     by_name = {feature.name: feature for feature in changed.features(GOALS)}
     expected = [
-        [f"`{name}`", words.measured_in_words(by_name[name]), words.memory_in_words(by_name[name])] for name in ADDED
+        [f"`{name}`", definitions.measured_in_words(by_name[name]), definitions.memory_in_words(by_name[name])]
+        for name in ADDED
     ]
     assert table("| feature | measured") == expected
 

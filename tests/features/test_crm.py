@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import crm, spec, words
+from features import crm, definitions, spec, words
 from features.crm import Vocabulary, coded, facts, vocabulary
 from features.measures import Attribute
 from tests.features.crm_cases import DAY, Said, contacts_of, facts_of
@@ -258,8 +258,8 @@ def test_attributes_have_words() -> None:
         "plan: the CRM does not say",
     ]
     assert words.in_words(seats, 1250.0) == "seats: 1,250"
-    assert words.measured_in_words(plan) == "a code of the training nights: 0 free, 1 pro, 2 any other"
-    assert words.measured_in_words(seats) == "the number that the CRM has as of the night"
-    assert words.memory_in_words(plan) == "does not grow with the log"
-    assert words.topic(seats) == "From the CRM"
+    assert definitions.measured_in_words(plan) == "a code of the training nights: 0 free, 1 pro, 2 any other"
+    assert definitions.measured_in_words(seats) == "the number that the CRM has as of the night"
+    assert definitions.memory_in_words(plan) == "does not grow with the log"
+    assert definitions.topic(seats) == "From the CRM"
     assert (plan.memory_days, plan.unit, seats.unit) == (0, "code", "number")

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pytest
 
 import features
-from features import contents, covisits, history, pairs, rfm, sessions, spec, words
+from features import contents, covisits, history, pairs, rfm, sessions, spec
 from features.history import DAY, History
-from tests.features import crm_cases, kernel_cases, pair_cases
+from tests.features import crm_cases, kernel_cases, pair_cases, word_cases
+from tests.features.calls import called, wanted
 from tests.features.images import image
 from tests.features.logs import (
     AS_OF,
@@ -136,10 +137,7 @@ CASES: Mapping[str, Case] = {
     "sessions.sessionize": with_history(sessions.sessionize),
     "spec.features": lambda _: list(map(repr, spec.features(GOALS))),
     "spec.names": lambda _: list(spec.names(GOALS)),
-    "words.in_words": lambda _: [words.in_words(feature, 1.5) for feature in spec.features(GOALS)],
-    "words.measured_in_words": lambda _: [words.measured_in_words(feature) for feature in spec.features(GOALS)],
-    "words.memory_in_words": lambda _: [words.memory_in_words(feature) for feature in spec.features(GOALS)],
-    "words.topic": lambda _: [words.topic(feature) for feature in spec.features(GOALS)],
+    **word_cases.CASES,
 }
 
 
@@ -209,6 +207,7 @@ def _call(name: str, handed: _Handed) -> None:
     persons = kernel_cases.people_of(handed.log)
     cuts = rfm.cut_points([persons])
     arguments = {
+        **word_cases.ARGUMENTS,
         **{field.name: getattr(handed, field.name) for field in fields(handed)},
         "as_of": AS_OF,
         "goals": GOALS,
@@ -216,8 +215,6 @@ def _call(name: str, handed: _Handed) -> None:
         "people": persons,
         "tables": [persons],
         "cuts": cuts,
-        "feature": spec.features(GOALS)[0],
-        "value": 1.5,
         "scored": rfm.scores(persons, cuts),
     }
     if name in kernel_cases.CASES:
@@ -226,14 +223,10 @@ def _call(name: str, handed: _Handed) -> None:
         arguments = {**crm_cases.arguments(handed.log)}
     if name in pair_cases.CASES:
         arguments = {**pair_cases.arguments(handed.log, handed.content)}
-    thing: Any = features
-    for part in name.split("."):
-        thing = getattr(thing, part)
-    given = {
-        p: arguments[p] for p, about in inspect.signature(thing).parameters.items() if about.default is about.empty
-    }
+    function = called(name)
+    given = wanted(function, arguments)
     before = image(list(given.values()))
-    thing(**given)
+    function(**given)
     assert image(list(given.values())) == before
 
 
