@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
-from importlib import import_module
-from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +15,7 @@ from features.people import person_features
 from features.program import compiled
 from features.rows import SHARD, Codes, encoded
 from features.state import Layout
+from tests.features.calls import call
 from tests.features.logs import AS_OF, CATEGORY, GOALS
 from tests.features.shards import spec_of
 
@@ -69,11 +67,7 @@ def arguments(log: pa.Table) -> Mapping[str, Any]:
 
 
 def _case(name: str, world: Any) -> Any:
-    module, _, path = name.partition(".")
-    thing: Callable[..., Any] = attrgetter(path)(import_module(f"features.{module}"))
-    known = arguments(world.log)
-    wanted = inspect.signature(thing).parameters.values()
-    found = thing(*(known[one.name] for one in wanted if one.default is one.empty))
+    found = call(name, arguments(world.log))
     return [room.shape for room in found] if name == "passes.Scratch.of" else found  # what is in it is yet to come
 
 

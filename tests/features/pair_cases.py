@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
-from importlib import import_module
-from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +14,7 @@ from features.pair_measures import Groups
 from features.pair_response import RESPONSE, response_totals
 from features.pair_spec import PairSpec
 from features.rows import SHARD
+from tests.features.calls import call
 from tests.features.logs import AS_OF, CONTENTS, PEOPLE
 
 
@@ -47,11 +45,7 @@ def arguments(log: pa.Table, content: pa.Table) -> Mapping[str, Any]:
 
 
 def _case(name: str, world: Any) -> Any:
-    module, _, path = name.partition(".")
-    thing: Callable[..., Any] = attrgetter(path)(import_module(f"features.{module}"))
-    known = arguments(world.log, world.content)
-    wanted = inspect.signature(thing).parameters.values()
-    return thing(*(known[one.name] for one in wanted if one.default is one.empty))
+    return call(name, arguments(world.log, world.content))
 
 
 CASES: Mapping[str, Callable[[Any], Any]] = {
