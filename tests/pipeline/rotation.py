@@ -18,14 +18,13 @@ from pipeline.config import Config
 from pipeline.lake import UNDATED, Lake
 from pipeline.pseudonyms import Pseudonyms
 from pipeline.suppress import FORGOTTEN
-from tests.pipeline.small import House
+from tests.pipeline.small import House, table_source
 
 A, B, C = "key-a-of-the-tests-only", "key-b-of-the-tests-only", "key-c-of-the-tests-only"
 DAYS = (date(2026, 6, 29), date(2026, 6, 30))
 NIGHTS = (datetime(2026, 6, 30, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC))
 SOURCES = {
-    name: f'[[sources]]\nname = "{name}"\nformat = "table"\ntable = "{table}"\n'
-    f'path = "exports/{name}_{{date:%Y%m%d}}.csv"\n'
+    name: table_source(name, table)
     for name, table in (
         ("web", "events"),
         ("crm", "customers"),

@@ -25,6 +25,12 @@ development_key = true
 """
 
 
+def table_source(name: str, table: str, more: str = "") -> str:
+    """The configuration of a source in our own format with an export a day; `more` are further lines."""
+    path = f"exports/{name}_{{date:%Y%m%d}}.csv"
+    return f'[[sources]]\nname = "{name}"\nformat = "table"\ntable = "{table}"\npath = "{path}"\n{more}'
+
+
 @dataclass(frozen=True)
 class Said:
     """What a command left: its exit code, its standard output, and its standard error without line breaks."""

@@ -15,10 +15,10 @@ from pipeline import cli, ingest, simulate
 from pipeline.config import Config
 from pipeline.doctor import DoctorReport
 from pipeline.doctor import run as examine
-from tests.pipeline.small import House, events_csv, shortlist
+from tests.pipeline.small import House, events_csv, shortlist, table_source
 
 DAY = date(2026, 6, 30)
-WEB = '[[sources]]\nname = "web"\nformat = "table"\ntable = "events"\npath = "exports/web_{date:%Y%m%d}.csv"\n'
+WEB = table_source("web", "events")
 STEPS = ("run", "ingest", "features", "grade", "drift", "train", "rank", "publish", "housekeep")
 KEY = "a-secret-of-more-than-sixteen-letters"
 

@@ -14,10 +14,10 @@ from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.pseudonyms import Pseudonyms
 from tests.pipeline.lakes import table
-from tests.pipeline.small import House, events_csv
+from tests.pipeline.small import House, events_csv, table_source
 
 NIGHT, DAY = datetime(2026, 7, 1, tzinfo=UTC), date(2026, 6, 30)
-WEB = '[[sources]]\nname = "web"\nformat = "table"\ntable = "events"\npath = "exports/web_{date:%Y%m%d}.csv"\n'
+WEB = table_source("web", "events")
 
 
 @pytest.fixture(name="house")

@@ -14,21 +14,13 @@ from pipeline import explain, forget, ingest
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.pseudonyms import Pseudonyms
-from tests.pipeline.small import House, shortlist
+from tests.pipeline.small import House, shortlist, table_source
 
 DAY = date(2026, 6, 30)
 NIGHT = datetime(2026, 7, 1, tzinfo=UTC)
-SOURCES = """
-[[sources]]
-name = "web"
-format = "table"
-table = "events"
-path = "exports/web_{date:%Y%m%d}.csv"
-[[sources]]
-name = "crm"
-format = "table"
-table = "customers"
-path = "exports/crm_{date:%Y%m%d}.csv"
+SOURCES = f"""
+{table_source("web", "events")}
+{table_source("crm", "customers")}
 [quality]
 min_rows_share = 0
 """

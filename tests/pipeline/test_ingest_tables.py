@@ -10,13 +10,11 @@ import pytest
 
 from pipeline import ingest
 from pipeline.pseudonyms import Pseudonyms
-from tests.pipeline.small import House
+from tests.pipeline.small import House, table_source
 from tests.pipeline.website import DAY, NIGHT, days_before, load
 
 COUNTS = '[[sources]]\nname = "site"\nformat = "plausible"\npath = "exports/pages_{date:%Y%m%d}.csv"\n'
-WISHES = (
-    '[[sources]]\nname = "wishes"\nformat = "table"\ntable = "signals"\npath = "exports/wishes_{date:%Y%m%d}.csv"\n'
-)
+WISHES = table_source("wishes", "signals")
 CALLS = '[[sources]]\nname = "calls"\nformat = "segment"\npath = "exports/calls_{date:%Y%m%d}.jsonl"\n'
 
 

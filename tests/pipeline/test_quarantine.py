@@ -13,12 +13,12 @@ from pipeline import ingest, quarantine
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.reasons import explained
-from tests.pipeline.small import House, events_csv, shortlist
+from tests.pipeline.small import House, events_csv, shortlist, table_source
 
 DAY = date(2026, 6, 30)
 BEFORE = DAY - timedelta(days=1)
 NIGHT = datetime(2026, 7, 1, tzinfo=UTC)
-WEB = '[[sources]]\nname = "web"\nformat = "table"\ntable = "events"\npath = "exports/web_{date:%Y%m%d}.csv"\n'
+WEB = table_source("web", "events")
 FORM = "ts is not a time in the form iso8601"
 
 Capture = pytest.CaptureFixture[str]

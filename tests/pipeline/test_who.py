@@ -13,33 +13,15 @@ from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.pseudonyms import Pseudonyms
 from pipeline.suppress import known_now
-from tests.pipeline.small import House, shortlist
+from tests.pipeline.small import House, shortlist, table_source
 
 FIRST, DAY = date(2026, 6, 29), date(2026, 6, 30)
 EARLIER, NIGHT = datetime(2026, 6, 30, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC)
-SOURCES = """
-[[sources]]
-name = "web"
-format = "table"
-table = "events"
-path = "exports/web_{date:%Y%m%d}.csv"
-[[sources]]
-name = "crm"
-format = "table"
-table = "customers"
-path = "exports/crm_{date:%Y%m%d}.csv"
-[[sources]]
-name = "shop"
-format = "table"
-table = "transactions"
-path = "exports/shop_{date:%Y%m%d}.csv"
-required = false
-[[sources]]
-name = "banner"
-format = "table"
-table = "signals"
-path = "exports/banner_{date:%Y%m%d}.csv"
-required = false
+SOURCES = f"""
+{table_source("web", "events")}
+{table_source("crm", "customers")}
+{table_source("shop", "transactions", "required = false")}
+{table_source("banner", "signals", "required = false")}
 [quality]
 min_rows_share = 0
 """

@@ -7,15 +7,12 @@ from pathlib import Path
 
 from pipeline import ingest
 from pipeline.config import Config
-from tests.pipeline.small import House, events_csv
+from tests.pipeline.small import House, events_csv, table_source
 
 DAY = date(2026, 6, 30)
 NIGHT = datetime(2026, 7, 1, tzinfo=UTC)
-WEB = '[[sources]]\nname = "web"\nformat = "table"\ntable = "events"\npath = "exports/web_{date:%Y%m%d}.csv"\n'
-CRM = (
-    '[[sources]]\nname = "crm"\nformat = "table"\ntable = "customers"\npath = "exports/crm_{date:%Y%m%d}.csv"\n'
-    'options = { attributes = "plan" }\n'
-)
+WEB = table_source("web", "events")
+CRM = table_source("crm", "customers", 'options = { attributes = "plan" }\n')
 
 
 def days_before(count: int) -> date:
