@@ -32,15 +32,6 @@ ASKED = EVENTS // 10
 NIGHTS = 60
 CONNECTIONS = ("events_so_far", "events_so_far_7d", "dwell_so_far_seconds", "event_days_ago", "affinity_category_7d")
 NIGHT = datetime.combine(event_log.FIRST, datetime.min.time(), UTC) + timedelta(days=event_log.DAYS)
-SETTINGS = """
-[project]
-name = "bench"
-development_key = true
-[[sources]]
-name = "web"
-format = "ga4"
-path = "{date:%Y%m%d}.parquet"
-"""
 
 
 def main() -> None:
@@ -58,7 +49,6 @@ def main() -> None:
 def _made(folder: Path, events: int) -> Path:
     home = folder / f"{events}"
     home.mkdir()
-    (home / "shortlist.toml").write_text(SETTINGS, encoding="utf-8")
     event_log.write(home, events)
     return home
 
@@ -170,10 +160,11 @@ def _spec(home: Path) -> Any:
 
 
 def _log(home: Path, nights: Sequence[datetime]) -> Any:
-    from pipeline import config, persons
+    from pipeline import persons
+    from pipeline.config import Config
     from pipeline.shards import SHARDS
 
-    log = persons.Log.of(event_log.lake_in(home), nights, config.load(home / "shortlist.toml"))
+    log = persons.Log.of(event_log.lake_in(home), nights, Config(file=home / "shortlist.toml"))
     return replace(log, slices=SHARDS)
 
 
