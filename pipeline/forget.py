@@ -26,6 +26,7 @@ from pipeline.config import Config
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.lake import NIGHT, UNDATED, Lake
 from pipeline.pseudonyms import Pseudonyms
+from pipeline.ranked import unrank
 from pipeline.records import Tracker
 from pipeline.report import Report
 from pipeline.snapshot_erasure import Theirs
@@ -177,7 +178,7 @@ def _erase(lake: Lake, config: Config, ids: Pseudonyms) -> Removed:
     theirs = _among(forgotten, ids)
     rows = erasure.forget_people(lake, forgotten)
     snapshots = snapshot_erasure.rewrite_without(lake.rankings, theirs, config.project.cadence)
-    ranked = _unrank(lake, theirs)
+    ranked = unrank(lake, theirs)
     return Removed(rows, snapshots, ranked, lake.erase_history())
 
 
@@ -192,16 +193,6 @@ def _among(forgotten: pa.Array, ids: Pseudonyms) -> Theirs:
         return found
 
     return theirs
-
-
-def _unrank(lake: Lake, theirs: Theirs) -> tuple[str, ...]:
-    """Remove lists between `rank` and `publish` that have any of them, and half-written ones; returns the nights."""
-    folders = sorted(lake.ranked.glob("*")) if lake.ranked.is_dir() else []
-    half = [path for path in folders if path.name.startswith(".")]
-    whole = [path for path in folders if path not in half and snapshot_erasure.any_of(path / "people.parquet", theirs)]
-    for path in (*half, *whole):
-        disk.remove(path)
-    return tuple(path.name for path in whole)
 
 
 def _require_quiet(lake: Lake) -> None:

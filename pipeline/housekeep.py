@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pipeline import snapshot
 from pipeline.config import Config
 from pipeline.lake import Lake
+from pipeline.ranked import forget_ranked
 from pipeline.report import Report
 
 
@@ -31,6 +32,6 @@ def run(as_of: datetime, config: Config) -> HousekeepReport:
         as_of=as_of.isoformat(),
         snapshots=snapshot.collect_garbage(lake.rankings, keep.snapshots) if published else (),
         leftovers=snapshot.heal(lake.rankings) if published else (),
-        ranked=lake.forget_ranked(before=as_of),
+        ranked=forget_ranked(lake, before=as_of),
         files=lake.vacuum(timedelta(hours=keep.lake_versions_hours)),
     )

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -20,7 +20,6 @@ from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
@@ -186,17 +185,11 @@ class Lake:
 
     def rows_by_day(self, table: str, source: str, since: date, until: date) -> dict[date, int]:
         """How many rows `source` brought for each day from `since` to `until`, from the table's log alone."""
-        if not self.exists(table):
-            return {}
-        files = pa.table(DeltaTable(self.path(table)).get_add_actions(flatten=True))
-        days = files["partition.day"].cast(pa.date32()).to_pylist()
-        counts: dict[date, int] = {}
-        for name, day, rows in zip(
-            files["partition.source"].to_pylist(), days, files["num_records"].to_pylist(), strict=True
-        ):
-            if name == source and since <= day <= until:
-                counts[day] = counts.get(day, 0) + rows
-        return counts
+        counts: Counter[date] = Counter()
+        for part in self.parts(table):
+            if part.source == source and since <= part.day <= until:
+                counts[part.day] += part.rows
+        return dict(counts)
 
     def replace_day(self, table: str, rows: pa.Table, source: str, day: date) -> None:
         """Put `rows` in the place of everything that `source` brought for `day`, in one commit."""
@@ -254,44 +247,6 @@ class Lake:
                 schema_mode="merge" if exists else None,
                 configuration=_NO_STATISTICS,
             )
-
-    def write_ranked(self, as_of: datetime, tables: Mapping[str, pa.Table]) -> None:
-        """Keep a night's ranked tables for `publish`; a half-written night is never seen."""
-        folder = self.ranked / as_of.strftime(NIGHT)
-        staging = folder.with_name(f".{folder.name}")
-        try:
-            for left in (staging, folder):
-                shutil.rmtree(left, ignore_errors=True)
-            staging.mkdir(parents=True, mode=0o700)  # native ids are in it
-            for name, table in tables.items():
-                pq.write_table(table, staging / f"{name}.parquet", compression="zstd")
-            staging.rename(folder)
-        except OSError as error:
-            raise ShortlistError(
-                f"cannot write the ranked lists to {folder}: {error}. Free disk space or give write permission."
-            ) from error
-
-    def read_ranked(self, as_of: datetime) -> dict[str, pa.Table]:
-        """The tables that `write_ranked` kept for the night.
-
-        Raises:
-            ShortlistError: The night was never ranked.
-        """
-        folder = self.ranked / as_of.strftime(NIGHT)
-        if not folder.is_dir():
-            raise ShortlistError(
-                f"{as_of.isoformat()} was not ranked yet ({folder} is missing). "
-                f"Run `shortlist rank --as-of {as_of.isoformat()}`."
-            )
-        return {path.stem: pq.read_table(path) for path in sorted(folder.glob("*.parquet"))}
-
-    def forget_ranked(self, before: datetime) -> tuple[str, ...]:
-        """Remove the ranked tables of nights before `before`; they are published or never will be."""
-        name = before.strftime(NIGHT)
-        old = [path for path in sorted(self.ranked.glob("*")) if path.name.lstrip(".") < name]
-        for path in old:
-            shutil.rmtree(path)
-        return tuple(path.name for path in old)
 
     def nights(self, table: str) -> list[datetime]:
         """The nights that a table of nights holds, ascending."""

@@ -19,6 +19,7 @@ from pipeline.lake import Lake
 from pipeline.manifest import JSON
 from pipeline.night import Archive
 from pipeline.pseudonyms import Pseudonyms, Purpose
+from pipeline.ranked import read_ranked
 from pipeline.report import Report
 from pipeline.snapshot import Ranked, Staged
 
@@ -42,7 +43,7 @@ def run(as_of: datetime, config: Config) -> PublishReport:
         ShortlistError: The night was not ranked, a check failed, or the disk is full or not ours; CURRENT is as it was.
     """
     lake = Lake.of(config)
-    tables = lake.read_ranked(as_of)
+    tables = read_ranked(lake, as_of)
     ranked = Ranked(tables["people"], tables["segments"], tables["default"])
     versions = pc.unique(ranked.people["model_version"]).sort().to_pylist()
     facts: dict[str, JSON] = {

@@ -23,6 +23,7 @@ from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 from pipeline.night import Archive
+from pipeline.ranked import write_ranked
 from pipeline.records import Tracker
 from pipeline.report import Report
 
@@ -100,7 +101,7 @@ def run(as_of: datetime, config: Config) -> RankReport:
             "Check the catalogue's status and expiry."
         )
     tables = _Writer(found, scored, people, native, model, config).tables()
-    lake.write_ranked(as_of, tables)
+    write_ranked(lake, as_of, tables)
     return RankReport(
         as_of=as_of.isoformat(),
         people=len(np.unique(scored.person)),

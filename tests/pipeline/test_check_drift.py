@@ -21,6 +21,7 @@ from pipeline.check_drift import DriftReport
 from pipeline.config import Config, Goal
 from pipeline.errors import ShortlistError
 from pipeline.night import Archive
+from pipeline.ranked import read_ranked
 from pipeline.records import Tracker, TrainingRecord
 from tests.pipeline.small import House
 
@@ -232,6 +233,6 @@ def test_a_weight_needs_no_training(steady: Company) -> None:
         config = steady.config().model_copy(update={"goals": {"click": Goal(events=("click",), weight=weight)}})
         assert not check_drift.run(AS_OF, config).retrain
         rank.run(AS_OF, config)
-        scores.append(np.array(steady.house.lake.read_ranked(AS_OF)["people"]["score"]))
+        scores.append(np.array(read_ranked(steady.house.lake, AS_OF)["people"]["score"]))
     assert scores[1] == pytest.approx(2 * scores[0])
     assert scores[0].min() > 0

@@ -22,6 +22,7 @@ from pipeline.config import Config
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.lake import UNDATED, Lake
 from pipeline.pseudonyms import Pseudonyms, Purpose
+from pipeline.ranked import write_ranked
 from pipeline.snapshot import Ranked
 from tests.pipeline import nights
 from tests.pipeline.faults import CALLS, Crash
@@ -145,7 +146,7 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for night in range(2):
         nights.publish(house.lake.rankings, night)
     tables = nights.ranked(2)
-    house.lake.write_ranked(NIGHT, {name: getattr(tables, name) for name in ("people", "segments", "default")})
+    write_ranked(house.lake, NIGHT, {name: getattr(tables, name) for name in ("people", "segments", "default")})
     return house.folder
 
 

@@ -222,32 +222,6 @@ def test_graded_nights_are_instants(lake: Lake) -> None:
     assert lake.nights("grades") == [NIGHT]
 
 
-def test_ranked_lists_are_kept_for_publish(lake: Lake) -> None:
-    """What `rank` leaves is what `publish` finds; ranking again leaves nothing of the first time."""
-    lake.write_ranked(NIGHT, {"people": night(1), "extra": night(9)})
-    lake.write_ranked(NIGHT, {"people": night(2)})
-    assert {name: table.to_pylist() for name, table in lake.read_ranked(NIGHT).items()} == {
-        "people": [{"person_id": 2}]
-    }
-
-
-def test_a_night_that_was_not_ranked_says_what_to_run(lake: Lake) -> None:
-    """Publishing what is not there names the night and the command; half-written lists are not there."""
-    staging = lake.ranked / ".2026-06-02T000000Z"
-    staging.mkdir(parents=True)
-    (staging / "people.parquet").touch()
-    with pytest.raises(ShortlistError, match=r"2026-06-02T00:00:00.*not ranked yet.*shortlist rank --as-of 2026-06-02"):
-        lake.read_ranked(NIGHT)
-
-
-def test_only_older_nights_are_forgotten(lake: Lake) -> None:
-    """Work in progress of past nights goes, that of the night itself stays."""
-    for late in range(3):
-        lake.write_ranked(NIGHT + late * DAY, {"people": night(1)})
-    assert lake.forget_ranked(NIGHT + 2 * DAY) == ("2026-06-02T000000Z", "2026-06-03T000000Z")
-    assert [path.name for path in lake.ranked.iterdir()] == ["2026-06-04T000000Z"]
-
-
 def test_vacuum_removes_what_no_kept_version_needs(lake: Lake) -> None:
     """Replaced files go once their time is over, and not before; what is read now stays."""
     put(lake, "web", MONDAY, "a")
