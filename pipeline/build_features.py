@@ -24,7 +24,8 @@ from models.classifier import Bundle
 from pipeline import feature_report
 from pipeline.config import Config
 from pipeline.lake import Lake
-from pipeline.night import Archive, Night, person_spec, wide_spec
+from pipeline.measuring import person_spec, wide_spec
+from pipeline.night import Archive, Night
 from pipeline.report import Report
 
 Cuts = Mapping[str, list[float]]

@@ -7,7 +7,7 @@ same archive by the same function as tonight's snapshot.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property, partial
@@ -16,15 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import schemas
-from features.history import GoalRule
 from features.spec import Spec
-from pipeline import clock, identify, persons, scratch, since, spark, suppress
+from pipeline import clock, identify, measuring, orders, suppress
 from pipeline.config import Config
 from pipeline.consent import Consent
 from pipeline.errors import ShortlistError
 from pipeline.identify import People
 from pipeline.lake import UNDATED, Lake
-from pipeline.timeline import REFUND, Orders, Timeline
+from pipeline.measuring import ByNight, Measurements
+from pipeline.persons import SLACK
 
 LOG = pa.schema(
     [
@@ -48,14 +48,6 @@ POPULARITY = pa.schema(
 
 _ORDER = ("person_id", "ts", "event", "content_id", "position", "value", "dwell_seconds", "device", "country")
 _CANONICAL = [(name, "ascending") for name in _ORDER]
-_CATEGORIES = 24
-"""Places in a session's vector of categories."""
-
-_REMEMBERED = 400_000_000
-"""Bytes of measured nights that are kept until they are asked for."""
-
-_SLACK = timedelta(days=2)
-"""A row may lie a day outside its export's day, which is in the project's time zone; instants decide, not days."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +97,6 @@ class Archive:
     lake: Lake | None = None
     """Where everything lies that people ever did; None: it is all in these tables."""
     on_slice: Callable[[int, int], None] | None = None
-    _measured: dict[datetime, pa.Table] = field(default_factory=dict, repr=False)
-    _planned: list[datetime] = field(default_factory=list, repr=False)
 
     @classmethod
     def load(
@@ -126,7 +116,7 @@ class Archive:
             ShortlistError: The lake holds no engagement at all.
         """
         first = (until - timedelta(days=history_days or _replayed_days(config))).date()
-        last = (until + _SLACK).date()
+        last = (until + SLACK).date()
         events, transactions, popularity = (
             _before(lake.read(table, since=first, until=last), until)
             for table in ("events", "transactions", "popularity")
@@ -166,48 +156,31 @@ class Archive:
         events, transactions, popularity = (
             self._history(_before(t, as_of), as_of) for t in (self.events, self.transactions, self.popularity)
         )
-        transactions = _newest_of_each_line(transactions)
-        orders = transactions.num_rows > 0
-        log = _log(events, transactions, people, orders=orders)
-        counts = _counts(popularity, orders=orders)
+        transactions = orders.newest(transactions)
+        has_orders = transactions.num_rows > 0
+        log = _log(events, transactions, people, has_orders=has_orders)
+        counts = _counts(popularity, has_orders=has_orders)
         customers = _latest(self._history(self.customers, as_of), as_of, self.config)
         consent = Consent.of(self._suppressed(as_of, people), customers, events, transactions, people)
         customers = customers.append_column("person_id", people.resolve(customers["customer_id"].combine_chunks()))
         content = self._content(as_of, log, counts)
-        measured = partial(self._measured_on, as_of, content)
+        measured = partial(self._measurements.of, as_of, content)
         return Night(as_of, log, counts, content, customers, consent, measured)
 
     def plan(self, nights: Sequence[datetime]) -> None:
         """Say which nights will be asked for, one after the other: people are measured on many of them in one pass."""
-        self._planned[:] = nights
-        self._measured.clear()
+        self._measurements.plan(nights)
 
-    def _measured_on(self, as_of: datetime, content: pa.Table) -> pa.Table:
-        if as_of not in self._measured:
-            together = self._planned[self._planned.index(as_of) :][: self._at_once] if as_of in self._planned else []
-            spec = person_spec(self.config) if len(together) > 1 else wide_spec(self.config, content)
-            self._measured.update(self._pass(together or [as_of], spec))
-        return self._measured.pop(as_of)
-
-    @property
-    def _at_once(self) -> int:
-        """Nights whose people fit into the memory that is for them."""
+    @cached_property
+    def _measurements(self) -> Measurements:
         people = sum(pc.count_distinct(t["person_id"]).as_py() for t in (self.events, self.transactions))
-        return max(1, int(_REMEMBERED / (8 * len(person_spec(self.config).names) * max(people, 1))))
+        return Measurements(self.config, self._measured, people)
 
-    def _pass(self, nights: Sequence[datetime], spec: Spec) -> dict[datetime, pa.Table]:
+    def _measured(self, nights: Sequence[datetime], spec: Spec) -> ByNight:
         if self.lake is None:
-            timeline = Timeline.of(nights, self.identities, Orders.of(self.transactions), self.config)
-            rows = persons.by_person(timeline.rows(self.events, self.transactions))
-            return _by_night(persons.of_rows(rows, nights, spec), nights)
-        with scratch.folder_in(self.lake.scratch) as folder:
-            if len(nights) == 1 and self.config.engine.kind == "local":
-                return _by_night(since.measured(self.lake, nights[0], spec, self.config, folder, self.on_slice), nights)
-            log = persons.Log.of(self.lake, nights, self.config)
-            if self.config.engine.kind == "spark":
-                return _by_night(spark.measured(log, nights, spec, folder, self.config.engine), nights)
-            found = persons.measured(log, nights, spec, folder, self.config.engine.workers, self.on_slice)
-            return _by_night(found, nights)
+            tables = self.events, self.transactions, self.identities
+            return measuring.in_tables(*tables, nights, spec, self.config)
+        return measuring.in_lake(self.lake, nights, spec, self.config, self.on_slice)
 
     def outcome(self, as_of: datetime, horizon: timedelta) -> pa.Table:
         """What people did in [`as_of`, `as_of` + `horizon`), as a log; people are named as they were known at `as_of`.
@@ -218,8 +191,8 @@ class Archive:
         if as_of + horizon > self.until:
             raise ValueError(f"the outcome of {as_of.isoformat()} is not mature before {(as_of + horizon).isoformat()}")
         events, transactions = (_between(t, as_of, as_of + horizon) for t in (self.events, self.transactions))
-        orders = transactions.num_rows > 0 or _before(self.transactions, as_of).num_rows > 0
-        return _log(events, _newest_of_each_line(transactions), self._people(as_of), orders=orders)
+        has_orders = transactions.num_rows > 0 or _before(self.transactions, as_of).num_rows > 0
+        return _log(events, orders.newest(transactions), self._people(as_of), has_orders=has_orders)
 
     @property
     def suppressed(self) -> pa.Array:
@@ -269,34 +242,6 @@ class Archive:
         return facts if facts.num_rows else content_of(log, popularity)
 
 
-def person_spec(config: Config, categories: Sequence[str] = (), category_of: Mapping[str, str] | None = None) -> Spec:
-    """What is measured of people: without `categories`, what models read."""
-    return Spec(
-        goals={name: GoalRule(goal.events, goal.min_dwell_seconds) for name, goal in config.goals.items()},
-        category_of=category_of or {},
-        categories=tuple(categories),
-        timezone=config.project.timezone,
-        history_days=config.training.history_days + _SLACK.days,
-    )
-
-
-def wide_spec(config: Config, content: pa.Table) -> Spec:
-    """What models read, and a session's vector over the largest categories of the catalogue."""
-    known = content.filter(pc.is_valid(content["category"]))
-    counts = known["category"].value_counts().to_pylist()
-    largest = sorted(counts, key=lambda one: (-one["counts"], one["values"]))[:_CATEGORIES]
-    category_of = dict(zip(known["content_id"].to_pylist(), known["category"].to_pylist(), strict=True))
-    return person_spec(config, sorted(one["values"] for one in largest), category_of)
-
-
-def _by_night(measured: pa.Table, nights: Sequence[datetime]) -> dict[datetime, pa.Table]:
-    """Each night's rows, in memory."""
-    return {
-        night: measured.filter(pc.equal(measured["night"], pa.scalar(night, schemas.TIMESTAMP))).drop_columns("night")
-        for night in nights
-    }
-
-
 def content_of(log: pa.Table, popularity: pa.Table) -> pa.Table:
     """A catalogue of what people did, for companies that export none: first seen is published; no more is known."""
     columns = ["content_id", "ts"]
@@ -332,17 +277,17 @@ def _between(rows: pa.Table, start: datetime, end: datetime) -> pa.Table:
     return rows.filter(pc.and_(pc.greater_equal(rows["ts"], first), pc.less(rows["ts"], last)))
 
 
-def _log(events: pa.Table, transactions: pa.Table, people: People, *, orders: bool) -> pa.Table:
-    """Events and orders in one log, in canonical order. Where there are `orders` they are the truth about purchases."""
-    if orders:
+def _log(events: pa.Table, transactions: pa.Table, people: People, *, has_orders: bool) -> pa.Table:
+    """Events and orders in one log, in canonical order. Where there are orders they are the truth about purchases."""
+    if has_orders:
         events = _without_purchases(events)
     rows = pa.concat_tables([events.select(LOG.names).cast(LOG), _purchases(transactions)])
     persons = people.resolve(rows["person_id"].combine_chunks())
     return rows.set_column(0, LOG.field("person_id"), persons).sort_by(_CANONICAL)
 
 
-def _counts(popularity: pa.Table, *, orders: bool) -> pa.Table:
-    return (_without_purchases(popularity) if orders else popularity).select(POPULARITY.names).cast(POPULARITY)
+def _counts(popularity: pa.Table, *, has_orders: bool) -> pa.Table:
+    return (_without_purchases(popularity) if has_orders else popularity).select(POPULARITY.names).cast(POPULARITY)
 
 
 def _without_purchases(rows: pa.Table) -> pa.Table:
@@ -350,18 +295,9 @@ def _without_purchases(rows: pa.Table) -> pa.Table:
 
 
 def _purchases(transactions: pa.Table) -> pa.Table:
-    bought = transactions.filter(
-        pc.and_(pc.is_valid(transactions["content_id"]), pc.not_equal(transactions["amount"], 0))
-    )
-    event = pc.if_else(pc.greater(bought["amount"], 0), "purchase", REFUND)
-    known = {
-        "person_id": bought["person_id"],
-        "ts": bought["ts"],
-        "content_id": bought["content_id"],
-        "event": event,
-        "value": bought["amount"],
-    }
-    return pa.table([known.get(f.name, pa.nulls(bought.num_rows, f.type)) for f in LOG], schema=LOG)
+    sold = orders.as_events(transactions)
+    known = {name: sold[name] for name in LOG.names if name in sold.column_names}
+    return pa.table([known.get(f.name, pa.nulls(sold.num_rows, f.type)) for f in LOG], schema=LOG)
 
 
 def _snapshots(lake: Lake, table: str, first: date, until: date) -> pa.Table:
@@ -390,13 +326,3 @@ def _once(catalogue: pa.Table) -> pa.Table:
     ids = ordered["content_id"].combine_chunks()
     first = pc.not_equal(ids[1:], ids[:-1]).to_pylist()
     return ordered.filter(pa.array([True, *first][: len(ids)], pa.bool_()))
-
-
-def _newest_of_each_line(transactions: pa.Table) -> pa.Table:
-    """Orders as their newest export says: a refund's line is repeated with the sum refunded by then."""
-    key = ["source", "order_id", "line_no"]
-    newest = transactions.group_by(key).aggregate([("day", "max")])
-    if newest.num_rows == transactions.num_rows:
-        return transactions
-    renamed = newest.rename_columns([*key, "day"])
-    return transactions.join(renamed, [*key, "day"], join_type="left semi")

@@ -23,15 +23,16 @@ from features.spec import Spec
 from pipeline import shards
 from pipeline.config import Config
 from pipeline.lake import Lake
+from pipeline.orders import LINE, Orders
 from pipeline.shard_reader import Part, ShardReader
 from pipeline.shards import SHARDS, shard_of
-from pipeline.timeline import LINE, Orders, Timeline
+from pipeline.timeline import Timeline
 
 EVENTS = ("person_id", "ts", "available_at", "event", "content_id", "dwell_seconds", "value", "device", "channel")
 TRANSACTIONS = ("person_id", "ts", "available_at", *LINE, "content_id", "amount")
 
-_SLACK = timedelta(days=2)
-"""A row may lie a day outside its export's day, which is in the project's time zone."""
+SLACK = timedelta(days=2)
+"""A row may lie a day outside its export's day, which is in the project's time zone; instants decide, not days."""
 
 _SLICE = 200_000
 """Rows that are measured together, where there are so many: each slice costs some milliseconds whatever its size."""
@@ -62,7 +63,7 @@ class Log:
     @classmethod
     def of(cls, lake: Lake, nights: Sequence[datetime], config: Config) -> Log:
         """Everything in the lake that could be known on the latest of the nights."""
-        until = (max(nights) + _SLACK).date()
+        until = (max(nights) + SLACK).date()
         events, transactions = (
             [part for part in lake.parts(table) if part.day <= until] for table in ("events", "transactions")
         )

@@ -24,9 +24,9 @@ from pipeline import checkpoints, identify, query, shards
 from pipeline.checkpoints import Checkpoint, Draft
 from pipeline.config import Config
 from pipeline.lake import Lake
+from pipeline.orders import LINE
 from pipeline.persons import Log
 from pipeline.shard_reader import Part
-from pipeline.timeline import LINE
 
 Ints = NDArray[np.int64]
 OnSlice = Callable[[int, int], None]

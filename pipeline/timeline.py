@@ -10,68 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from expectations import schemas
 from expectations.schemas import TIMESTAMP
 from features.rows import FOREVER, SHARD, micros
-from pipeline import identify, query
+from pipeline import identify, orders
 from pipeline.config import Config
+from pipeline.orders import LINE, Orders
 
 Ints = NDArray[np.int64]
 
-REFUND = "refund"
-LINE = ("source", "order_id", "line_no", "day")
-"""What names one export's version of a line of an order."""
-
 _ALWAYS = np.iinfo(np.int64).min
-_NONE_REPLACED = pa.schema(
-    [*(schemas.LAKE["transactions"].schema.field(name) for name in LINE), pa.field("until", TIMESTAMP)]
-).empty_table()
-
-
-@dataclass(frozen=True)
-class Orders:
-    """What must be known of all orders at once.
-
-    `since`: when the first could be known, in microseconds (`FOREVER`: there is none); from then on, orders are the
-    truth about purchases. `replaced`: `LINE` and `until`, when a later day's export of the same line could be known.
-    """
-
-    since: int
-    replaced: pa.Table
-
-    @classmethod
-    def of(cls, transactions: pa.Table | Sequence[Path]) -> Orders:
-        """From the lake's rows, or the files that hold them."""
-        with query.connection() as con:
-            if isinstance(transactions, pa.Table):
-                con.register("transactions", transactions)
-                rows, there = "transactions", transactions.num_rows > 0
-            else:
-                rows, there = query.parquet(transactions, ", hive_partitioning = true"), len(transactions) > 0
-            if not there:
-                return cls(FOREVER, _NONE_REPLACED)
-            since = con.sql(f"SELECT epoch_us(min(greatest(ts, available_at))) AS since FROM {rows}").to_arrow_table()
-            replaced = con.sql(
-                f"""
-                WITH versions AS (
-                    SELECT source, order_id, line_no, CAST(day AS DATE) AS day, min(greatest(ts, available_at)) AS known
-                    FROM {rows} GROUP BY ALL
-                )
-                SELECT * EXCLUDE known, min(known) OVER (
-                    PARTITION BY source, order_id, line_no ORDER BY day
-                    ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
-                ) AS until
-                FROM versions QUALIFY until IS NOT NULL
-                """
-            ).to_arrow_table()
-        return cls(int(since["since"][0].as_py()), replaced.cast(_NONE_REPLACED.schema))
 
 
 @dataclass(frozen=True)
@@ -176,13 +129,10 @@ def _intervals(whose: Ints, instants: Sequence[int]) -> tuple[Ints, Ints, Ints, 
 
 
 def _purchases(transactions: pa.Table, replaced: pa.Table) -> pa.Table:
-    """Orders as events: `purchase`, and `refund` with its negative value; until their newest export replaces them."""
-    bought = transactions.filter(
-        pc.and_(pc.is_valid(transactions["content_id"]), pc.not_equal(transactions["amount"], 0))
-    )
-    event = pc.if_else(pc.greater(bought["amount"], 0), "purchase", REFUND)
-    until = _until(bought, replaced) if replaced.num_rows else pa.nulls(bought.num_rows, TIMESTAMP)
-    return _shaped(bought, known_at=bought["available_at"], known_until=until, event=event, value=bought["amount"])
+    """Orders as events, until their newest export replaces them."""
+    sold = orders.as_events(transactions)
+    until = _until(sold, replaced) if replaced.num_rows else pa.nulls(sold.num_rows, TIMESTAMP)
+    return _shaped(sold, known_at=sold["available_at"], known_until=until)
 
 
 def _until(lines: pa.Table, replaced: pa.Table) -> pa.ChunkedArray:

@@ -16,9 +16,11 @@ from features.rows import FOREVER, SHARD
 from pipeline import persons
 from pipeline.config import Config
 from pipeline.lake import Lake
-from pipeline.night import Archive, person_spec
+from pipeline.measuring import person_spec
+from pipeline.night import Archive
+from pipeline.orders import Orders
 from pipeline.shards import SHARDS, shard_of
-from pipeline.timeline import Orders, Timeline
+from pipeline.timeline import Timeline
 from tests.features.images import image
 from tests.pipeline.lakes import END, FIRST, NIGHT, archive, config_in, fortnight, shuffled, table, tables, written
 

@@ -15,7 +15,7 @@ import pytest
 from pipeline import checkpoints, erasure, persons, scratch, since
 from pipeline.config import Config
 from pipeline.lake import Lake
-from pipeline.night import wide_spec
+from pipeline.measuring import wide_spec
 from tests.features.images import image
 from tests.pipeline.lakes import FIRST, NIGHT, archive, config_in, fortnight, split, tables, written
 

@@ -24,7 +24,7 @@ from pipeline import build_features, persons, spark
 from pipeline.config import Config, Engine
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.lake import Lake
-from pipeline.night import person_spec
+from pipeline.measuring import person_spec
 from tests.features.images import image
 from tests.pipeline.lakes import FIRST, NIGHT, config_in, fortnight, table, tables, written
 
