@@ -81,6 +81,17 @@ def try_lock(path: Path) -> IO[bytes] | None:
     return file
 
 
+def wait_for_lock(path: Path, patience_seconds: float) -> IO[bytes] | None:
+    """As `try_lock`, asking again and again for at most this long."""
+    file = try_lock(path)
+    for _ in range(int(patience_seconds / _PAUSE_SECONDS)):
+        if file is not None:
+            break
+        time.sleep(_PAUSE_SECONDS)
+        file = try_lock(path)
+    return file
+
+
 @contextmanager
 def locked(path: Path, patience_seconds: float) -> Iterator[None]:
     """Hold the lock file `path`, waiting for it at most this long.
@@ -88,12 +99,7 @@ def locked(path: Path, patience_seconds: float) -> Iterator[None]:
     Raises:
         ShortlistError: Someone else kept it.
     """
-    file = try_lock(path)
-    for _ in range(int(patience_seconds / _PAUSE_SECONDS)):
-        if file is not None:
-            break
-        time.sleep(_PAUSE_SECONDS)
-        file = try_lock(path)
+    file = wait_for_lock(path, patience_seconds)
     if file is None:
         raise ShortlistError(
             f"{path}: another process has held this lock for {patience_seconds:g} s, so nothing was changed here. It "

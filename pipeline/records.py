@@ -18,6 +18,7 @@ import pyarrow.csv
 
 from pipeline.errors import ShortlistError
 
+_SHA = "sha256."
 _MODEL_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.(ubj|json)")
 
 
@@ -166,6 +167,17 @@ def training_tags(training: TrainingRecord) -> dict[str, str]:
     return {**training.tags, **lake, **given}
 
 
+def model_tags(training: TrainingRecord) -> dict[str, str]:
+    """What a version is known by: `as_of`, `goals`, and the sha256 of each of its files."""
+    digests = {_SHA + name: hashlib.sha256(content).hexdigest() for name, content in training.files.items()}
+    return {"as_of": iso(training.as_of), "goals": ",".join(training.goals), **digests}
+
+
+def sha256_by_file(tags: Mapping[str, str]) -> dict[str, str]:
+    """What `model_tags` says of the files."""
+    return {key.removeprefix(_SHA): value for key, value in sorted(tags.items()) if key.startswith(_SHA)}
+
+
 def decision_files(record: Mapping[str, Any], html: str) -> dict[str, bytes]:
     """A decision as a machine and as a person reads it."""
     content = json.dumps(json_ready(record), indent=2, ensure_ascii=False, allow_nan=False)
@@ -176,6 +188,15 @@ def psi(record: Mapping[str, Any]) -> dict[str, float]:
     """`psi.<feature>` of every feature of a decision that has one."""
     found = {metric_name(f"psi.{feature['name']}"): feature.get("psi") for feature in record.get("features", ())}
     return {name: float(value) for name, value in found.items() if value is not None and math.isfinite(value)}
+
+
+def changes(known: Mapping[str, float], wanted: Mapping[str, float]) -> dict[str, float]:
+    """The entries of `wanted` that `known` has not, or has with another value; NaN is NaN."""
+    return {name: value for name, value in wanted.items() if not _same(known.get(name), value)}
+
+
+def _same(one: float | None, other: float) -> bool:
+    return one is not None and (one == other or (math.isnan(one) and math.isnan(other)))
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -8,8 +8,6 @@ read back by exact name from this folder and checked; nothing is unpickled, and 
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import logging
 import math
@@ -18,9 +16,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from pipeline import records
+from pipeline import disk, records
 from pipeline.errors import ShortlistError
 from pipeline.records import Grade, ModelVersion, Tracker, TrainingRecord, Trial
 
@@ -29,18 +27,11 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
     from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 
-__all__ = [
-    "CHALLENGER", "CHAMPION", "Grade", "ModelVersion", "Tracker", "TrainingRecord", "Trial", "champion",
-    "load_bundle_files", "log_decision", "log_features", "log_grades", "log_training", "page", "promote", "refuse",
-    "versions",
-]  # fmt: skip
-
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 
 _BATCH = 1000  # MLflow's limit on entities a request; parameters and tags have one of 100
 _LONGEST = 6000  # MLflow's limit on a parameter's characters
-_SHA = "sha256."
 _STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 
 
@@ -134,16 +125,11 @@ def log_decision(tracker: Tracker, as_of: datetime, record: Mapping[str, Any], h
     `record` becomes `decision.json`, `html` becomes `decision.html`; the `psi` of every entry of `record["features"]`
     becomes the metric `psi.<name>`, and `record["verdict"]` the run's description.
     """
-    with _exclusive(tracker) as client:
-        experiment = _experiment(client, tracker, f"{tracker.project}-decisions")
-        run_id = _one_run(client, experiment, records.iso(as_of), f"decision {records.short(as_of)}")
+    with _one_run(tracker, "decisions", records.iso(as_of), f"decision {records.short(as_of)}") as (client, run_id):
         records.write_files(tracker.artifacts(run_id), records.decision_files(record, html))
-        known = client.get_run(run_id).data.metrics
-        changed = {name: psi for name, psi in records.psi(record).items() if known.get(name) != psi}
-        _log_batches(client, run_id, [_metric(name, psi, _now()) for name, psi in changed.items()])
+        _log_changes(client, run_id, records.psi(record))
         client.set_tag(run_id, "mlflow.note.content", str(record.get("verdict", "")))
         client.set_tag(run_id, "retrain", str(record.get("retrain", "")).lower())
-        client.set_terminated(run_id, "FINISHED")
         return run_id
 
 
@@ -154,21 +140,11 @@ def log_features(
 
     `html` becomes `features.html`. A metric that the night no longer has becomes NaN: MLflow takes none away.
     """
-    with _exclusive(tracker) as client:
-        experiment = _experiment(client, tracker, f"{tracker.project}-features")
-        run_id = _one_run(client, experiment, records.iso(as_of), f"features {records.short(as_of)}")
+    with _one_run(tracker, "features", records.iso(as_of), f"features {records.short(as_of)}") as (client, run_id):
         records.write_files(tracker.artifacts(run_id), {"features.html": html.encode()})
-        known = client.get_run(run_id).data.metrics
-        named = dict.fromkeys(known, math.nan) | {records.metric_name(name): value for name, value in metrics.items()}
-        changed = {name: value for name, value in named.items() if not _same(known.get(name), value)}
-        _log_batches(client, run_id, [_metric(name, value, _now()) for name, value in changed.items()])
+        _log_changes(client, run_id, metrics, no_others=True)
         client.set_tag(run_id, "mlflow.note.content", description)
-        client.set_terminated(run_id, "FINISHED")
         return run_id
-
-
-def _same(one: float | None, other: float) -> bool:
-    return one is not None and (one == other or (math.isnan(one) and math.isnan(other)))
 
 
 def log_grades(tracker: Tracker, grades: Sequence[Grade]) -> str:
@@ -178,13 +154,11 @@ def log_grades(tracker: Tracker, grades: Sequence[Grade]) -> str:
     time is `as_of` itself. A grade that is there already is not added again; a corrected one is added 1 ms later, and
     the latest counts.
     """
-    with _exclusive(tracker) as client:
-        run_id = _one_run(client, _experiment(client, tracker, f"{tracker.project}-grades"), "every night", "grades")
+    with _one_run(tracker, "grades", "every night", "grades") as (client, run_id):
         history = {
             key: _latest_points(client, run_id, key) for key in {records.metric_name(grade.metric) for grade in grades}
         }
         _log_batches(client, run_id, metrics=_new_points(history, grades))
-        client.set_terminated(run_id, "FINISHED")
         return run_id
 
 
@@ -202,8 +176,7 @@ def _exclusive(tracker: Tracker) -> Iterator[MlflowClient]:
     What MLflow refuses comes out as ShortlistError.
     """
     tracker.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (tracker.folder / ".lock").open("w") as lock:
-        _wait_for(lock.fileno(), tracker)
+    with _lock(tracker):
         _calm_mlflow()
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
@@ -218,18 +191,14 @@ def _exclusive(tracker: Tracker) -> Iterator[MlflowClient]:
             ) from error
 
 
-def _wait_for(lock: int, tracker: Tracker) -> None:
-    deadline = time.monotonic() + tracker.lock_seconds
-    while True:
-        try:
-            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() >= deadline:
-                raise ShortlistError(
-                    f"MLflow in {tracker.folder} was busy for {tracker.lock_seconds:g} s: another process holds "
-                    f"{tracker.folder / '.lock'}. Wait for it or end it, then run this again"
-                ) from error
-            time.sleep(0.05)
+def _lock(tracker: Tracker) -> IO[bytes]:
+    lock = disk.wait_for_lock(path := tracker.folder / ".lock", tracker.lock_seconds)
+    if lock is None:
+        raise ShortlistError(
+            f"MLflow in {tracker.folder} was busy for {tracker.lock_seconds:g} s: another process holds {path}. "
+            "Wait for it or end it, then run this again"
+        )
+    return lock
 
 
 def _calm_mlflow() -> None:
@@ -265,10 +234,26 @@ def _start(client: MlflowClient, experiment: str, name: str, tags: Mapping[str, 
     return str(client.create_run(experiment, started, {**source, **tags}, name).info.run_id)
 
 
-def _one_run(client: MlflowClient, experiment: str, as_of: str, name: str) -> str:
-    """The experiment's run for `as_of`, made when it is not there, so that the same night again adds nothing."""
-    found = client.search_runs([experiment], f"tags.as_of = '{as_of}'", max_results=1)
-    return str(found[0].info.run_id) if found else _start(client, experiment, name, {"as_of": as_of}, _now())
+@contextmanager
+def _one_run(tracker: Tracker, kind: str, as_of: str, name: str) -> Iterator[tuple[MlflowClient, str]]:
+    """A client and the run for `as_of` of `<project>-<kind>`, made when it is not there; afterwards it is FINISHED.
+
+    So the same night again adds no run.
+    """
+    with _exclusive(tracker) as client:
+        experiment = _experiment(client, tracker, f"{tracker.project}-{kind}")
+        found = client.search_runs([experiment], f"tags.as_of = '{as_of}'", max_results=1)
+        run_id = str(found[0].info.run_id) if found else _start(client, experiment, name, {"as_of": as_of}, _now())
+        yield client, run_id
+        client.set_terminated(run_id, "FINISHED")
+
+
+def _log_changes(client: MlflowClient, run_id: str, values: Mapping[str, float], *, no_others: bool = False) -> None:
+    """Add what the run does not say yet. With `no_others`, what else it says becomes NaN: MLflow takes none away."""
+    known = client.get_run(run_id).data.metrics
+    wanted = {records.metric_name(name): value for name, value in values.items()}
+    changed = records.changes(known, dict.fromkeys(known, math.nan) | wanted if no_others else wanted)
+    _log_batches(client, run_id, [_metric(name, value, _now()) for name, value in changed.items()])
 
 
 def _log_numbers(client: MlflowClient, run_id: str, training: TrainingRecord) -> None:
@@ -343,9 +328,7 @@ def _metric(name: str, value: float, timestamp: int, step: int = 0) -> Metric:
 def _register(client: MlflowClient, tracker: Tracker, run_id: str, training: TrainingRecord) -> str:
     if not client.search_registered_models(f"name = '{tracker.model_name}'"):
         client.create_registered_model(tracker.model_name, description=f"The rankers of {tracker.project}.")
-    digests = {_SHA + name: hashlib.sha256(content).hexdigest() for name, content in training.files.items()}
-    tags = {"as_of": records.iso(training.as_of), "goals": ",".join(training.goals), **digests}
-    source = (tracker.artifacts(run_id) / "model").as_uri()
+    source, tags = (tracker.artifacts(run_id) / "model").as_uri(), records.model_tags(training)
     made = client.create_model_version(
         tracker.model_name, source, run_id, tags, description=training.description, await_creation_for=0
     )
@@ -388,14 +371,13 @@ def _search_versions(client: MlflowClient, tracker: Tracker, condition: str = ""
 
 
 def _version(tracker: Tracker, found: RegisteredVersion) -> ModelVersion:
-    digests = {key.removeprefix(_SHA): value for key, value in sorted(found.tags.items()) if key.startswith(_SHA)}
     return ModelVersion(
         version=str(found.version),
         as_of=datetime.fromisoformat(found.tags["as_of"]),
         run_id=str(found.run_id),
         folder=tracker.artifacts(str(found.run_id)),
         promoted=found.tags.get("promoted") == "true",
-        sha256=digests,
+        sha256=records.sha256_by_file(found.tags),
     )
 
 

@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 
 from pipeline import tracking
 from pipeline.errors import ShortlistError
-from pipeline.tracking import Grade, Tracker, TrainingRecord, Trial
+from pipeline.records import Grade, Tracker, TrainingRecord, Trial
 
 NIGHT = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
