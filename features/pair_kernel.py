@@ -19,10 +19,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from expectations.schemas import TIMESTAMP
-from features.pair_fold import BLOCK, HERE, NOBODY, Asked, Layout, Scratch, pairs_by_requests, tastes_of_people
 from features.pair_measures import KINDS, SCOPES, Measured
+from features.pair_passes import BLOCK, pairs_by_requests, tastes_of_people
 from features.pair_program import Contents, Program, Vocabulary, program_of
 from features.pair_spec import PairSpec
+from features.pair_state import ANCHORS, NOBODY, Asked, Layout, Scratch
 from features.rows import Rows, encoded, micros
 
 Ints = NDArray[np.int64]
@@ -148,7 +149,7 @@ def _order(person: Ints, as_of: Ints) -> Ints:
 
 
 def _layout(program: Program) -> Layout:
-    counts, sinces = len(program.count_to), len(program.since_to)
+    counts, sinces = len(program.counts.to), len(program.sinces.to)
     after, halves = counts + sinces, len(program.half_lives)
     return Layout(sinces=counts, unanswered=after, stamp=after + 1, ints=after + 2, session=halves, floats=halves + 1)
 
@@ -169,7 +170,7 @@ def _scratch(rows: Rows, contents: Contents, program: Program, layout: Layout, a
         hits=np.empty(longest, np.int64),
         forward=np.empty(halves),
         reads=np.empty(halves),
-        sums=np.empty(len(program.affinity_to)),
+        sums=np.empty(len(program.affinities.to)),
         found=np.empty(len(KINDS), np.int64),
         row=np.empty(program.columns),
         block=np.empty((BLOCK, program.columns)),
@@ -180,7 +181,7 @@ def _scratch(rows: Rows, contents: Contents, program: Program, layout: Layout, a
 def _state(prefix: str, slots: int, program: Program, layout: Layout) -> dict[str, NDArray[Any]]:
     """What a person's state is kept in."""
     return {
-        f"{prefix}here": np.empty(HERE + len(program.half_lives), np.int64),
+        f"{prefix}here": np.empty(ANCHORS + len(program.half_lives), np.int64),
         f"{prefix}ints": np.empty((slots, layout.ints), np.int64),
         f"{prefix}floats": np.empty((slots, layout.floats)),
         f"{prefix}tail": np.empty(len(program.windows), np.int64),

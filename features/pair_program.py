@@ -35,37 +35,61 @@ SOURCE = KINDS.index("source")
 _CATEGORY = KINDS.index("category")
 
 
-class Program(NamedTuple):
-    """`*_to` are columns of the output; `*_bits` are those of `Rows.mask`, of which a row has one; times in micros.
+class Affinities(NamedTuple):
+    """Decayed shares, sorted by kind: those of kind k are `begin[k]` to `begin[k + 1]`."""
 
-    Affinities are sorted by kind: those of kind k are `kind_from[k]` to `kind_from[k + 1]`; counters by window.
+    begin: Ints
+    kind: Ints
+    half: Ints
+    without: NDArray[np.float64]
+    to: Ints
+
+
+class Counts(NamedTuple):
+    """Counters of rows, or sums of their `dwell`, sorted by window: w's are `begin[w]` to `begin[w + 1]`."""
+
+    of_window: Ints
+    """By window: its counters, by bit."""
+    begin: Ints
+    bits: Ints
+    scope: Ints
+    dwell: Ints
+    to: Ints
+
+
+class Sinces(NamedTuple):
+    """Times since the last row, where that is no further back than the `window`, which is a time."""
+
+    bits: Ints
+    scope: Ints
+    window: Ints
+    to: Ints
+
+
+class Classes(NamedTuple):
+    """Bits of rows that the fold itself asks for."""
+
+    shown: int
+    engaged: int
+    active: int
+    refund: int
+
+
+class Program(NamedTuple):
+    """Arrays that numba can read. `to` are columns of the output, bits those of `Rows.mask`, of which a row has one.
+
+    Windows and half-lives in microseconds; what has a `half` means its place among them.
     """
 
     columns: int
     half_lives: Ints
-    kind_from: Ints
-    affinity_kind: Ints
-    affinity_half: Ints
-    affinity_without: NDArray[np.float64]
-    affinity_to: Ints
-    session_to: int
     windows: Ints
-    window_bits: Ints
-    """Its counters, by bit."""
-    count_from: Ints
-    count_bits: Ints
-    count_scope: Ints
-    count_dwell: Ints
-    count_to: Ints
-    since_bits: Ints
-    since_scope: Ints
-    since_window: Ints
-    since_to: Ints
+    affinities: Affinities
+    counts: Counts
+    sinces: Sinces
+    session_to: int
     unanswered_to: int
-    shown_bits: int
-    engaged_bits: int
-    active_bits: int
-    refund_bits: int
+    classes: Classes
 
 
 class Contents(NamedTuple):
@@ -128,32 +152,48 @@ def program_of(measures: Sequence[Measured]) -> Program:
     halves = sorted({m.half_life for m in affinities}, key=HALF_LIVES.__getitem__)
     counts = sorted((m for m in measures if isinstance(m, Count | Dwell)), key=lambda m: _window(m.days))
     windows = sorted({_window(m.days) for m in counts})
-    sinces = _those(measures, Since)
     return Program(
         columns=len(measures),
         half_lives=_ints(round(HALF_LIVES[name] * DAY) for name in halves),
-        kind_from=_ints(sum(KINDS.index(m.kind) < k for m in affinities) for k in range(len(KINDS) + 1)),
-        affinity_kind=_ints(KINDS.index(m.kind) for m in affinities),
-        affinity_half=_ints(halves.index(m.half_life) for m in affinities),
-        affinity_without=np.array([m.without for m in affinities], np.float64),
-        affinity_to=_ints(column[m] for m in affinities),
-        session_to=column.get(LastSession(), NOWHERE),
         windows=_ints(windows),
-        window_bits=_ints(sum(1 << k for k, m in enumerate(counts) if _window(m.days) == w) for w in windows),
-        count_from=_ints(sum(_window(m.days) in windows[:w] for m in counts) for w in range(len(windows) + 1)),
-        count_bits=_ints(bits_of(m.of) for m in counts),
-        count_scope=_ints(_scope(m.scope) for m in counts),
-        count_dwell=_ints(isinstance(m, Dwell) for m in counts),
-        count_to=_ints(column[m] for m in counts),
-        since_bits=_ints(bits_of(m.of) for m in sinces),
-        since_scope=_ints(_scope(m.scope) for m in sinces),
-        since_window=_ints(_window(m.days) for m in sinces),
-        since_to=_ints(column[m] for m in sinces),
+        affinities=_affinities(affinities, halves, column),
+        counts=_counts(counts, windows, column),
+        sinces=_sinces(_those(measures, Since), column),
+        session_to=column.get(LastSession(), NOWHERE),
         unanswered_to=column.get(Unanswered(), NOWHERE),
-        shown_bits=bits_of("impression"),
-        engaged_bits=bits_of("engaged"),
-        active_bits=bits_of("active"),
-        refund_bits=bits_of("refund"),
+        classes=Classes(*map(bits_of, ("impression", "engaged", "active", "refund"))),
+    )
+
+
+def _affinities(measures: Sequence[Affinity], halves: Sequence[str], column: Mapping[Measured, int]) -> Affinities:
+    """Of measures that are sorted by kind."""
+    return Affinities(
+        begin=_ints(sum(KINDS.index(m.kind) < k for m in measures) for k in range(len(KINDS) + 1)),
+        kind=_ints(KINDS.index(m.kind) for m in measures),
+        half=_ints(halves.index(m.half_life) for m in measures),
+        without=np.array([m.without for m in measures], np.float64),
+        to=_ints(column[m] for m in measures),
+    )
+
+
+def _counts(measures: Sequence[Count | Dwell], windows: Sequence[int], column: Mapping[Measured, int]) -> Counts:
+    """Of measures that are sorted by window."""
+    return Counts(
+        of_window=_ints(sum(1 << k for k, m in enumerate(measures) if _window(m.days) == w) for w in windows),
+        begin=_ints(sum(_window(m.days) in windows[:w] for m in measures) for w in range(len(windows) + 1)),
+        bits=_ints(bits_of(m.of) for m in measures),
+        scope=_ints(_scope(m.scope) for m in measures),
+        dwell=_ints(isinstance(m, Dwell) for m in measures),
+        to=_ints(column[m] for m in measures),
+    )
+
+
+def _sinces(measures: Sequence[Since], column: Mapping[Measured, int]) -> Sinces:
+    return Sinces(
+        bits=_ints(bits_of(m.of) for m in measures),
+        scope=_ints(_scope(m.scope) for m in measures),
+        window=_ints(_window(m.days) for m in measures),
+        to=_ints(column[m] for m in measures),
     )
 
 
