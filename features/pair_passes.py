@@ -1,8 +1,5 @@
 """The passes of the pair kernel over people: answers to what is asked about each, and the table of their tastes."""
 
-# What numba compiles has its types from its caller.
-# mypy: disallow-untyped-defs=False
-
 from __future__ import annotations
 
 from features.decay import read

@@ -1,8 +1,5 @@
 """What a person's state shows of a content at an instant, feature by feature."""
 
-# What numba compiles has its types from its caller.
-# mypy: disallow-untyped-defs=False
-
 from __future__ import annotations
 
 import numpy as np

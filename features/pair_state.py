@@ -5,9 +5,6 @@ groups and contents that somebody asks about, in the order in which they are fir
 slot. The places within a row are those of `Layout`. See `features.jit` for what numba needs to be told.
 """
 
-# What numba compiles has its types from its caller.
-# mypy: disallow-untyped-defs=False
-
 from __future__ import annotations
 
 from typing import NamedTuple
