@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -80,39 +81,39 @@ def _proof(lake: Lake, people: pa.Array) -> str:
 
 
 def _from_days(lake: Lake, table: str, columns: tuple[str, ...], people: pa.Array) -> int:
-    return sum(_from_day(lake, table, columns, people, *place) for place in _days_with(lake, table, columns, people))
-
-
-def _days_with(lake: Lake, table: str, columns: tuple[str, ...], people: pa.Array) -> list[tuple[str, date]]:
-    """The (source, day) pairs that hold any of them."""
     if not (files := lake.files(table)):
-        return []
-    select = f"SELECT DISTINCT source, day FROM {_files(files)} WHERE {_theirs(columns)} ORDER BY ALL"
+        return 0
     with query.connection(people=pa.table({"id": people})) as con:
-        found = con.sql(select).to_arrow_table()
-    return list(zip(found["source"].to_pylist(), found["day"].to_pylist(), strict=True))
+        return sum(_from_day(lake, table, columns, con, *place) for place in _days_with(files, columns, con))
 
 
-def _from_day(lake: Lake, table: str, columns: tuple[str, ...], people: pa.Array, source: str, day: date) -> int:
+def _days_with(files: list[str], columns: tuple[str, ...], con: duckdb.DuckDBPyConnection) -> list[tuple[str, date]]:
+    """The (source, day) pairs that hold any of the `people` whom `con` knows."""
+    select = f"SELECT DISTINCT source, day FROM {_files(files)} WHERE {_theirs(columns)} ORDER BY ALL"
+    return [(source, day) for source, day in con.execute(select).fetchall()]
+
+
+def _from_day(
+    lake: Lake, table: str, columns: tuple[str, ...], con: duckdb.DuckDBPyConnection, source: str, day: date
+) -> int:
     """A load of that day at the same moment comes before it or after it, and is not undone."""
     with staging.opened(lake) as staged, lake.changing(table) as adopt:
         if not (files := lake.files(table, source, day)):
             return 0
-        before, remaining = _without(files, columns, people, DayFiles(staged.folder, table, source))
+        before, remaining = _without(files, columns, con, DayFiles(staged.folder, table, source))
         adopt(remaining, source, day)
     return before - sum(file.rows for file in remaining)
 
 
 def _without(
-    files: list[str], columns: tuple[str, ...], people: pa.Array, written: DayFiles
+    files: list[str], columns: tuple[str, ...], con: duckdb.DuckDBPyConnection, written: DayFiles
 ) -> tuple[int, Sequence[DataFile]]:
     """How many rows `files` have, and those that are not about the people, in the table's order."""
     names, order = (", ".join(found) for found in (schemas.LAKE[written.table].names, ORDER[written.table]))
     kept = f"SELECT {names} FROM {_files(files)} WHERE NOT coalesce({_theirs(columns)}, false) ORDER BY {order}"
-    with query.connection(people=pa.table({"id": people})) as con:
-        (rows,) = con.sql(f"SELECT count(*) FROM {_files(files)}").fetchall()[0]
-        for batch in con.sql(kept).to_arrow_reader(_BATCH):
-            written.add(pa.Table.from_batches([batch]))
+    (rows,) = con.execute(f"SELECT count(*) FROM {_files(files)}").fetchall()[0]
+    for batch in con.sql(kept).to_arrow_reader(_BATCH):
+        written.add(pa.Table.from_batches([batch]))
     return int(rows), written.close()
 
 

@@ -25,7 +25,7 @@ from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
 from expectations import schemas
-from pipeline import scratch
+from pipeline import delta, scratch
 from pipeline.config import Config
 from pipeline.day_files import ORDER, PARTITIONS, DataFile, DayFiles
 from pipeline.errors import ShortlistError
@@ -118,11 +118,12 @@ class Lake:
 
     def exists(self, table: str) -> bool:
         """Whether anything was ever written to the table."""
-        return DeltaTable.is_deltatable(str(self.path(table)))
+        return delta.opened(self.path(table)) is not None
 
     def version(self, table: str) -> int | None:
         """The table's Delta version, or None where nothing was ever written."""
-        return DeltaTable(self.path(table)).version() if self.exists(table) else None
+        found = delta.opened(self.path(table))
+        return found.version() if found else None
 
     def versions(self) -> dict[str, int]:
         """The version of every table of the lake that exists."""
@@ -145,7 +146,8 @@ class Lake:
         schema = schemas.LAKE[table].schema
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
-        if not self.exists(table) or days == ():
+        stored = delta.opened(self.path(table))
+        if not stored or days == ():
             return schema.empty_table()
         filters: list[tuple[str, str, Any]] = []
         if source is not None:
@@ -156,21 +158,20 @@ class Lake:
             filters.append(("day", "<=", until))
         if days is not None:
             filters.append(("day", "in", list(days)))
-        found = DeltaTable(self.path(table)).to_pyarrow_table(filters=filters or None, columns=list(schema.names))
+        found = stored.to_pyarrow_table(filters=filters or None, columns=list(schema.names))
         return found.select(schema.names).cast(schema)
 
     def days(self, table: str) -> set[tuple[str, date]]:
         """The (source, day) pairs that hold rows."""
-        if not self.exists(table):
-            return set()
-        partitions = DeltaTable(self.path(table)).partitions()
+        stored = delta.opened(self.path(table))
+        partitions = stored.partitions() if stored else []
         return {(p["source"], date.fromisoformat(str(p["day"]))) for p in partitions}
 
     def parts(self, table: str) -> list[Part]:
         """The files of the table, each one source's and day's, by day and source."""
-        if not self.exists(table):
+        if not (stored := delta.opened(self.path(table))):
             return []
-        files = pa.table(DeltaTable(self.path(table)).get_add_actions(flatten=True))
+        files = pa.table(stored.get_add_actions(flatten=True))
         rows = files.select(["path", "partition.source", "partition.day", "num_records"]).to_pylist()
         found = [
             Part(
@@ -228,9 +229,8 @@ class Lake:
 
     def files(self, table: str, source: str | None = None, day: date | None = None) -> list[str]:
         """The files of the table, or of what `source` brought (for `day`)."""
-        if not self.exists(table):
-            return []
-        return DeltaTable(self.path(table)).file_uris(file_pruning_predicate=_partition(source, day) or None)
+        stored = delta.opened(self.path(table))
+        return stored.file_uris(file_pruning_predicate=_partition(source, day) or None) if stored else []
 
     def replace_night(self, table: str, rows: pa.Table, as_of: datetime) -> None:
         """Put `rows` in the place of the table's rows of the night `as_of`; columns may be added over time."""
@@ -250,9 +250,8 @@ class Lake:
 
     def nights(self, table: str) -> list[datetime]:
         """The nights that a table of nights holds, ascending."""
-        if not self.exists(table):
-            return []
-        names = {str(partition["night"]) for partition in DeltaTable(self.path(table)).partitions()}
+        stored = delta.opened(self.path(table))
+        names = {str(partition["night"]) for partition in (stored.partitions() if stored else [])}
         return sorted(datetime.strptime(name, NIGHT).replace(tzinfo=UTC) for name in names)
 
     def read_night(self, table: str, as_of: datetime, person: int | None = None) -> pa.Table:
@@ -333,8 +332,9 @@ def _commit(path: Path, table: str, files: Sequence[DataFile], source: str, day:
     """`Lake.adopt`, for who holds the table's lock."""
     schema = schemas.LAKE[table].schema
     added: list[AddAction | RemoveAction] = [_placed(path, file) for file in files]
-    found = DeltaTable(path) if DeltaTable.is_deltatable(str(path)) else _create(path, schema)
+    found = delta.opened(path) or _create(path, schema)
     found.create_write_transaction(added, "overwrite", schema, list(PARTITIONS), _partition(source, day))
+    delta.keep(path, found)
 
 
 def _placed(table: Path, file: DataFile) -> AddAction:
