@@ -139,6 +139,8 @@ class _Humans:
 
 def _apart(ids: np.ndarray, person: np.ndarray, oversize: np.ndarray, kind: np.ndarray, joined: pa.Table) -> np.ndarray:
     """Components of too many customers taken apart: each id goes to the customer that it was seen with first."""
+    if not oversize.any():
+        return person
     person = np.where(oversize, ids, person)
     ordered = joined.sort_by([("id", "ascending"), ("available_at_min", "ascending"), ("other_id", "ascending")])
     for other in ("customer", "email"):  # e-mails have customers, then orders may have e-mails

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -190,6 +190,14 @@ class Archive:
         """
         if as_of + horizon > self.until:
             raise ValueError(f"the outcome of {as_of.isoformat()} is not mature before {(as_of + horizon).isoformat()}")
+        return self._newest_outcome(as_of, horizon)
+
+    @cached_property
+    def _newest_outcome(self) -> Callable[[datetime, timedelta], pa.Table]:
+        """Goals mostly have one horizon, and ask one after the other."""
+        return lru_cache(maxsize=1)(self._outcome)
+
+    def _outcome(self, as_of: datetime, horizon: timedelta) -> pa.Table:
         events, transactions = (_between(t, as_of, as_of + horizon) for t in (self.events, self.transactions))
         has_orders = transactions.num_rows > 0 or _before(self.transactions, as_of).num_rows > 0
         return _log(events, orders.newest(transactions), self._people(as_of), has_orders=has_orders)
@@ -210,7 +218,12 @@ class Archive:
         return Consent.of(self._suppressed(self.until, people), customers, self.events, self.transactions, people)
 
     def _people(self, as_of: datetime) -> People:
-        return identify.people(self.identities, as_of, self.config.identity)
+        return self._newest_people(as_of)
+
+    @cached_property
+    def _newest_people(self) -> Callable[[datetime], People]:
+        """A night and its outcomes ask for the same people, one after the other."""
+        return lru_cache(maxsize=1)(lambda as_of: identify.people(self.identities, as_of, self.config.identity))
 
     def _suppressed(self, as_of: datetime, people: People) -> pa.Array:
         rows = self.customers.group_by(["source", "day"]).aggregate([])
