@@ -9,8 +9,7 @@ from features.history import DAY
 from features.jit import inlined
 from features.measures import HOURS, MIX, WEEKDAYS
 from features.program import SCALARS
-from features.rows import SESSION_BIT
-from features.sessions import GAP
+from features.rows import GAP, SESSION_BIT
 from features.state import (
     BOUGHT,
     BOUGHT_AT_FIRST,

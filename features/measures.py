@@ -24,6 +24,9 @@ MIX = ("view", "click", "social", "purchase")
 HOURS = ("00_04", "04_08", "08_12", "12_16", "16_20", "20_24")
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
+CHANNELS = ("web", "app", "email", "push", "social", "search")
+"""Where a session can begin, as `events.channel` says it; any other is none of these."""
+
 
 @dataclass(frozen=True)
 class Count:

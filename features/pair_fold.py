@@ -25,8 +25,7 @@ from features.pair_state import (
     keep,
     restore,
 )
-from features.rows import FOREVER
-from features.sessions import GAP
+from features.rows import FOREVER, GAP
 from features.state import NEVER
 
 # ---------------------------------------------------------------- which rows

@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from expectations.schemas import TIMESTAMP
-from features.pair_measures import KINDS, SCOPES, Measured
+from features.pair_measures import KINDS, SCOPES
 from features.pair_passes import BLOCK, pairs_by_requests, tastes_of_people
-from features.pair_program import Contents, Program, Vocabulary, program_of
+from features.pair_program import Contents, Program, Vocabulary
 from features.pair_spec import PairSpec
 from features.pair_state import ANCHORS, NOBODY, Asked, Layout, Scratch
 from features.rows import Rows, encoded, micros
@@ -50,30 +50,6 @@ def pair_kernel(shard: pa.Table, requests: pa.Table, spec: PairSpec) -> pa.Table
         ValueError: The shard or the requests lack a column or a value, or the shard is not sorted.
     """
     return _answered(shard, requests, spec.vocabulary, spec.program, spec.names)
-
-
-def contact_table(shard: pa.Table, night: datetime, spec: PairSpec) -> pa.Table:
-    """What each person has had to do with each content as of a night (an instant): the spec's `contacts`.
-
-    Returns:
-        `person_id`, `content_id` and a float64 column a feature, sorted by person and content; only pairs of which
-        there is something to say: some feature that is neither missing nor 0.
-
-    Raises:
-        ValueError: As `pair_kernel`.
-    """
-    names = tuple(f.name for f in spec.contacts)
-    program = program_of([f.measure for f in spec.contacts if isinstance(f.measure, Measured)])
-    met = shard.select(["person_id", "content_id"]).group_by(["person_id", "content_id"]).aggregate([])
-    met = met.filter(pc.is_valid(met["content_id"]))
-    asked = met.append_column("as_of", pa.repeat(pa.scalar(night, TIMESTAMP), met.num_rows))
-    found = _answered(shard, asked, spec.vocabulary, program, names)
-    there = np.zeros(found.num_rows, np.bool_)
-    for name in names:
-        there |= np.nan_to_num(np.asarray(found[name].combine_chunks())) != 0
-    kept = found.filter(pa.array(there)).drop_columns("as_of")
-    kept = kept.set_column(1, "content_id", kept["content_id"].cast(pa.string()))
-    return kept.sort_by([("person_id", "ascending"), ("content_id", "ascending")])
 
 
 def pair_table(shard: pa.Table, night: datetime, spec: PairSpec) -> pa.Table:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from features.measures import HALF_LIVES
+from features.measures import CHANNELS, HALF_LIVES
 from features.pair_measures import (
     KINDS,
     Affinity,
@@ -23,17 +23,17 @@ from features.pair_measures import (
     Unanswered,
 )
 from features.pair_program import Program, Vocabulary, program_of, vocabulary_of
-from features.spec import CHANNELS
 
 
 @dataclass(frozen=True)
 class PairFeature:
-    """One column."""
+    """One column. `modelled` is false for those that no model reads."""
 
     name: str
     unit: str
     meaning: str
     measure: Measured | Response
+    modelled: bool = True
 
 
 RESPONSE = Response(30, 10.0)
@@ -65,6 +65,7 @@ PAIRS: tuple[PairFeature, ...] = (
         "share",
         "of the person's decayed activity in the content's format, half-life 30 d",
         Affinity("format", "30d"),
+        modelled=False,  # no catalogue says it yet
     ),
     PairFeature(
         "category_response",
@@ -100,11 +101,13 @@ PAIRS: tuple[PairFeature, ...] = (
         Since("impression", "content", 30),
     ),
     PairFeature("shown_unanswered", "count", "times it was shown since the last engagement with it", Unanswered()),
-    PairFeature("events_so_far", "count", "rows of the person so far, impressions too", Count("any", "person")),
-    PairFeature("events_so_far_7d", "count", "rows of the person in 7 days", Count("any", "person", 7)),
-    PairFeature("dwell_so_far_seconds", "s", "engaged time of the person so far", Dwell("any", "person")),
-    PairFeature("event_days_ago", "days", "since the last row of the person", Since("any", "person")),
+    PairFeature("events_so_far", "count", "rows of the person so far, impressions too", Count("any", "person"), False),
+    PairFeature("events_so_far_7d", "count", "rows of the person in 7 days", Count("any", "person", 7), False),
+    PairFeature("dwell_so_far_seconds", "s", "engaged time of the person so far", Dwell("any", "person"), False),
+    PairFeature("event_days_ago", "days", "since the last row of the person", Since("any", "person"), False),
 )
+
+MODELLED = tuple(f for f in PAIRS if f.modelled)
 
 
 @dataclass(frozen=True)
@@ -117,11 +120,6 @@ class PairSpec:
     features: tuple[PairFeature, ...] = PAIRS
     half_lives: tuple[str, ...] = tuple(HALF_LIVES)
     """Those of the table of tastes, shortest first."""
-
-    @property
-    def contacts(self) -> tuple[PairFeature, ...]:
-        """The features that are about the person and the content alone, whatever groups it is in."""
-        return tuple(f for f in self.features if getattr(f.measure, "scope", None) == "content")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from features.fold import fold, reset
 from features.jit import compiled, inlined
 from features.program import Program
-from features.rows import FOREVER, SESSION_BIT, Rows
-from features.sessions import GAP
+from features.rows import FOREVER, GAP, SESSION_BIT, Rows
 from features.shown import show_counts, show_sessions, show_times
 from features.state import LAST, NEVER, Layout
 from features.windows import move_windows

@@ -47,6 +47,9 @@ for ever): from then on it is somebody else's.
 CLASSES = ("any", "active", *KINDS, "social", "money", "mobile", "session")
 """Classes of rows by bit; goals come after them."""
 
+GAP = 30 * 60 * 1_000_000
+"""Microseconds of silence that a session outlives; whoever comes back later begins another one (GA4's definition)."""
+
 SESSION_BIT = CLASSES.index("session")
 _KIND_BIT = CLASSES.index(KINDS[0])
 _SOCIAL = ("like", "save", "share", "comment", "follow")

@@ -17,6 +17,7 @@ from typing import Literal
 from features.contents import HALF_LIVES_DAYS as CONTENT_HALF_LIVES
 from features.history import GoalRule
 from features.measures import (
+    CHANNELS,
     HALF_LIVES,
     HOURS,
     MIX,
@@ -36,8 +37,7 @@ from features.measures import (
     Tenure,
     Total,
 )
-from features.pairs import HALF_LIVES_DAYS as PAIR_HALF_LIVES
-from features.pairs import PAIR_FEATURES
+from features.pair_spec import PAIRS
 from features.program import Program, compiled
 from features.rows import Codes
 
@@ -46,9 +46,6 @@ Group = Literal["person", "content", "pair", "context"]
 WINDOWS_DAYS = (7, 30, 90, 365)
 SESSION_HALF_LIVES = ("1d", "7d", "30d")
 VECTOR_HALF_LIVES = ("7d", "30d")
-CHANNELS = ("web", "app", "email", "push", "social", "search")
-"""Where a session can begin, as `events.channel` says it; any other is none of these."""
-
 PRIOR_SHOWN = 20.0
 
 
@@ -287,30 +284,8 @@ def _content(goals: tuple[str, ...]) -> list[Feature]:
     ]
 
 
-_PAIR_MEANINGS = {
-    **{
-        f"affinity_category_{label}": (
-            "share",
-            f"of the person's decayed activity in the content's category, half-life {label}",
-        )
-        for label in PAIR_HALF_LIVES
-    },
-    "affinity_author": ("share", "of the person's decayed activity with the content's author, half-life 30 d"),
-    "affinity_tags": (
-        "share",
-        "of the person's decayed activity with the content's tags, mean over them, half-life 30 d",
-    ),
-    "category_response": (
-        "rate",
-        "the person's engagements per impression in the category in 30 days, smoothed with 10 impressions",
-    ),
-    "last_session_category": ("share", "of the last session's activity in the content's category"),
-    "covisit": ("score", "decayed recent activity times cosine co-visitation with the content"),
-    "seen": ("count", "times the person did something with the content in 365 days"),
-    "shown": ("count", "times it was shown to the person in 30 days"),
-    "shown_days_ago": ("days", "since it was last shown to the person"),
-}
-
-
 def _pair() -> list[Feature]:
-    return [Feature(name, "pair", *_PAIR_MEANINGS[name]) for name in PAIR_FEATURES]
+    return [
+        *(Feature(f.name, "pair", f.unit, f.meaning, modelled=f.modelled) for f in PAIRS),
+        Feature("covisit", "pair", "score", "decayed recent activity times cosine co-visitation with the content"),
+    ]

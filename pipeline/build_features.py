@@ -15,9 +15,9 @@ from features import crm, rfm, spec
 from features.contents import content_features
 from features.crm import Vocabulary
 from features.history import GoalRule, History
-from features.pairs import PairBlock, PairSpace, affinity_table
+from features.pair_night import PairsOfNight
+from features.pairs import PairBlock, PairSpace
 from features.people import person_features
-from features.sessions import Sessions, sessionize
 from models import candidates, scorer
 from models.candidates import Candidates
 from models.classifier import Bundle
@@ -50,27 +50,29 @@ class FeaturesReport(Report):
 
 @dataclass(frozen=True)
 class NightFeatures:
-    """One night as the models see it. `people` and `contents` are Arrow tables, `space` what connects them."""
+    """One night as the models see it. `people` and `contents` are Arrow tables; `pairs` says what connects them.
+
+    `space` is what candidates are chosen by.
+    """
 
     night: Night
     history: History
-    sessions: Sessions
     people: pa.Table
     contents: pa.Table
+    pairs: PairsOfNight
     space: PairSpace
 
     @classmethod
     def of(cls, night: Night, config: Config) -> NightFeatures:
         """Everything that models are told about a night, from nothing but what was known then."""
         history = History.of(night.log, night.content, night.popularity, night.as_of, goal_rules(config))
-        sessions = sessionize(history)
         return cls(
             night,
             history,
-            sessions,
             person_features(night.measured, history.people, person_spec(config)),
             content_features(history),
-            PairSpace.of(history, sessions),
+            PairsOfNight(night.log, night.content, night.as_of),
+            PairSpace.of(history),
         )
 
     def person_matrix(
@@ -96,6 +98,12 @@ class NightFeatures:
         """(content, Fc)."""
         columns = _columns(self.contents)
         return np.column_stack([columns[name] for name in spec.names(goals, "content")]).astype(np.float32)
+
+    def between(self, block: PairBlock, person: NDArray[np.int64], content: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(pairs, Fx) of the pairs (`person[i]` within the block, `content[i]` one of its contents)."""
+        people, ids = self.history.people[person + block.rows.start], self.history.catalogue.ids
+        covisit = block.covisit[person, np.searchsorted(block.content, content)]
+        return np.column_stack([self.pairs.features(people, ids.take(pa.array(content))), covisit])
 
     def blocks(self) -> Iterator[tuple[slice, PairBlock]]:
         """All people, a slice at a time, against everything that can be listed."""
@@ -123,12 +131,12 @@ class NightFeatures:
     def _proposals(self, block: PairBlock) -> dict[str, NDArray[Any]]:
         columns = {name: values[block.content] for name, values in _columns(self.contents).items()}
         trending = columns["popularity_1d"] + columns["popularity_7d"] / 100
-        affinity = np.nan_to_num(block.affinity("30d")) * (1 + columns["popularity_7d"]).astype(np.float32)
+        affinity = np.nan_to_num(block.affinity()) * (1 + columns["popularity_7d"]).astype(np.float32)
         return {
             "trending": trending,
             "fresh": 1 / (1 + columns["age_days"]),
             "affinity": affinity,
-            "covisit": block.covisit(),
+            "covisit": block.covisit,
         }
 
 
@@ -156,8 +164,8 @@ def fits(bundle: Bundle, config: Config) -> bool:
 def run(as_of: datetime, config: Config, *, on_slice: Callable[[int, int], None] | None = None) -> FeaturesReport:
     """Build the night's features, replace that night in the lake, and keep a report on them in MLflow.
 
-    `person_features` and `content_features` are wide; `person_affinities` has a row a person and category: its share of
-    the person's sessions and of the last one, and the decayed affinities.
+    `person_features` and `content_features` are wide; `person_affinities` has a row for each category, tag, author and
+    channel that a person did something in, with the decayed affinities.
     """
     lake = Lake.of(config)
     night = Archive.load(lake, config, as_of, config.training.history_days, on_slice).night(as_of)
@@ -165,7 +173,7 @@ def run(as_of: datetime, config: Config, *, on_slice: Callable[[int, int], None]
     wide = person_features(night.measured, found.history.people, wide_spec(config, night.content))
     lake.replace_night("person_features", wide, as_of)
     lake.replace_night("content_features", found.contents, as_of)
-    lake.replace_night("person_affinities", affinity_table(found.history, found.sessions, found.space), as_of)
+    lake.replace_night("person_affinities", found.pairs.tastes(), as_of)
     feature_report.run(
         as_of, wide, found.contents, config, missing=[f"The night was built with {lack}." for lack in without]
     )

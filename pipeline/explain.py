@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -28,7 +27,7 @@ _CATEGORY = "last_session_category_"
 _UNKNOWN = "Not in the list of features"
 _AFFINITY = "affinity_"
 _MOST = 12
-"""Categories on a terminal; JSON has all of them."""
+"""Tastes on a terminal; JSON has all of them."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,9 @@ class ExplainReport(Report):
     """One person's features on a night.
 
     `topics` maps what they are about to features, in order: `name`, `unit`, `value` (null where missing) and `words`.
-    `affinities` are the categories that the person did something in, the dearest first: `category`, `words` and the
-    columns of the lake's table. `person` is a pseudonym, shortened; `also`: what else the id is, of somebody else.
+    `affinities` are the categories, tags, authors and channels that the person did something in, the dearest first:
+    `kind`, `name`, `words` and the columns of the lake's table. `person` is a pseudonym, shortened; `also`: what else
+    the id is, of somebody else.
     """
 
     as_of: str
@@ -162,9 +162,8 @@ def _affinities(lake: Lake, as_of: datetime, person: int) -> list[dict[str, Any]
     if as_of not in lake.nights(_AFFINITIES):
         return []
     rows = lake.read_night(_AFFINITIES, as_of, person).drop_columns(["person_id"])
-    columns = [name for name in rows.column_names if name.startswith(_AFFINITY)]
-    if columns:
-        rows = rows.take(pc.sort_indices(rows, [(columns[-1], "descending"), ("category", "ascending")]))
+    longest = [name for name in rows.column_names if name.startswith(_AFFINITY)][-1]
+    rows = rows.sort_by([(longest, "descending"), ("kind", "ascending"), ("name", "ascending")])
     return [{**cells, "words": "; ".join(_shares(cells))} for cells in map(_cells, rows.to_pylist())]
 
 
@@ -173,12 +172,10 @@ def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shares(row: Mapping[str, Any]) -> Iterator[str]:
-    """Each affinity and share that there is, as per cent."""
-    labels = {"session_share": "of the average session", "last_session_share": "of the last session"}
+    """Each affinity that there is, as per cent."""
     for name, value in row.items():
         if isinstance(value, float):
-            of = labels.get(name, f"of what was done, half-life {name.removeprefix(_AFFINITY)}")
-            yield f"{100 * value:.0f} % {of}"
+            yield f"{100 * value:.0f} % of what was done, half-life {name.removeprefix(_AFFINITY)}"
 
 
 # ---------------------------------------------------------------- for people
@@ -212,13 +209,13 @@ def _is_nothing(told: Mapping[str, Any]) -> bool:
 
 
 def _draw_affinities(rows: Sequence[Mapping[str, Any]], out: Console) -> None:
-    table = Table("category", Column("in words", overflow="fold"), title="Categories", title_justify="left")
+    table = Table("kind", "name", Column("in words", overflow="fold"), title="Tastes", title_justify="left")
     for row in rows[:_MOST]:
-        table.add_row(who.plain(str(row["category"])), who.plain(row["words"]))
+        table.add_row(row["kind"], who.plain(str(row["name"])), who.plain(row["words"]))
     if rows:
         out.print(table)
     if len(rows) > _MOST:
-        out.print(f"and {len(rows) - _MOST:,} categories more: --json has all")
+        out.print(f"and {len(rows) - _MOST:,} tastes more: --json has all")
 
 
 def _short(value: Any) -> str:

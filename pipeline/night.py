@@ -37,6 +37,7 @@ LOG = pa.schema(
         ("position", pa.int32()),
         ("device", pa.string()),
         ("country", pa.string()),
+        ("channel", pa.string()),
     ]
 )
 """What people did. Orders appear as `purchase` (and `refund`, with a negative value)."""
@@ -46,7 +47,18 @@ POPULARITY = pa.schema(
 )
 """What nobody in particular did, by the hour or day that begins at `ts`."""
 
-_ORDER = ("person_id", "ts", "event", "content_id", "position", "value", "dwell_seconds", "device", "country")
+_ORDER = (
+    "person_id",
+    "ts",
+    "event",
+    "content_id",
+    "position",
+    "value",
+    "dwell_seconds",
+    "device",
+    "country",
+    "channel",
+)
 _CANONICAL = [(name, "ascending") for name in _ORDER]
 
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from expectations import schemas
 from features import rfm, spec
-from features.pairs import PAIR_FEATURES
 from models import reasons, rerank, scorer
 from models.candidates import SOURCES, Candidates
 from models.classifier import Bundle
@@ -29,6 +28,7 @@ from pipeline.report import Report
 
 NO_MODEL = "none"
 ANYBODY = "any"
+_PAIR = spec.names((), "pair")
 _SMALLEST_SEGMENT = 11
 """Fewer people than this make no segment: what a handful of people like is nobody else's business (science: k = 11)."""
 
@@ -126,7 +126,7 @@ def _blocks(found: NightFeatures, bundle: Bundle | None, config: Config, people:
         chosen = _of(found.candidates(block, config), np.isin(np.arange(rows.start, rows.stop), people))
         if not len(chosen.person):
             continue
-        between = block.features(chosen.person, chosen.content)
+        between = found.between(block, chosen.person, chosen.content)
         person = chosen.person + rows.start
         facts = _facts(between, by_content[chosen.content, spec.names(goals, "content").index("age_days")])
         if bundle is None:
@@ -152,7 +152,7 @@ def _of(chosen: Candidates, wanted: NDArray[np.bool_]) -> Candidates:
 
 def _facts(between: NDArray[np.float32], age_days: NDArray[np.float32]) -> dict[str, Floats]:
     def of(name: str) -> Floats:
-        return between[:, PAIR_FEATURES.index(name)].astype(np.float64)
+        return between[:, _PAIR.index(name)].astype(np.float64)
 
     return {
         "affinity_category": np.nan_to_num(of("affinity_category_30d")),
@@ -165,7 +165,7 @@ def _facts(between: NDArray[np.float32], age_days: NDArray[np.float32]) -> dict[
 def _joined(parts: list[Scored]) -> Scored:
     if not parts:
         nothing = np.zeros(0, np.int64)
-        facts = _facts(np.zeros((0, len(PAIR_FEATURES)), np.float32), np.zeros(0, np.float32))
+        facts = _facts(np.zeros((0, len(_PAIR)), np.float32), np.zeros(0, np.float32))
         return Scored(nothing, nothing, nothing, np.zeros(0), {}, facts)
 
     def together(columns: list[NDArray[Any]]) -> NDArray[Any]:

@@ -151,7 +151,9 @@ def _rows(found: NightFeatures, pairs: _Pairs, hits: Keys, config: Config) -> Ro
     for rows, block in found.blocks():
         inside = slice(*np.searchsorted(pairs.person, [rows.start, rows.stop]))
         person, content = pairs.person[inside], pairs.content[inside]
-        between = block.features(person - rows.start, content)
+        if not len(person):
+            continue
+        between = found.between(block, person - rows.start, content)
         parts.append(scorer.rows(people, contents, between, person, content, pairs.position[inside]))
     raw = [np.asarray(found.people[name].combine_chunks(), dtype=np.float64)[pairs.person] for name in rfm.RAW]
     popularity = np.asarray(found.contents["popularity_7d"].combine_chunks())

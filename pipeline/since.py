@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from features.history import DAY
 from features.kernel import State, resumed
 from features.measures import Count, Days, Share, Total
-from features.rows import micros
-from features.sessions import GAP
+from features.rows import GAP, micros
 from features.spec import Spec
 from pipeline import checkpoints, identify, query, shards
 from pipeline.checkpoints import Checkpoint, Draft

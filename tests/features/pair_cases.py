@@ -51,7 +51,6 @@ def _case(name: str, world: Any) -> Any:
 CASES: Mapping[str, Callable[[Any], Any]] = {
     name: partial(_case, name)
     for name in (
-        "pair_kernel.contact_table",
         "pair_kernel.pair_kernel",
         "pair_kernel.pair_table",
         "pair_measures.Groups.of",

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from features.history import DAY, KINDS, GoalRule
 from features.kernel import kernel
-from features.measures import HALF_LIVES, Btyd, Count, Days, Decayed, Measured, Session, Share, Since, Total
+from features.measures import CHANNELS, HALF_LIVES, Btyd, Count, Days, Decayed, Measured, Session, Share, Since, Total
 from features.rows import SHARD
-from features.spec import CHANNELS, Feature, Spec, features
+from features.spec import Feature, Spec, features
 from features.sql import query
 from tests.features.logs import CATEGORY, CONTENTS, MINUTE, PEOPLE, SECOND
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.history import DAY
-from features.pair_kernel import REQUESTS, contact_table, pair_kernel, pair_table
+from features.pair_kernel import REQUESTS, pair_kernel, pair_table
 from features.pair_measures import Groups
 from features.pair_response import response_totals
 from features.pair_spec import PairSpec
@@ -74,10 +74,9 @@ def test_people_can_be_cut_into_shards(shards: int) -> None:
         mine = [at for at, request in enumerate(ASKED) if request.person % shards == one]
         assert bytes_of(rows, [ASKED[at] for at in mine]) == [whole[at] for at in mine]
         tables.append(shard_of(rows))
-    for table in (pair_table, contact_table):
-        parts = pa.concat_tables(table(shard, AS_OF, SPEC) for shard in tables)
-        joined = parts.sort_by([(name, "ascending") for name in parts.column_names[:3] if name[:5] != "shown"])
-        assert image(joined) == image(table(shard_of(ROWS), AS_OF, SPEC))
+    parts = pa.concat_tables(pair_table(shard, AS_OF, SPEC) for shard in tables)
+    joined = parts.sort_by([(name, "ascending") for name in ("person_id", "kind", "name")])
+    assert image(joined) == image(pair_table(shard_of(ROWS), AS_OF, SPEC))
     nights = [night(-30), AS_OF]
     totals = [response_totals(shard, nights, SPEC) for shard in tables]
     for name in ("engaged", "shown"):
@@ -94,7 +93,6 @@ def test_text_may_be_dictionary_encoded_and_in_chunks() -> None:
     coded = pa.table({name: _encoded(asked[name]) for name in REQUESTS.names})
     found = pair_kernel(chunked, pa.concat_tables([coded.slice(0, 7), coded.slice(7)]), SPEC)
     assert image(found.select(SPEC.names)) == image(expected.select(SPEC.names))
-    assert image(contact_table(chunked, AS_OF, SPEC)) == image(contact_table(shard, AS_OF, SPEC))
     assert image(pair_table(chunked, AS_OF, SPEC)) == image(pair_table(shard, AS_OF, SPEC))
 
 
@@ -112,7 +110,6 @@ def test_an_empty_shard_and_no_requests() -> None:
     assert pair_kernel(empty, requests_of([Request()]), SPEC).num_rows == 1
     assert pair_kernel(shard_of(ROWS), asked, SPEC).schema == pair_kernel(empty, asked, SPEC).schema
     assert pair_table(empty, AS_OF, SPEC).schema == pair_table(shard_of(ROWS), AS_OF, SPEC).schema
-    assert contact_table(empty, AS_OF, SPEC).schema == contact_table(shard_of(ROWS), AS_OF, SPEC).schema
 
 
 def _encoded(column: pa.ChunkedArray) -> pa.ChunkedArray:

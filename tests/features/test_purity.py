@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 import features
-from features import contents, covisits, history, pairs, rfm, sessions, spec
+from features import contents, covisits, history, pairs, rfm, spec
 from features.history import DAY, History
 from tests.features import crm_cases, kernel_cases, pair_cases, word_cases
 from tests.features.calls import called, wanted
@@ -104,21 +104,6 @@ def with_history(call: Callable[[History], Any]) -> Case:
     return lambda world: call(world.history)
 
 
-def with_sessions(call: Callable[[History, sessions.Sessions], Any]) -> Case:
-    """A case for a function of the history and its sessions."""
-
-    def case(world: World) -> Any:
-        past = world.history
-        return call(past, sessions.sessionize(past))
-
-    return case
-
-
-def with_space(past: History, cut: sessions.Sessions) -> pa.Table:
-    """`affinity_table` with the space that it wants."""
-    return pairs.affinity_table(past, cut, pairs.PairSpace.of(past, cut))
-
-
 CASES: Mapping[str, Case] = {
     "contents.content_features": with_history(contents.content_features),
     "covisits.covisits": with_history(covisits.covisits),
@@ -127,14 +112,10 @@ CASES: Mapping[str, Case] = {
     "history.reached": lambda world: _sorted(world.log.append_column("hit", history.reached(world.log, GOALS["read"]))),
     **kernel_cases.CASES,
     **pair_cases.CASES,
-    "pairs.PairSpace.of": with_sessions(pairs.PairSpace.of),
-    "pairs.affinity_table": with_sessions(with_space),
+    "pairs.PairSpace.of": with_history(pairs.PairSpace.of),
     "rfm.cut_points": lambda world: rfm.cut_points([world.people, world.people.slice(1)]),
     "rfm.scores": lambda world: rfm.scores(world.people, rfm.cut_points([world.people])),
     "rfm.segments": lambda world: rfm.segments(world.people, rfm.scores(world.people, rfm.cut_points([world.people]))),
-    "sessions.category_mix": with_sessions(sessions.category_mix),
-    "sessions.last_session_rows": with_sessions(sessions.last_session_rows),
-    "sessions.sessionize": with_history(sessions.sessionize),
     "spec.features": lambda _: list(map(repr, spec.features(GOALS))),
     "spec.names": lambda _: list(spec.names(GOALS)),
     **word_cases.CASES,
@@ -179,12 +160,11 @@ def test_the_order_of_rows_means_nothing(name: str, order: int) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_passed_in_stays_as_it_was(name: str) -> None:
-    """Neither the tables nor any array of a history, its sessions or a space is written to."""
+    """Neither the tables nor any array of a history or a space is written to."""
     world = World.in_order(1)
     past = world.history
-    cut = sessions.sessionize(past)
-    space = pairs.PairSpace.of(past, cut)
-    handed = _Handed(world.log, world.content, world.popularity, past, cut, space)
+    space = pairs.PairSpace.of(past)
+    handed = _Handed(world.log, world.content, world.popularity, past, space)
     before = image(handed)
     _call(name, handed)
     assert image(handed) == before
@@ -198,7 +178,6 @@ class _Handed:
     content: pa.Table
     popularity: pa.Table
     history: History
-    sessions: sessions.Sessions
     space: pairs.PairSpace
 
 
@@ -232,11 +211,10 @@ def _call(name: str, handed: _Handed) -> None:
 
 @pytest.mark.parametrize("rows", [slice(0, 2), slice(1, 4)])
 def test_opening_a_block_leaves_the_space_alone(rows: slice) -> None:
-    """Pair features are gathered from matrices that all blocks share."""
+    """What candidates are chosen by is gathered from matrices that all blocks share."""
     past = World.in_order(0).history
-    space = pairs.PairSpace.of(past, sessions.sessionize(past))
+    space = pairs.PairSpace.of(past)
     before = image(space)
     block = space.block(rows)
-    block.features(np.array([0, 1]), np.array([3, 0]))
-    block.seen()
+    assert block.covisit.shape == block.seen().shape == block.affinity().shape
     assert image(space) == before

@@ -12,11 +12,9 @@ import pytest
 from deltalake import DeltaTable
 
 from features import rfm, spec
-from features.history import History
-from features.pairs import PairSpace, affinity_table
-from features.sessions import sessionize
+from features.measures import HALF_LIVES
 from pipeline import build_features
-from pipeline.build_features import NightFeatures, goal_rules, replayed_nights
+from pipeline.build_features import NightFeatures, replayed_nights
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.night import Archive
@@ -55,7 +53,7 @@ def read(lake: Lake, name: str, as_of: datetime) -> pa.Table:
 
 
 def test_a_night_is_written_as_it_was_computed(config: Config, found: NightFeatures) -> None:
-    """Three tables: people, contents, and each person's categories; the report counts them."""
+    """People and contents as models read them, and more of people; the report counts them."""
     report = build_features.run(NIGHT, config)
     lake = Lake.of(config)
     people, contents = (read(lake, name, NIGHT) for name in WRITTEN[:2])
@@ -72,25 +70,15 @@ def test_a_night_is_written_as_it_was_computed(config: Config, found: NightFeatu
     assert report.without == ()
 
 
-def test_tastes_are_written_person_by_person_and_category_by_category(config: Config) -> None:
-    """Session shares and decayed affinities side by side, the same as from a history of one's own."""
+def test_tastes_are_written_person_by_person_and_group_by_group(config: Config, found: NightFeatures) -> None:
+    """Decayed affinities to categories, tags, authors and channels side by side, as the night has them."""
     build_features.run(NIGHT, config)
     got = read(Lake.of(config), "person_affinities", NIGHT)
-    assert got.column_names == [
-        "person_id",
-        "category",
-        "session_share",
-        "last_session_share",
-        "affinity_1d",
-        "affinity_7d",
-        "affinity_30d",
-    ]
-    night = archive(fortnight(), config).night(NIGHT)
-    history = History.of(night.log, night.content, night.popularity, NIGHT, goal_rules(config))
-    sessions = sessionize(history)
-    expected = affinity_table(history, sessions, PairSpace.of(history, sessions))
+    assert got.column_names == ["person_id", "kind", "name", *(f"affinity_{h}" for h in HALF_LIVES)]
+    assert {"author", "category", "tag"} <= set(got["kind"].to_pylist())
     assert got.num_rows > 40
-    assert got.sort_by([("person_id", "ascending"), ("category", "ascending")]).equals(expected)
+    keys = [(name, "ascending") for name in ("person_id", "kind", "name")]
+    assert got.sort_by(keys).equals(found.pairs.tastes())
 
 
 def test_writing_a_night_again_changes_neither_it_nor_another(config: Config) -> None:

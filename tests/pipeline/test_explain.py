@@ -46,11 +46,11 @@ def built(house: House, night: datetime = NIGHT) -> None:
 
 
 def liked(house: House) -> None:
-    """Anna's categories; one is called as nobody should call it."""
+    """What Anna likes; one category is called as nobody should call it."""
     rows = {
         "person_id": [pseudonym(house, name) for name in ("anna", "anna", "bob")],
-        "category": ["news", "[red]sport\x1b[2J", "news"],
-        "session_share": [0.25, 0.5, 1.0],
+        "kind": ["author", "category", "category"],
+        "name": ["Ada", "[red]sport\x1b[2J", "news"],
         "affinity_7d": [0.2, 0.6, 0.9],
         "affinity_30d": [0.3, 0.4, 0.9],
     }
@@ -125,16 +125,15 @@ def test_each_gets_their_own(config: Config) -> None:
     words = said(explain.run("bob", NIGHT, config))
     assert words["events_7d"] == "nothing done in 7 days"
     assert words["purchase_recency_days"] == "last bought 12 days ago"
-    assert [row["category"] for row in explain.run("bob", NIGHT, config).affinities] == ["news"]
+    assert [row["name"] for row in explain.run("bob", NIGHT, config).affinities] == ["news"]
 
 
-def test_categories_are_told_the_dearest_first(config: Config) -> None:
+def test_tastes_are_told_the_dearest_first(config: Config) -> None:
     """By the affinity with the longest memory."""
     first, second = explain.run("anna", NIGHT, config).affinities
-    assert (first["category"], second["category"]) == ("[red]sport\x1b[2J", "news")
-    assert second["words"] == (
-        "25 % of the average session; 20 % of what was done, half-life 7d; 30 % of what was done, half-life 30d"
-    )
+    assert (first["kind"], first["name"]) == ("category", "[red]sport\x1b[2J")
+    assert (second["kind"], second["name"]) == ("author", "Ada")
+    assert second["words"] == "20 % of what was done, half-life 7d; 30 % of what was done, half-life 30d"
 
 
 def test_a_night_without_affinities_has_features(house: House, config: Config) -> None:

@@ -54,9 +54,11 @@ def _seen(found: Archive, config: Config, as_of: datetime) -> list[bytes]:
     night = found.night(as_of)
     features = NightFeatures.of(night, config)
     assert features.people.num_rows
-    rest = [getattr(features, name) for name in ("history", "sessions", "people", "contents", "space")]
-    candidates = [features.candidates(block, config) for _, block in features.blocks()]
-    return image([night.log, night.content, night.suppressed.sort(), night.rankable(config), rest, candidates])
+    rest = [getattr(features, name) for name in ("history", "people", "contents", "space")]
+    chosen = [(block, features.candidates(block, config)) for _, block in features.blocks()]
+    pairs = [features.between(block, one.person, one.content) for block, one in chosen]
+    chosen_and_said = [[one for _, one in chosen], pairs, features.pairs.tastes()]
+    return image([night.log, night.content, night.suppressed.sort(), night.rankable(config), rest, chosen_and_said])
 
 
 # ---------------------------------------------------------------- the future means nothing

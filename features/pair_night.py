@@ -1,0 +1,89 @@
+"""What models read of people and contents on one night, pair by pair: the pair kernel's answers as columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from expectations.schemas import TIMESTAMP
+from features.pair_kernel import pair_kernel, pair_table
+from features.pair_measures import Groups
+from features.pair_response import response_totals, responses
+from features.pair_spec import MODELLED, RESPONSE, PairSpec
+from features.rows import SHARD
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PairsOfNight:
+    """What connects people and contents as of a night.
+
+    `log` is what was known of people before `as_of` (time zone aware): the columns of `features.rows.SHARD` that there
+    are, in any order of rows. `content` is the catalogue as of the night.
+    """
+
+    log: pa.Table
+    content: pa.Table
+    as_of: datetime
+
+    def features(self, people: Ints, contents: pa.Array) -> NDArray[np.float32]:
+        """Of the pairs (`people[i]`, `contents[i]`), ids in any order: (pairs, features of `MODELLED`)."""
+        asked = pa.table(
+            {
+                "person_id": pa.array(people),
+                "as_of": pa.repeat(pa.scalar(self.as_of, TIMESTAMP), len(people)),
+                "content_id": contents,
+            }
+        )
+        found = pair_kernel(self._of(np.unique(people)), asked, self._spec)
+        columns = [
+            responses(found, self._totals) if f.measure == RESPONSE else found[f.name].combine_chunks()
+            for f in MODELLED
+        ]
+        return np.column_stack([np.asarray(column, np.float32) for column in columns])
+
+    def tastes(self) -> pa.Table:
+        """Everybody's affinities, long form: see `features.pair_kernel.pair_table`."""
+        return pair_table(self._shard, self.as_of, self._spec)
+
+    @cached_property
+    def _spec(self) -> PairSpec:
+        return PairSpec(Groups.of(self.content), features=MODELLED)
+
+    @cached_property
+    def _shard(self) -> pa.Table:
+        """The log by person and time, its text encoded once for all who ask."""
+        columns = {field.name: _column(self.log, field) for field in SHARD}
+        shard = pa.table(columns).unify_dictionaries().combine_chunks()
+        person, ts = (np.asarray(shard[name].cast(pa.int64()).combine_chunks()) for name in ("person_id", "ts"))
+        later = (person[1:] > person[:-1]) | ((person[1:] == person[:-1]) & (ts[1:] >= ts[:-1]))
+        return shard if later.all() else shard.take(np.lexsort((ts, person)))
+
+    @cached_property
+    def _persons(self) -> Ints:
+        """Whose each row of the shard is."""
+        persons: Ints = np.asarray(self._shard["person_id"].combine_chunks())
+        return persons
+
+    @cached_property
+    def _totals(self) -> pa.Table:
+        return response_totals(self._shard, [self.as_of], self._spec)
+
+    def _of(self, people: Ints) -> pa.Table:
+        """The rows of these people (sorted). Who asks block by block has them side by side: then nothing is copied."""
+        first, last = np.searchsorted(self._persons, people[[0, -1]] + [0, 1]) if len(people) else (0, 0)
+        rows, persons = self._shard.slice(first, last - first), self._persons[first:last]
+        theirs = people[np.searchsorted(people, persons)] == persons if len(people) else np.zeros(0, np.bool_)
+        return rows if theirs.all() else rows.filter(pa.array(theirs))
+
+
+def _column(log: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
+    """What the log says; missing where it says nothing. All of it was known as it happened, and for ever."""
+    column = log[field.name].cast(field.type) if field.name in log.column_names else pa.nulls(log.num_rows, field.type)
+    return column.dictionary_encode() if pa.types.is_string(field.type) else column
