@@ -1,4 +1,4 @@
-"""The guide on adding a feature, word for word: a line in `features/spec.py` is all that it takes."""
+"""The guide on adding a feature, word for word: a line in a list is all that it takes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -13,8 +14,11 @@ from typing import Any
 
 import pytest
 
-from features import definitions, measures, spec, sql
+from features import definitions, measures, pair_spec, spec, sql
 from features.kernel import kernel
+from features.pair_kernel import pair_kernel
+from features.pair_spec import PairSpec
+from tests.features import pair_oracle
 from tests.features.shards import CATEGORY_OF, GOALS, assert_same, many_rows, night, oracle, shard_of
 from tests.worlds import HOUSE
 
@@ -22,10 +26,10 @@ GUIDE = (HOUSE / "docs" / "guides" / "add-a-feature.md").read_text(encoding="utf
 ADDED = ("shared_14d", "purchase_strength_7d")
 
 
-def block(language: str) -> str:
-    """The guide's one fenced block of a language, without what it is indented by."""
-    ((indent, found),) = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", GUIDE, re.MULTILINE | re.DOTALL)
-    return "\n".join(line.removeprefix(indent) for line in found.splitlines())
+def blocks(language: str) -> list[str]:
+    """The guide's fenced blocks of a language, without what they are indented by."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", GUIDE, re.MULTILINE | re.DOTALL)
+    return ["\n".join(line.removeprefix(indent) for line in text.splitlines()) for indent, text in found]
 
 
 def table(after: str) -> list[list[str]]:
@@ -46,14 +50,28 @@ def patched(text: str, diff: str) -> str:
 @pytest.fixture(name="changed", scope="module")
 def changed_spec(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """`features.spec` as it is when the guide was followed."""
-    file = tmp_path_factory.mktemp("house") / "spec.py"
-    file.write_text(patched(Path(spec.__file__).read_text(encoding="utf-8"), block("diff")), encoding="utf-8")
-    module = ModuleType("spec_by_the_guide")
-    module.__file__ = str(file)
-    sys.modules[module.__name__] = module  # where dataclasses look for the names in their annotations
-    exec(compile(file.read_text(encoding="utf-8"), file, "exec"), vars(module))
-    yield module
-    del sys.modules[module.__name__]
+    with followed(spec, blocks("diff")[0], tmp_path_factory.mktemp("house")) as module:
+        yield module
+
+
+@pytest.fixture(name="changed_pairs", scope="module")
+def changed_pair_spec(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """`features.pair_spec`, too."""
+    with followed(pair_spec, blocks("diff")[1], tmp_path_factory.mktemp("house")) as module:
+        yield module
+
+
+@contextmanager
+def followed(module: ModuleType, diff: str, folder: Path) -> Iterator[ModuleType]:
+    """A module with the lines that the guide adds."""
+    file = folder / Path(str(module.__file__)).name
+    file.write_text(patched(Path(str(module.__file__)).read_text(encoding="utf-8"), diff), encoding="utf-8")
+    changed = ModuleType(f"{module.__name__} by the guide")
+    changed.__file__ = str(file)
+    sys.modules[changed.__name__] = changed  # where dataclasses look for the names in their annotations
+    exec(compile(file.read_text(encoding="utf-8"), file, "exec"), vars(changed))
+    yield changed
+    del sys.modules[changed.__name__]
 
 
 def test_the_kernel_computes_what_the_guide_adds_and_the_oracle_agrees(changed: Any) -> None:
@@ -77,7 +95,7 @@ def test_models_read_what_the_guide_adds(changed: Any) -> None:
 def test_the_guides_sql_is_the_oracles(changed: Any) -> None:
     """Every line of it is in the query."""
     query = sql.query(changed.Spec(GOALS), [night()])
-    for line in block("sql").splitlines():
+    for line in blocks("sql")[0].splitlines():
         assert line in query
 
 
@@ -98,9 +116,22 @@ def test_the_guides_measures_exist() -> None:
         assert list(getattr(measures, name).__dataclass_fields__) == arguments.split(", ")
 
 
-def test_the_guides_lines_pass_our_own_checks(changed: Any) -> None:
+def test_the_pair_kernel_computes_what_the_guide_adds(changed_pairs: Any) -> None:
+    """As counted by hand, for models to read."""
+    added = [f for f in changed_pairs.MODELLED if f.name not in {one.name for one in pair_spec.MODELLED}]
+    assert [f.name for f in added] == ["viewed_7d", "affinity_author_1d"]
+    rows = many_rows(people=10)
+    asked = pair_oracle.many_requests(rows, 400)
+    following = PairSpec(pair_oracle.GROUPS, features=tuple(added))
+    found = pair_kernel(shard_of(rows), pair_oracle.requests_of(asked), following).select(following.names).to_pylist()
+    for got, request in zip(found, asked, strict=True):
+        assert got == pytest.approx(pair_oracle.answer(rows, request, following), nan_ok=True)
+    assert all(max(one[name] for one in found if one[name] == one[name]) > 0 for name in following.names)
+
+
+def test_the_guides_lines_pass_our_own_checks(changed: Any, changed_pairs: Any) -> None:
     """What a guide shows is written as we write."""
-    config = ["--config", str(HOUSE / "pyproject.toml"), changed.__file__]
+    config = ["--config", str(HOUSE / "pyproject.toml"), changed.__file__, changed_pairs.__file__]
     for command in (["check"], ["format", "--check"]):
         done = subprocess.run([sys.executable, "-m", "ruff", *command, *config], capture_output=True, check=False)
         assert done.returncode == 0, done.stdout
