@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from expectations.schemas import TIMESTAMP
 from features.history import KINDS, STRENGTH, GoalRule
+from features.ties import settle
 
 Ints = NDArray[np.int64]
 
@@ -248,16 +249,10 @@ def micros(instant: datetime) -> int:
 
 
 def _settled(rows: Rows) -> Rows:
-    """Rows of one person and instant put in the order of all else. Ties are few: only they are looked at."""
-    tied = np.flatnonzero(rows.ts[1:] == rows.ts[:-1]) + 1
-    tied = tied[~np.isin(tied, rows.starts)]
-    if not len(tied):
-        return rows
-    at = np.union1d(tied, tied - 1)
-    person = np.searchsorted(rows.starts, at, side="right")
-    columns = rows[2:]
-    least = (rows.content, rows.until, rows.known, rows.channel, rows.category, rows.micros, rows.dwell_ms)
-    order = np.lexsort((*(column[at] for column in least), rows.mask[at], rows.ts[at], person))
-    for column in columns:
-        column[at] = column[at][order]
+    """Rows of one person and instant put in the order of all else. Ties are few: only what moves is copied."""
+    order = np.arange(len(rows.ts))
+    if settle(rows, order, np.empty_like(order)):
+        to = np.flatnonzero(order != np.arange(len(order)))
+        for column in rows[2:]:
+            column[to] = column[order[to]]
     return rows

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -23,13 +22,22 @@ def logistic_probabilities(x_train: Array, y_train: Array, x: Array) -> Floats:
     """
     if len(np.unique(y_train)) < 2:
         raise ValueError("logistic_probabilities: the training labels are all the same; replay more nights.")
-    model = make_pipeline(
-        SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
-        StandardScaler(),
-        LogisticRegression(max_iter=500),
-    )
-    model.fit(np.asarray(x_train, np.float64), y_train)
-    return np.asarray(model.predict_proba(np.asarray(x, np.float64))[:, 1], np.float64)
+    medians, missing = _medians(x_train), np.asarray(np.isnan(x_train).any(axis=0))
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
+    model.fit(_filled(x_train, medians, missing), y_train)
+    return np.asarray(model.predict_proba(_filled(x, medians, missing))[:, 1], np.float64)
+
+
+def _medians(x: Array) -> Array:
+    """Of what is known of each column (F,); 0 where nothing is. (`SimpleImputer` takes ten times as long.)"""
+    known = np.where(np.isnan(x).all(axis=0), 0.0, x)
+    return np.asarray(np.nanmedian(known, axis=0))
+
+
+def _filled(x: Array, medians: Array, missing: Array) -> NDArray[np.float32]:
+    """With `medians` for what is missing, and behind it a column for each of `missing` that says so."""
+    unknown = np.isnan(x)
+    return np.column_stack([np.where(unknown, medians, x), unknown[:, missing]]).astype(np.float32)
 
 
 def popularity_scores(popularity: Array) -> Floats:

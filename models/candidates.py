@@ -40,7 +40,8 @@ def choose(scores: Mapping[str, Dense], eligible: NDArray[np.bool_], limit: int)
     best = np.full((people, contents), _NEVER, np.int32)
     for number, source in enumerate(SOURCES):
         if source in scores:
-            place = _places(np.broadcast_to(scores[source], eligible.shape), eligible, limit)
+            score = scores[source]
+            place = _places(score, eligible, limit) if score.ndim == 2 else _shared_places(score, eligible, limit)
             best = np.minimum(best, np.where(place < _NEVER, place * len(SOURCES) + number, _NEVER))
     chosen = _first(best, limit)
     person, content = np.nonzero(chosen)
@@ -54,6 +55,17 @@ def _places(score: Dense, eligible: NDArray[np.bool_], limit: int) -> NDArray[np
     place = np.full(usable.shape, _NEVER, np.int32)
     np.put_along_axis(place, order, np.arange(order.shape[1], dtype=np.int32)[None, :], axis=1)
     return np.where(np.isfinite(usable), place, _NEVER)
+
+
+def _shared_places(score: Dense, eligible: NDArray[np.bool_], limit: int) -> NDArray[np.int32]:
+    """The same of a score that all people share: sorted once, then counted through for each."""
+    usable = np.flatnonzero(np.isfinite(score) & (score > 0))
+    order = usable[np.argsort(-score[usable], kind="stable")]
+    place = np.full(eligible.shape, _NEVER, np.int32)
+    mine = eligible[:, order]
+    nth = np.cumsum(mine, axis=1, dtype=np.int32) - 1
+    place[:, order] = np.where(mine & (nth < limit), nth, _NEVER)
+    return place
 
 
 def _first(best: NDArray[np.int32], limit: int) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from models import baselines, metrics
 from models.classifier import GoalModel, matrix, train
-from models.tuning import TrialRecord, Tuned, tune
+from models.tuning import Recorder, Trained, TrialRecord, Tuned, tune
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -82,22 +82,18 @@ def learn(
         study_name=study,
         on_trial=on_trial,
     )
-    recorder = _Recorder()
-    booster = train(built, held_out, tuned.best_params, ROUNDS, EARLY_STOPPING, budget.seed, [recorder])
-    model = GoalModel.of(goal, booster, tuned.best_params).calibrated(validation.x, validation.y, validation.people)
-    return Learned(model, tuned.trials, tuple(recorder.losses))
+    best = tuned.trained or _trained(built, held_out, tuned.best_params, budget.seed)
+    model = GoalModel.of(goal, best.booster, tuned.best_params)
+    return Learned(model.calibrated(validation.x, validation.y, validation.people), tuned.trials, best.losses)
 
 
-class _Recorder(xgb.callback.TrainingCallback):
-    """Keeps the validation loss of every round."""
-
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-
-    def after_iteration(self, model: Any, epoch: int, evals_log: Mapping[str, Any]) -> bool:
-        """Return False: this callback never stops the training."""
-        self.losses.append(float(evals_log["validation"]["logloss"][-1]))
-        return False
+def _trained(
+    built: xgb.QuantileDMatrix, held_out: xgb.QuantileDMatrix, params: Mapping[str, Any], seed: int
+) -> Trained:
+    """The best trial once more, which ran out of time."""
+    recorder = Recorder()
+    booster = train(built, held_out, params, ROUNDS, EARLY_STOPPING, seed, [recorder])
+    return Trained(booster, tuple(recorder.losses))
 
 
 def measures(y: Array, p: Array, *, probabilities: bool) -> dict[str, float | None]:

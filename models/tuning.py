@@ -71,12 +71,25 @@ class TrialRecord:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """What a whole trial trained, and the validation metric after each of its rounds."""
+
+    booster: xgb.Booster
+    losses: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Tuned:
-    """The best parameters (fixed ones and metric included: ready for `train`), their value, and every trial."""
+    """The best parameters (fixed ones and metric included: ready for `train`), their value, and every trial.
+
+    `trained` is what `train` makes of the best parameters: the best trial's, unless it was made in an earlier search or
+    ran out of time.
+    """
 
     best_params: Mapping[str, Json]
     best_value: float
     trials: tuple[TrialRecord, ...]
+    trained: Trained | None
 
 
 def tune(
@@ -127,20 +140,35 @@ def tune(
             number = search.run(study)
             if on_trial:
                 on_trial(_record(study.trials[number]))
-    return _tuned(study, search.fixed)
+    return _tuned(study, search)
 
 
-class _Referee(xgb.callback.TrainingCallback):
+class Recorder(xgb.callback.TrainingCallback):
+    """Keeps the validation metric of every round."""
+
+    def __init__(self, metric: str = "logloss") -> None:
+        self.metric = metric
+        self.losses: list[float] = []
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: Mapping[str, Any]) -> bool:
+        """Return False: this callback never stops the training."""
+        self.losses.append(float(evals_log["validation"][self.metric][-1]))
+        return False
+
+
+class _Referee(Recorder):
     """Reports a trial's validation metric, and ends it when the pruner or the clock says so."""
 
     def __init__(self, trial: Trial, metric: str, out_of_time: Callable[[], bool]) -> None:
-        self.trial, self.metric, self.out_of_time = trial, metric, out_of_time
+        super().__init__(metric)
+        self.trial, self.out_of_time = trial, out_of_time
         self.cut = False
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Mapping[str, Any]) -> bool:
         """Return True to stop after this round."""
+        super().after_iteration(model, epoch, evals_log)
         if (epoch + 1) % EVERY == 0:
-            self.trial.report(evals_log["validation"][self.metric][-1], epoch)
+            self.trial.report(self.losses[-1], epoch)
             if self.trial.should_prune():
                 raise optuna.TrialPruned
         # Not after the first round: stopping there would keep XGBoost from noting a best one.
@@ -148,9 +176,9 @@ class _Referee(xgb.callback.TrainingCallback):
         return self.cut
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Search:
-    """What all trials of one search share."""
+    """What all trials of one search share; `best` is the number of the best whole one, and what it trained."""
 
     train_matrix: xgb.QuantileDMatrix
     validation_matrix: xgb.QuantileDMatrix
@@ -160,6 +188,7 @@ class _Search:
     seed: int
     deadline: float
     stopwatch: Callable[[], float]
+    best: tuple[int, Trained] | None = None
 
     def out_of_time(self) -> bool:
         return self.stopwatch() >= self.deadline
@@ -179,6 +208,8 @@ class _Search:
         else:
             trial.set_user_attr("rounds", booster.best_iteration + 1)
             study.tell(trial, booster.best_score)
+            if not referee.cut and study.best_trial.number == trial.number:
+                self.best = trial.number, Trained(booster, tuple(referee.losses))
         return trial.number
 
     def _train(self, params: Mapping[str, Any], referee: _Referee) -> xgb.Booster:
@@ -217,14 +248,20 @@ def _record(trial: FrozenTrial) -> TrialRecord:
     return TrialRecord(trial.number, dict(trial.params), trial.value, trial.state.name.lower(), rounds, seconds)
 
 
-def _tuned(study: optuna.Study, fixed: Mapping[str, Json]) -> Tuned:
+def _tuned(study: optuna.Study, search: _Search) -> Tuned:
     records = tuple(_record(trial) for trial in _finished(study))
     if not any(record.state == "complete" for record in records):
         raise ValueError(
             f"tune: none of {len(records)} trials has a validation metric; check that the validation nights hold "
             "both outcomes."
         )
-    return Tuned({**fixed, **study.best_params}, study.best_value, records)
+    number, trained = search.best or (None, None)
+    return Tuned(
+        {**search.fixed, **study.best_params},
+        study.best_value,
+        records,
+        trained if number == study.best_trial.number else None,
+    )
 
 
 @contextmanager

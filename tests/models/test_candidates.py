@@ -92,10 +92,16 @@ def test_what_is_not_eligible_takes_no_place() -> None:
     assert chosen({"trending": [9, 8, 7]}, 3, 1, [False, True, True]) == [(1, "trending")]
 
 
-def test_one_score_for_everybody_is_enough() -> None:
-    """A source that does not know people gives one row of scores, for all of them."""
-    found = choose({"trending": np.array([1.0, 2.0])}, np.ones((3, 2), bool), 1)
-    assert (found.person.tolist(), found.content.tolist()) == ([0, 1, 2], [1, 1, 1])
+@settings(max_examples=200, deadline=None)
+@given(worlds())
+def test_one_score_for_everybody_is_enough(world: tuple[dict[str, list[list[float]]], list[list[bool]], int]) -> None:
+    """A source that does not know people gives one row of scores: as if each of them had it."""
+    scores, eligible, limit = world
+    shared = {name: np.array(values[0]) for name, values in scores.items()}
+    each = {name: np.tile(values, (len(eligible), 1)) for name, values in shared.items()}
+    found, expected = (choose(given, np.array(eligible), limit) for given in (shared, each))
+    for name in ("person", "content", "source"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
 def test_nobody_and_nothing() -> None:

@@ -55,6 +55,10 @@ def test_the_best_parameters_train_the_model_that_was_measured(matrices: Matrice
     assert booster.best_score == pytest.approx(tuned.best_value)
     assert booster.best_iteration + 1 == best.rounds
     assert tuned.best_params["nthread"] == 1
+    assert tuned.trained is not None
+    assert tuned.trained.booster.save_raw() == booster.save_raw()
+    assert min(tuned.trained.losses) == pytest.approx(tuned.best_value)
+    assert len(tuned.trained.losses) == booster.num_boosted_rounds()
 
 
 def test_a_seed_determines_every_trial(matrices: Matrices) -> None:
@@ -96,6 +100,7 @@ def test_even_no_time_at_all_gives_a_model(matrices: Matrices) -> None:
     tuned = search(matrices, seconds=3, stopwatch=lambda: float(next(ticks)))
     assert [(t.state, t.params) for t in tuned.trials] == [("complete", DEFAULTS)]
     assert tuned.trials[0].rounds < 10
+    assert tuned.trained is None, "half a training is nothing to serve"
 
 
 def test_a_stored_study_continues_only_when_asked(matrices: Matrices, tmp_path: Path) -> None:
