@@ -12,7 +12,7 @@ from hypothesis import settings
 from tests import worlds
 from tests.worlds import World
 
-CHEAPER = {"nights = 21": "nights = 11", "trials = 12": "trials = 1"}
+CHEAPER = {"nights = 21": "nights = 8", "trials = 12": "trials = 1"}
 """What differs from the example's settings in `default_night`: fewer nights to learn from and no search."""
 
 SMALL = {
@@ -58,10 +58,10 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def default_night(shared: Path) -> World:
-    """What `make run` makes, as of 2026-07-01, of 19 days instead of 30: 2,000 people, 300 contents, all sources."""
+    """What `make run` makes, as of 2026-07-01, of 15 days instead of 30: 1,500 people, 300 contents, all sources."""
 
     def make(folder: Path) -> str:
-        size = ("--days", "19", "--people", "2000", "--content", "300", "--seed", "7", "--end", "2026-06-30")
+        size = ("--days", "15", "--people", "1500", "--content", "300", "--seed", "7", "--end", "2026-06-30")
         worlds.simulated(folder, CHEAPER, *size)
         return worlds.night(folder, "2026-07-01")
 
