@@ -27,6 +27,8 @@ from pipeline.reports.decision import Arm, Decision, FeatureRow
 from pipeline.reports.page import DASH
 from pipeline.shards import shard_of
 
+_NONE_YET = "there is no champion yet"
+
 
 @dataclass(frozen=True)
 class DriftReport(Report):
@@ -103,7 +105,7 @@ def _row(one: FeatureDrift) -> FeatureRow:
 def _arms(
     champion: ModelVersion | None, windows: _Windows, as_of: datetime, config: Config, *, forced: bool
 ) -> list[Arm]:
-    age = (as_of - champion.as_of) / timedelta(days=1) if champion else 0.0
+    age = (as_of - champion.as_of) / timedelta(days=1) if champion else None
     most = config.retrain.max_age_days
     drifted = [f for f in windows.result.features if f.drifted] if windows.result else []
     moved = ", ".join(f"{f.name} (PSI {f.psi:.3f}, p {f.adjusted:.4f})" for f in drifted[:3])
@@ -113,19 +115,19 @@ def _arms(
         Arm(
             name="no champion",
             fired=champion is None,
-            detail="there is no champion yet." if champion is None else f"version {champion.version} serves.",
+            detail=f"{_NONE_YET}." if champion is None else f"version {champion.version} serves.",
         ),
         Arm(
             name="goals",
             fired=windows.misfit,
             detail="the champion was trained for other goals or features."
             if windows.misfit
-            else "the champion, if there is one, was trained for these goals.",
+            else (f"{_NONE_YET}." if champion is None else "the champion was trained for these goals."),
         ),
         Arm(
             name="age",
-            fired=champion is not None and age >= most,
-            detail=f"the champion is {age:.1f} days old; {most:g} are allowed.",
+            fired=age is not None and age >= most,
+            detail=f"{_NONE_YET}." if age is None else f"the champion is {age:.1f} days old; {most:g} are allowed.",
         ),
         Arm(
             name="drift",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -164,18 +164,21 @@ def _affinities(lake: Lake, as_of: datetime, person: int) -> list[dict[str, Any]
     rows = lake.read_night(_AFFINITIES, as_of, person).drop_columns(["person_id"])
     longest = [name for name in rows.column_names if name.startswith(_AFFINITY)][-1]
     rows = rows.sort_by([(longest, "descending"), ("kind", "ascending"), ("name", "ascending")])
-    return [{**cells, "words": "; ".join(_shares(cells))} for cells in map(_cells, rows.to_pylist())]
+    return [{**cells, "words": _in_words(cells)} for cells in map(_cells, rows.to_pylist())]
 
 
 def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _value(pa.scalar(value)) for name, value in row.items()}
 
 
-def _shares(row: Mapping[str, Any]) -> Iterator[str]:
-    """Each affinity that there is, as per cent."""
-    for name, value in row.items():
-        if isinstance(value, float):
-            yield f"{100 * value:.0f} % of what was done, half-life {name.removeprefix(_AFFINITY)}"
+def _in_words(row: Mapping[str, Any]) -> str:
+    """The affinities that there are, as per cent."""
+    shares = [
+        f"{100 * value:.0f} % ({name.removeprefix(_AFFINITY)})"
+        for name, value in row.items()
+        if isinstance(value, float)
+    ]
+    return f"{', '.join(shares)} of what was done, by half-life"
 
 
 # ---------------------------------------------------------------- for people

@@ -130,7 +130,7 @@ def test_nothing_calls_for_a_new_model(steady: Company) -> None:
         "asked for": (False, "nobody asked."),
         "always": (False, "retrain.when is needed."),
         "no champion": (False, "version 1 serves."),
-        "goals": (False, "the champion, if there is one, was trained for these goals."),
+        "goals": (False, "the champion was trained for these goals."),
         "age": (False, "the champion is 2.0 days old; 30 are allowed."),
         "drift": (False, f"0 of {len(report.features)} distributions moved: none."),
     }
@@ -179,6 +179,7 @@ def test_no_champion(steady: Company) -> None:
     assert (report.retrain, report.verdict) == (True, "Train a challenger: there is no champion yet.")
     assert report.champion is None
     assert arms(report)["drift"] == (False, "not tested: there is no champion to compare with.")
+    assert arms(report)["age"] == arms(report)["goals"] == (False, "there is no champion yet.")
 
 
 def test_never(steady: Company) -> None:

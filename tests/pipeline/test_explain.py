@@ -133,7 +133,7 @@ def test_tastes_are_told_the_dearest_first(config: Config) -> None:
     first, second = explain.run("anna", NIGHT, config).affinities
     assert (first["kind"], first["name"]) == ("category", "[red]sport\x1b[2J")
     assert (second["kind"], second["name"]) == ("author", "Ada")
-    assert second["words"] == "20 % of what was done, half-life 7d; 30 % of what was done, half-life 30d"
+    assert second["words"] == "20 % (7d), 30 % (30d) of what was done, by half-life"
 
 
 def test_a_night_without_affinities_has_features(house: House, config: Config) -> None:
