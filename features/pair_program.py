@@ -122,9 +122,9 @@ class Vocabulary:
         """Content to its number."""
         return {name: at for at, name in enumerate(self.contents)}
 
-    @property
+    @cached_property
     def codes(self) -> Codes:
-        """For `features.rows.encoded`."""
+        """For `features.rows.encoded`; made once, since it looks at every content."""
         return Codes(goals={}, category_of={}, channels=self.channels, content_at=self.content_at)
 
     def with_contents(self, others: Iterable[str]) -> Vocabulary:
