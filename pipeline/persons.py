@@ -74,8 +74,13 @@ class Log:
     def people(self, wanted: range, strays: Path) -> Iterator[tuple[int, pa.Table]]:
         """The rows of each slice's people, by person and time; `strays` is where `set_aside` put some of them."""
         for at, rows in self._own(wanted):
-            settled = rows.filter(pa.array(self._homes(rows) == at)) if len(self.timeline.ids) else rows
-            yield at, by_person(pa.concat_tables([settled, *_read(strays / f"{at}")]))
+            theirs = self._at_home(at, rows, strays)
+            del rows  # a generator that waits holds on to what it has: all would be there twice while it is worked on
+            yield at, theirs
+
+    def _at_home(self, at: int, rows: pa.Table, strays: Path) -> pa.Table:
+        settled = rows.filter(pa.array(self._homes(rows) == at)) if len(self.timeline.ids) else rows
+        return by_person(pa.concat_tables([settled, *_read(strays / f"{at}")]))
 
     def set_aside(self, strays: Path) -> None:
         """Write rows whose person is at home in another slice than they are to a file for that slice."""
@@ -98,10 +103,12 @@ class Log:
         transactions = ShardReader("transactions", TRANSACTIONS, self.transactions, whole)
         for at in wanted:
             some = range(at * each, (at + 1) * each)
-            rows = events.take(some), transactions.take(some)
-            yield at, self.timeline.rows(*(map(self.wanted, rows) if self.wanted else rows))
+            yield at, self.timeline.rows(*(self._wanted(reader.take(some)) for reader in (events, transactions)))
         for reader in (events, transactions):
             self.contents.update(reader.words("content_id"))
+
+    def _wanted(self, rows: pa.Table) -> pa.Table:
+        return self.wanted(rows) if self.wanted else rows
 
     def _homes(self, rows: pa.Table) -> NDArray[np.int16]:
         """The slice of each row's person."""

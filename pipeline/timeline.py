@@ -60,7 +60,9 @@ class Timeline:
 
         Only those that count on any of the nights, so far as their ends say.
         """
-        rows = pa.concat_tables([self._events(events), _purchases(transactions, self.orders.replaced)])
+        rows = self._events(events)
+        if transactions.num_rows:  # to join nothing, too, is to merge all words of the two
+            rows = pa.concat_tables([rows, _purchases(transactions, self.orders.replaced)])
         return self._ended(self._as_they_were(rows))
 
     def _ended(self, rows: pa.Table) -> pa.Table:

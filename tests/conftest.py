@@ -70,11 +70,17 @@ def default_night(shared: Path) -> World:
 
 @pytest.fixture(scope="session")
 def small_night(shared: Path) -> World:
-    """80 people and 9 days, as of 2026-07-01; a further day is exported already, for a next night."""
+    """80 people and 9 days, as of 2026-07-01; a further day is exported already, for a next night.
+
+    Of the CRM and the catalogue only the newest snapshots are there: each load costs as much as a small night's lists.
+    """
 
     def make(folder: Path) -> str:
         size = ("--days", "9", "--people", "80", "--content", "60", "--seed", "3", "--end", "2026-07-01")
         worlds.simulated(folder, SMALL, *size)
+        for system in ("hubspot", "wordpress"):
+            for path in sorted((folder / "exports" / system).iterdir())[:-3]:
+                path.unlink()
         return worlds.night(folder, "2026-07-01")
 
     return worlds.made_once(shared, "small", make)
