@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
 from deltalake import DeltaTable
+
+_MOST = 32
+"""Tables that stay open: a lake has some fifteen."""
 
 
 class _Stamp(NamedTuple):
@@ -17,6 +21,7 @@ class _Stamp(NamedTuple):
 
 
 _open: dict[Path, tuple[DeltaTable, _Stamp]] = {}
+_lock = threading.Lock()
 
 
 def opened(path: Path) -> DeltaTable | None:
@@ -25,8 +30,8 @@ def opened(path: Path) -> DeltaTable | None:
     A commit is a file of its own, numbered without a gap, and nobody writes over one. So a table is as it was while the
     file of its newest commit is the same and the next one is not there: two looks in place of a log.
     """
-    if path in _open:
-        table, stamp = _open[path]
+    if known := _open.get(path):
+        table, stamp = known
         if stamp == _stamp(path, table.version()) and not _commit(path, table.version() + 1).exists():
             return table
     if not DeltaTable.is_deltatable(str(path)):
@@ -37,7 +42,11 @@ def opened(path: Path) -> DeltaTable | None:
 def keep(path: Path, table: DeltaTable) -> DeltaTable:
     """Remember an open table as it is: one that was just opened, or that has just been committed to."""
     if stamp := _stamp(path, table.version()):  # a log that was cleaned up has checkpoints only
-        _open[path] = table, stamp
+        with _lock:
+            _open.pop(path, None)
+            _open[path] = table, stamp  # the newest last
+            while len(_open) > _MOST:
+                del _open[next(iter(_open))]
     return table
 
 
