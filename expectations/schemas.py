@@ -91,6 +91,7 @@ _CONTENT_FACTS = (
     Column("quality", pa.float64(), "editorial quality, 0..1", minimum=0, maximum=1),
     Column("language", pa.string(), "ISO 639"),
     Column("url", pa.string(), "where it lives"),
+    Column("format", pa.string(), "what it is made as: standard, video, gallery, podcast …"),
 )
 
 _POPULARITY_FACTS = (

@@ -65,7 +65,6 @@ PAIRS: tuple[PairFeature, ...] = (
         "share",
         "of the person's decayed activity in the content's format, half-life 30 d",
         Affinity("format", "30d"),
-        modelled=False,  # no catalogue says it yet
     ),
     PairFeature(
         "category_response",

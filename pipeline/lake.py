@@ -21,6 +21,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
+from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -158,7 +159,11 @@ class Lake:
             filters.append(("day", "<=", until))
         if days is not None:
             filters.append(("day", "in", list(days)))
-        found = stored.to_pyarrow_table(filters=filters or None, columns=list(schema.names))
+        known = {field.name for field in stored.schema().fields}
+        there = [name for name in schema.names if name in known]
+        found = stored.to_pyarrow_table(filters=filters or None, columns=there)
+        for field in (field for field in schema if field.name not in known):  # a table from before the column
+            found = found.append_column(field, pa.nulls(found.num_rows, field.type))
         return found.select(schema.names).cast(schema)
 
     def days(self, table: str) -> set[tuple[str, date]]:
@@ -333,6 +338,9 @@ def _commit(path: Path, table: str, files: Sequence[DataFile], source: str, day:
     schema = schemas.LAKE[table].schema
     added: list[AddAction | RemoveAction] = [_placed(path, file) for file in files]
     found = delta.opened(path) or _create(path, schema)
+    known = {field.name for field in found.schema().fields}
+    if new := [field for field in DeltaSchema.from_arrow(schema).fields if field.name not in known]:
+        found.alter.add_columns(new)
     found.create_write_transaction(added, "overwrite", schema, list(PARTITIONS), _partition(source, day))
     delta.keep(path, found)
 

@@ -13,6 +13,7 @@ from pipeline.simulation.catalogue import AUTHORS, CATEGORIES, FIRST_POST_ID, NE
 
 SITE = "https://www.example.com"
 _SITE_OFFSET = timedelta(hours=1)
+_FORMATS = ("standard", "standard", "video", "standard", "gallery")
 _FIRST_CATEGORY_ID, _FIRST_TAG_ID = 10, 100
 
 
@@ -58,6 +59,7 @@ def _post(site: Catalogue, i: int, gone: bool) -> dict[str, Any]:
         "author": int(site.author[i]) + 1,
         "categories": [_FIRST_CATEGORY_ID + category],
         "tags": [_FIRST_TAG_ID + t for t in tags],
+        "format": _FORMATS[i % len(_FORMATS)],
         "meta": _meta(site, i),
         "_embedded": _embedded(int(site.author[i]), category, tags),
     }

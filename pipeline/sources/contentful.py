@@ -23,7 +23,9 @@ from pipeline.sources.load import json_document
 
 TABLES = ("content",)
 
-_MAPPED = ("content_id", "title", "category", "tags", "author", "published_at", "expires_at", "quality", "url")
+_MAPPED = (
+    *("content_id", "title", "category", "tags", "author", "published_at", "expires_at", "quality", "url", "format"),
+)
 _PATH = re.compile(r"(sys|fields)\.(\w+)")
 
 
@@ -211,7 +213,7 @@ def _first(ours: str, values: Sequence[str]) -> str | None:
 
 
 _AS: Mapping[str, Callable[[str, Sequence[str]], Any]] = {
-    **dict.fromkeys(("content_id", "title", "category", "url"), _first),
+    **dict.fromkeys(("content_id", "title", "category", "url", "format"), _first),
     "tags": lambda ours, values: list(values),
     "author": lambda ours, values: catalogue.person(_first(ours, values)),
     **dict.fromkeys(("published_at", "expires_at"), lambda ours, values: instant({ours: _first(ours, values)}, ours)),

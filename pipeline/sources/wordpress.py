@@ -122,4 +122,5 @@ _FIELDS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "quality": lambda post: number({"meta.quality": _meta(post, "quality")}, "meta.quality"),
     "language": lambda post: _text(post.get("lang")),
     "url": lambda post: _text(post.get("link")),
+    "format": lambda post: _text(post.get("format")),
 }

@@ -97,12 +97,19 @@ def _content(item: Element, names: Mapping[str, str | None]) -> dict[str, Any]:
         "quality": documents.number(meta, "quality"),
         "language": languages[0] if languages else None,
         "url": _text(item, "link"),
+        "format": _format(item),
     }
 
 
 def _terms(item: Element, taxonomy: str) -> list[str]:
     terms = (term for term in item.findall("category") if term.get("domain") == taxonomy)
     return [html.unescape(term.text) for term in terms if term.text]
+
+
+def _format(item: Element) -> str:
+    """The theme's format as the REST API names it; a post without one is a standard one."""
+    formats = [term.get("nicename") for term in item.findall("category") if term.get("domain") == "post_format"]
+    return next((name.removeprefix("post-format-") for name in formats if name), "standard")
 
 
 def _text(element: Element, name: str) -> str | None:

@@ -73,16 +73,41 @@ class Row(NamedTuple):
 
 
 CATALOGUE: tuple[Mapping[str, Any], ...] = (
-    {"content_id": "c0", "category": "a", "author": "ann", "tags": ["x", "y"], "published": 20 * DAY, "quality": 0.5},
-    {"content_id": "c1", "category": "b", "author": "ann", "tags": ["x"], "published": DAY // 2, "quality": None},
+    {
+        "content_id": "c0",
+        "format": "text",
+        "category": "a",
+        "author": "ann",
+        "tags": ["x", "y"],
+        "published": 20 * DAY,
+        "quality": 0.5,
+    },
+    {
+        "content_id": "c1",
+        "format": "video",
+        "category": "b",
+        "author": "ann",
+        "tags": ["x"],
+        "published": DAY // 2,
+        "quality": None,
+    },
     {"content_id": "c2", "category": "a", "author": "bob", "tags": [], "published": 3 * DAY, "status": "draft"},
     {"content_id": "c3", "category": None, "author": None, "tags": None, "published": None},
-    {"content_id": "c4", "category": "c", "author": "bob", "tags": ["z", None], "published": 40 * DAY, "expires": 0},
+    {
+        "content_id": "c4",
+        "format": "text",
+        "category": "c",
+        "author": "bob",
+        "tags": ["z", None],
+        "published": 40 * DAY,
+        "expires": 0,
+    },
     {"content_id": "c5", "category": "b", "author": "cy", "tags": ["y"], "published": -2 * DAY},
     {"content_id": "c6", "category": "d", "author": "cy", "tags": ["z"], "published": 9 * DAY, "expires": -DAY},
 )
 """Times are ages: negative is after the night."""
 
+FORMAT = {"c0": "text", "c1": "video", "c4": "text", "c5": "video"}
 CATEGORY = {str(one["content_id"]): one["category"] for one in CATALOGUE}
 CONTENTS = ("c0", "c1", "c2", "c3", "c4", "c5", "unknown")
 PEOPLE = (-7, 1, 2, 10**17)
@@ -94,6 +119,7 @@ def content_of(rows: Sequence[Mapping[str, Any]] = CATALOGUE) -> pa.Table:
         [
             {
                 "status": "published",
+                "format": FORMAT.get(row["content_id"]),
                 **row,
                 "published_at": _instant(row.get("published")),
                 "expires_at": _instant(row.get("expires")),

@@ -30,10 +30,7 @@ from features.pair_spec import PAIRS, PairFeature, PairSpec
 from tests.features.logs import CONTENTS, PEOPLE, content_of
 from tests.features.shards import AS_OF, Event, ages
 
-FORMATS = {"c0": "text", "c1": "video", "c4": "text", "c5": "video"}
-GROUPS = Groups.of(
-    content_of().append_column("format", pa.array([FORMATS.get(c) for c in content_of()["content_id"].to_pylist()]))
-)
+GROUPS = Groups.of(content_of())
 
 FURTHER = (
     *(Affinity(kind, h) for kind in ("author", "format", "source") for h in ("1h", "7d")),

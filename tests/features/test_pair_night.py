@@ -15,7 +15,19 @@ from features.measures import HALF_LIVES
 from features.pair_night import PairsOfNight
 from features.pair_spec import MODELLED
 from tests.features.images import image
-from tests.features.logs import AS_OF, CATALOGUE, CATEGORY, CONTENTS, MINUTE, PEOPLE, Row, content_of, log_of, logs
+from tests.features.logs import (
+    AS_OF,
+    CATALOGUE,
+    CATEGORY,
+    CONTENTS,
+    FORMAT,
+    MINUTE,
+    PEOPLE,
+    Row,
+    content_of,
+    log_of,
+    logs,
+)
 
 NAN = float("nan")
 AUTHOR = {str(one["content_id"]): one["author"] for one in CATALOGUE}
@@ -89,6 +101,7 @@ def by_hand(rows: list[Row], person: int, content: str) -> Pair:
         **{f"affinity_category_{label}": share(active, category, CATEGORY, h) for label, h in HALF_LIVES.items()},
         "affinity_author": share(active, AUTHOR.get(content), AUTHOR, 30),
         "affinity_tags": tag_share(active, content),
+        "affinity_format": share(active, FORMAT.get(content), FORMAT, 30),
         "category_response": response(rows, person, category),
         "category_engaged_30d": sum(row.event in ENGAGED for row in alike) if category else NAN,
         "category_shown_30d": sum(row.event == "impression" for row in alike) if category else NAN,

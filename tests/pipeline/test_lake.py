@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from deltalake.transaction import AddAction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -250,3 +250,18 @@ def test_history_is_not_erased_under_an_adoption(lake: Lake, monkeypatch: pytest
         assert erasures[0].result() == {"loads": 1}
     assert names(lake.read("loads")) == ["new"]
     assert (lake.path("loads") / ".lock").exists()
+
+
+def test_a_table_from_before_a_column_takes_it_with_the_next_load(lake: Lake) -> None:
+    """A lake is not loaded again because our vocabulary has grown: until then, it is missing."""
+    schema = schemas.LAKE["content"].schema
+    older = pa.schema([field for field in schema if field.name != "format"])
+    old = {"content_id": "old", "status": "published", "source": "cms", "day": date(2026, 6, 29)}
+    write_deltalake(
+        str(lake.path("content")), pa.Table.from_pylist([old], schema=older), partition_by=["source", "day"]
+    )
+    assert lake.read("content").to_pylist() == [dict.fromkeys(schema.names) | old]
+    new = old | {"content_id": "new", "format": "video", "day": date(2026, 6, 30)}
+    lake.replace_day("content", pa.Table.from_pylist([new], schema=schema), "cms", date(2026, 6, 30))
+    found = {row["content_id"]: row["format"] for row in lake.read("content").to_pylist()}
+    assert found == {"old": None, "new": "video"}

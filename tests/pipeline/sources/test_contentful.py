@@ -123,6 +123,7 @@ def test_an_entry_becomes_content(parse: Callable[..., Any]) -> None:
             "quality": None,
             "language": "en",
             "url": None,
+            "format": None,
             "row_number": 1,
         }
     ]

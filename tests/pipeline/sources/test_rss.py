@@ -59,6 +59,7 @@ ITEM = {
     "quality": None,
     "language": "en",
     "url": "https://www.example.com/guides/pricing/?utm=a",
+    "format": None,
     "row_number": 1,
 }
 

@@ -19,6 +19,7 @@ POST: dict[str, Any] = {
     "date_gmt": "2026-06-30T08:00:00",
     "status": "publish",
     "link": "https://www.example.com/a/",
+    "format": "video",
     "title": {"rendered": "Tom&#8217;s <em>first</em> &amp; last"},
     "author": 3,
     "categories": [5],
@@ -66,6 +67,7 @@ def test_a_post_becomes_content(parse: Callable[..., Any]) -> None:
             "quality": 0.75,
             "language": "en",
             "url": "https://www.example.com/a/",
+            "format": "video",
             "row_number": 1,
         }
     ]

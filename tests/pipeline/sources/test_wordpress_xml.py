@@ -38,6 +38,7 @@ ITEM = """<item><title><![CDATA[Tom's <em>first</em> &amp; last]]></title><link>
 <category domain="category" nicename="q-a"><![CDATA[Q&amp;A]]></category>
 <category domain="post_tag" nicename="b"><![CDATA[b]]></category>
 <category domain="language" nicename="en"><![CDATA[English]]></category>
+<category domain="post_format" nicename="post-format-video"><![CDATA[Video]]></category>
 <category domain="post_tag" nicename="a"><![CDATA[a]]></category>
 <wp:postmeta><wp:meta_key><![CDATA[quality]]></wp:meta_key><wp:meta_value><![CDATA[0.75]]></wp:meta_value></wp:postmeta>
 <wp:postmeta><wp:meta_key>expires_at</wp:meta_key><wp:meta_value>2026-07-15T00:00:00+02:00</wp:meta_value></wp:postmeta>
@@ -71,6 +72,7 @@ def test_an_item_becomes_content(parse: Callable[..., Any]) -> None:
             "quality": 0.75,
             "language": "en",
             "url": "https://www.example.com/a/",
+            "format": "video",
             "row_number": 1,
         }
     ]
@@ -157,6 +159,7 @@ POSTS = st.fixed_dictionaries(
         "tags": st.lists(WORDS, max_size=3),
         "author": st.one_of(st.none(), WORDS),
         "quality": st.one_of(st.none(), st.floats(0, 1)),
+        "format": st.sampled_from(["standard", "video", "gallery"]),
     }
 )
 
@@ -186,6 +189,7 @@ def rest(post: dict[str, Any]) -> dict[str, Any]:
         "date_gmt": "0000-00-00T00:00:00" if post["date"] is None else post["date"].isoformat(),
         "link": f"https://www.example.com/?p={post['id']}",
         "meta": [] if post["quality"] is None else {"quality": post["quality"]},
+        "format": post["format"],
         "_embedded": {"author": author, "wp:term": terms},
     }
 
@@ -197,6 +201,10 @@ def wxr(post: dict[str, Any]) -> str:
         for names, taxonomy in (("categories", "category"), ("tags", "post_tag"))
         for name in post[names]
     ]
+    if post["format"] != "standard":
+        terms.append(
+            f"<category domain='post_format' nicename='post-format-{post['format']}'>As called here</category>"
+        )
     fields = {
         "title": escape(post["title"]),
         "link": f"https://www.example.com/?p={post['id']}",
