@@ -164,8 +164,8 @@ def fits(bundle: Bundle, config: Config) -> bool:
 def run(as_of: datetime, config: Config, *, on_slice: Callable[[int, int], None] | None = None) -> FeaturesReport:
     """Build the night's features, replace that night in the lake, and keep a report on them in MLflow.
 
-    `person_features` and `content_features` are wide; `person_affinities` has a row for each category, tag, author, format
-    and channel that a person did something in, with the decayed affinities.
+    `person_features` and `content_features` are wide; `person_affinities` has a row for each category, tag, author,
+    format and channel that a person did something in, with the decayed affinities.
     """
     lake = Lake.of(config)
     night = Archive.load(lake, config, as_of, config.training.history_days, on_slice).night(as_of)

@@ -35,9 +35,9 @@ class ExplainReport(Report):
     """One person's features on a night.
 
     `topics` maps what they are about to features, in order: `name`, `unit`, `value` (null where missing) and `words`.
-    `affinities` are the categories, tags, authors, formats and channels that somebody did something in, the dearest first:
-    `kind`, `name`, `words` and the columns of the lake's table. `person` is a pseudonym, shortened; `also`: what else
-    the id is, of somebody else.
+    `affinities` are the categories, tags, authors, formats and channels that somebody did something in, the dearest
+    first: `kind`, `name`, `words` and the columns of the lake's table. `person` is a pseudonym, shortened; `also`: what
+    else the id is, of somebody else.
     """
 
     as_of: str
