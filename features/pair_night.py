@@ -25,7 +25,7 @@ class PairsOfNight:
     """What connects people and contents as of a night.
 
     `log` is what was known of people before `as_of` (time zone aware): the columns of `features.rows.SHARD` that there
-    are, in any order of rows. `content` is the catalogue as of the night.
+    are, sorted by person and ts as kernels ask for them. `content` is the catalogue as of the night.
     """
 
     log: pa.Table
@@ -33,7 +33,12 @@ class PairsOfNight:
     as_of: datetime
 
     def features(self, people: Ints, contents: pa.Array) -> NDArray[np.float32]:
-        """Of the pairs (`people[i]`, `contents[i]`), ids in any order: (pairs, features of `MODELLED`)."""
+        """Of the pairs (`people[i]`, `contents[i]`), ids in any order: (pairs, features of `MODELLED`).
+
+        Raises:
+            ValueError: The log is not sorted.
+        """
+        totals = self._totals  # first: it looks at all rows, and people are looked up in their order
         asked = pa.table(
             {
                 "person_id": pa.array(people),
@@ -43,7 +48,7 @@ class PairsOfNight:
         )
         found = pair_kernel(self._of(np.unique(people)), asked, self._spec)
         columns = [
-            responses(found, self._totals) if f.measure == RESPONSE else found[f.name].combine_chunks()
+            responses(found, totals) if f.measure == RESPONSE else found[f.name].combine_chunks()
             for f in MODELLED
         ]
         return np.column_stack([np.asarray(column, np.float32) for column in columns])
@@ -58,12 +63,9 @@ class PairsOfNight:
 
     @cached_property
     def _shard(self) -> pa.Table:
-        """The log by person and time, its text encoded once for all who ask."""
+        """The log as a kernel reads it, its text encoded once for all who ask."""
         columns = {field.name: _column(self.log, field) for field in SHARD}
-        shard = pa.table(columns).unify_dictionaries().combine_chunks()
-        person, ts = (np.asarray(shard[name].cast(pa.int64()).combine_chunks()) for name in ("person_id", "ts"))
-        later = (person[1:] > person[:-1]) | ((person[1:] == person[:-1]) & (ts[1:] >= ts[:-1]))
-        return shard if later.all() else shard.take(np.lexsort((ts, person)))
+        return pa.table(columns).unify_dictionaries().combine_chunks()
 
     @cached_property
     def _persons(self) -> Ints:

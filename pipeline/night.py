@@ -202,14 +202,14 @@ class Archive:
         """
         if as_of + horizon > self.until:
             raise ValueError(f"the outcome of {as_of.isoformat()} is not mature before {(as_of + horizon).isoformat()}")
-        return self._newest_outcome(as_of, horizon)
+        return self._outcome(as_of, horizon)
 
     @cached_property
-    def _newest_outcome(self) -> Callable[[datetime, timedelta], pa.Table]:
+    def _outcome(self) -> Callable[[datetime, timedelta], pa.Table]:
         """Goals mostly have one horizon, and ask one after the other."""
-        return lru_cache(maxsize=1)(self._outcome)
+        return lru_cache(maxsize=1)(self._happened)
 
-    def _outcome(self, as_of: datetime, horizon: timedelta) -> pa.Table:
+    def _happened(self, as_of: datetime, horizon: timedelta) -> pa.Table:
         events, transactions = (_between(t, as_of, as_of + horizon) for t in (self.events, self.transactions))
         has_orders = transactions.num_rows > 0 or _before(self.transactions, as_of).num_rows > 0
         return _log(events, orders.newest(transactions), self._people(as_of), has_orders=has_orders)
@@ -229,11 +229,8 @@ class Archive:
         customers = _latest(self.customers, self.until, self.config)
         return Consent.of(self._suppressed(self.until, people), customers, self.events, self.transactions, people)
 
-    def _people(self, as_of: datetime) -> People:
-        return self._newest_people(as_of)
-
     @cached_property
-    def _newest_people(self) -> Callable[[datetime], People]:
+    def _people(self) -> Callable[[datetime], People]:
         """A night and its outcomes ask for the same people, one after the other."""
         return lru_cache(maxsize=1)(lambda as_of: identify.people(self.identities, as_of, self.config.identity))
 

@@ -37,9 +37,14 @@ ENGAGED = {"click", "like", "save", "share", "comment", "purchase"}
 Pair = dict[str, float]
 
 
+def placed(rows: list[Row]) -> pa.Table:
+    """A log by person and time; rows that tie stay as they come."""
+    return log_of(rows).sort_by([("person_id", "ascending"), ("ts", "ascending")])
+
+
 def night_of(rows: list[Row]) -> PairsOfNight:
     """The night of a log."""
-    return PairsOfNight(log_of(rows), content_of(), AS_OF)
+    return PairsOfNight(placed(rows), content_of(), AS_OF)
 
 
 def opened(rows: list[Row]) -> dict[tuple[int, str], Pair]:
@@ -135,18 +140,25 @@ def test_pair_features_are_those_computed_by_hand(rows: list[Row]) -> None:
 @settings(max_examples=40, deadline=None)
 @given(logs(), st.randoms(use_true_random=False))
 def test_neither_the_order_of_rows_nor_who_else_is_asked_about_means_anything(rows: list[Row], chance: Random) -> None:
-    """The same bytes from a shuffled log, pair by pair; and what is passed in stays as it was."""
-    log, content = log_of(rows), content_of()
+    """The same bytes however rows tie, pair by pair; and what is passed in stays as it was."""
+    log, content = placed(rows), content_of()
     before = image([log, content])
     people = np.repeat(PEOPLE, len(CONTENTS))
     contents = pa.array([*CONTENTS] * len(PEOPLE))
     whole = PairsOfNight(log, content, AS_OF).features(people, contents)
-    shuffled = PairsOfNight(log.take(np.array(chance.sample(range(len(rows)), len(rows)), np.int64)), content, AS_OF)
+    shuffled = PairsOfNight(placed(chance.sample(rows, len(rows))), content, AS_OF)
     for at in range(len(people)):
         alone = shuffled.features(people[at : at + 1], contents[at : at + 1])
         assert alone.tobytes() == whole[at : at + 1].tobytes()
     assert image(shuffled.tastes()) == image(PairsOfNight(log, content, AS_OF).tastes())
     assert image([log, content]) == before
+
+
+def test_a_log_that_is_not_sorted_is_refused() -> None:
+    """Rows of a person are looked up by where they begin and end."""
+    log = placed([Row(person=1), Row(person=2)])
+    with pytest.raises(ValueError, match="not sorted by person_id and ts"):
+        PairsOfNight(log.take([1, 0]), content_of(), AS_OF).features(np.array([1]), pa.array(["c0"]))
 
 
 def test_no_pairs_have_no_features() -> None:

@@ -286,3 +286,8 @@ def _customers(rng: np.random.Generator) -> Iterable[dict[str, Any]]:
             consent = _one_of(rng, True, True, True, None, False)
             row = {"customer_id": customer, "consent_personalization": consent, "opted_out_at": opted_out, "day": day}
             yield {**row, "attributes": [("plan", f"p{(customer + day.day) % 3}"), ("seats", str(customer + day.day))]}
+
+
+def event(ts: datetime, person: int = 1, content: str = "c01", **more: Any) -> dict[str, Any]:
+    """One event."""
+    return {"ts": ts, "person": person, "content_id": content, **more}

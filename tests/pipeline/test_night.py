@@ -1,4 +1,4 @@
-"""What was known before an instant: the future, however it is changed, changes nothing."""
+"""What was known before an instant, row by row: events, links, catalogues, orders, outcomes."""
 
 from __future__ import annotations
 
@@ -7,114 +7,29 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from pipeline import config as configuration
-from pipeline.build_features import NightFeatures
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
-from pipeline.lake import Lake
 from pipeline.night import Archive, Night
-from tests.features.images import image
 from tests.pipeline.lakes import (
     END,
     FIRST,
-    NAMES,
     NIGHT,
     archive,
     config_in,
-    fortnight,
-    garbled,
-    joined,
-    shuffled,
-    split,
+    event,
     tables,
     written,
 )
-from tests.worlds import World
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-INSTANTS = [NIGHT, NIGHT + timedelta(hours=6, minutes=10), datetime(2026, 3, 14, tzinfo=UTC)]
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """Settings whose history is shorter than the fortnight."""
     return config_in(tmp_path_factory.mktemp("night"))
-
-
-def seen(lake: Lake, config: Config, as_of: datetime, until: datetime | None = None) -> list[bytes]:
-    """Everything that is known and computed of a night, to the last bit; `until` is where the archive ends."""
-    days = config.training.history_days if until is None else None
-    return _seen(Archive.load(lake, config, until or as_of, days), config, as_of)
-
-
-def _seen(found: Archive, config: Config, as_of: datetime) -> list[bytes]:
-    night = found.night(as_of)
-    features = NightFeatures.of(night, config)
-    assert features.people.num_rows
-    rest = [getattr(features, name) for name in ("history", "people", "contents", "space")]
-    chosen = [(block, features.candidates(block, config)) for _, block in features.blocks()]
-    pairs = [features.between(block, one.person, one.content) for block, one in chosen]
-    chosen_and_said = [[one for _, one in chosen], pairs, features.pairs.tastes()]
-    return image([night.log, night.content, night.suppressed.sort(), night.rankable(config), rest, chosen_and_said])
-
-
-# ---------------------------------------------------------------- the future means nothing
-
-
-@pytest.mark.parametrize("as_of", INSTANTS)
-def test_a_lake_cut_at_the_night_gives_the_same_features(as_of: datetime, tmp_path: Path) -> None:
-    """Truncation: byte for byte, the full lake as of a night is the lake without anything that came later."""
-    whole, cut = config_in(tmp_path / "whole"), config_in(tmp_path / "cut")
-    known, later = split(fortnight(), as_of)
-    assert all(rows.num_rows for rows in (*known.values(), *later.values()))
-    expected = seen(written(known, cut), cut, as_of)
-    full = written(joined(known, later), whole)
-    assert seen(full, whole, as_of) == expected
-    assert seen(full, whole, as_of, until=END) == expected
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("as_of", INSTANTS)
-def test_a_garbled_future_gives_the_same_features(as_of: datetime, seed: int, config: Config) -> None:
-    """Future shuffle: people, contents, amounts, links, catalogues and consents of later rows may be anything."""
-    rng = np.random.default_rng(seed)
-    known, later = split(fortnight(), as_of)
-    other = {name: garbled(rows, rng) for name, rows in later.items()}
-    assert all(other[name] != later[name] for name in later)
-    expected = _seen(archive(joined(known, later), config), config, as_of)
-    assert _seen(archive(joined(other, known), config), config, as_of) == expected
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_order_of_the_lakes_rows_means_nothing(seed: int, config: Config) -> None:
-    """A lake promises no order, and none is asked of it."""
-    rng = np.random.default_rng(seed)
-    found = fortnight()
-    mixed = {name: shuffled(rows, rng) for name, rows in found.items()}
-    assert _seen(archive(mixed, config), config, NIGHT) == _seen(archive(found, config), config, NIGHT)
-
-
-def test_the_night_before_is_another_one(config: Config) -> None:
-    """The comparison above can fail: a day less of the same rows is seen."""
-    found = archive(fortnight(), config)
-    assert _seen(found, config, NIGHT) != _seen(found, config, NIGHT - DAY)
-
-
-def test_a_simulated_companys_lake_may_be_cut_too(small_night: World, tmp_path: Path) -> None:
-    """Truncation on what real exports brought in: analytics, a CRM, orders and a catalogue, three nights ago."""
-    config = configuration.load(small_night.config)
-    lake, as_of = Lake.of(config), datetime(2026, 6, 28, tzinfo=UTC)
-    found = {name: lake.read(name) for name in NAMES}
-    known, later = split(found, as_of)
-    assert later["events"].num_rows
-    cut = configuration.parse(config.model_dump(exclude={"file"}), tmp_path / "shortlist.toml")
-    assert seen(written(known, cut), cut, as_of) == seen(lake, config, as_of, until=datetime(2026, 7, 1, tzinfo=UTC))
-
-
-# ---------------------------------------------------------------- what is known, row by row
 
 
 @pytest.fixture
@@ -125,11 +40,6 @@ def night(config: Config) -> Callable[..., Night]:
         return archive(tables(**rows), settings).night(as_of)
 
     return of
-
-
-def event(ts: datetime, person: int = 1, content: str = "c01", **more: Any) -> dict[str, Any]:
-    """One event."""
-    return {"ts": ts, "person": person, "content_id": content, **more}
 
 
 @pytest.mark.parametrize(
@@ -221,93 +131,6 @@ def test_a_night_beyond_the_archive_is_refused(config: Config) -> None:
     """An archive that ends at noon cannot say what was known at midnight."""
     with pytest.raises(ValueError, match="cannot know the night"):
         archive(tables(events=[event(FIRST)]), config, until=NIGHT - HOUR).night(NIGHT)
-
-
-# ---------------------------------------------------------------- who may be ranked
-
-
-def rankable(found: Night, config: Config) -> list[int]:
-    """Who may be ranked."""
-    ids: list[int] = found.rankable(config).to_pylist()
-    return ids
-
-
-@pytest.mark.parametrize(
-    ("opted_out_at", "may"), [(NIGHT - HOUR, False), (NIGHT, True), (NIGHT + HOUR, True), (None, True)]
-)
-def test_an_objection_counts_from_its_instant_on(
-    opted_out_at: datetime | None, may: bool, night: Callable[..., Night], config: Config
-) -> None:
-    """Who objects tomorrow is ranked tonight; who objected an hour ago is not, nor is any of their aliases."""
-    found = night(
-        events=[event(NIGHT - DAY, person=1), event(NIGHT - DAY, person=101), event(NIGHT - DAY, person=2)],
-        identities=[{"id": 1, "other_id": 101, "available_at": NIGHT - DAY}],
-        customers=[{"customer_id": 101, "opted_out_at": opted_out_at}],
-    )
-    assert rankable(found, config) == ([2, 101] if may else [2])
-
-
-@pytest.mark.parametrize(("unknown", "expected"), [("allow", [1, 101, 103, 104]), ("deny", [1, 101])])
-def test_unknown_consent_is_a_setting(
-    unknown: str, expected: list[int], tmp_path: Path, night: Callable[..., Night]
-) -> None:
-    """No is no; a consent left open, and a customer whom no CRM knows, are what the setting says; visitors may."""
-    settings = config_in(tmp_path, privacy={"unknown_consent": unknown})
-    found = night(
-        settings=settings,
-        events=[
-            {**event(NIGHT - DAY, person=person), "customer_id": person if person > 100 else None}
-            for person in (1, 101, 102, 103, 104)
-        ],
-        customers=[
-            {"customer_id": customer, "consent_personalization": consent}
-            for customer, consent in ((101, True), (102, False), (103, None))
-        ],
-    )
-    assert rankable(found, settings) == expected
-
-
-def test_visitors_nobody_knows_are_a_setting_too(tmp_path: Path, night: Callable[..., Night]) -> None:
-    """Where they may not be ranked, who logged in still may."""
-    settings = config_in(tmp_path, privacy={"unknown_visitors": "deny"})
-    acts = [event(NIGHT - DAY, person=1), {**event(NIGHT - DAY, person=101), "customer_id": 101}]
-    assert rankable(night(settings=settings, events=acts), settings) == [101]
-
-
-def test_a_browsers_objection_counts_for_its_person_until_it_is_taken_back(
-    night: Callable[..., Night], config: Config
-) -> None:
-    """Global Privacy Control of one browser holds for the customer and for their other browser."""
-    given = {
-        "events": [event(NIGHT - DAY, person=person) for person in (1, 2, 3, 101)],
-        "identities": [{"id": browser, "other_id": 101, "available_at": NIGHT - 3 * DAY} for browser in (1, 2)],
-    }
-    gpc = {"id": 1, "id_type": "visitor", "reason": "gpc", "since": NIGHT - 2 * DAY}
-    yes = {"id": 1, "id_type": "visitor", "reason": "consent", "since": NIGHT - DAY, "personalization": True}
-    assert rankable(night(**given), config) == [3, 101]
-    assert rankable(night(**given, suppressions=[gpc]), config) == [3]
-    assert rankable(night(**given, suppressions=[gpc, yes]), config) == [3, 101]
-    assert rankable(night(**given, suppressions=[{**gpc, "since": NIGHT}]), config) == [3, 101]
-
-
-def test_a_crm_that_does_not_repeat_an_objection_takes_it_back(night: Callable[..., Night], config: Config) -> None:
-    """The newest snapshot counts, even when nobody objects in it any more."""
-    days = [(NIGHT - days * DAY).date() for days in (3, 2)]
-    customers = [
-        {"customer_id": 101, "consent_personalization": False, "day": days[0]},
-        {"customer_id": 102, "consent_personalization": True, "day": days[0]},
-    ]
-    acts = [event(NIGHT - DAY, person=101)]
-    assert rankable(night(events=acts, customers=customers), config) == []
-    later = [{**row, "consent_personalization": True, "day": days[1]} for row in customers]
-    assert rankable(night(events=acts, customers=[*customers, *later]), config) == [101]
-
-
-def test_one_no_among_several_crms_is_enough(night: Callable[..., Night], config: Config) -> None:
-    """Two systems that disagree: the objection wins."""
-    rows = [{"customer_id": 101, "consent_personalization": yes, "source": name} for name, yes in (("a", 0), ("b", 1))]
-    rows = [{**row, "consent_personalization": bool(row["consent_personalization"])} for row in rows]
-    assert rankable(night(events=[event(NIGHT - DAY, person=101)], customers=rows), config) == []
 
 
 # ---------------------------------------------------------------- orders
