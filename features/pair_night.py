@@ -48,8 +48,7 @@ class PairsOfNight:
         )
         found = pair_kernel(self._of(np.unique(people)), asked, self._spec)
         columns = [
-            responses(found, totals) if f.measure == RESPONSE else found[f.name].combine_chunks()
-            for f in MODELLED
+            responses(found, totals) if f.measure == RESPONSE else found[f.name].combine_chunks() for f in MODELLED
         ]
         return np.column_stack([np.asarray(column, np.float32) for column in columns])
 

@@ -76,11 +76,6 @@ class Timeline:
         )
         return bounded.filter(pa.array(until >= self.first))
 
-    def sorted_rows(self, events: pa.Table, transactions: pa.Table) -> pa.Table:
-        """`rows`, by person and time."""
-        found = self.rows(events, transactions).unify_dictionaries().combine_chunks()
-        return found.take(np.lexsort((_ints(found["ts"]), _ints(found["person_id"]))))
-
     def _events(self, events: pa.Table) -> pa.Table:
         if self.orders.since == FOREVER:
             return _shaped(events, known_at=events["available_at"])

@@ -61,11 +61,6 @@ def _with_rows(path: Path, source: Settings, parts: Iterator[Part]) -> Iterator[
     require_rows(path, source, rows)
 
 
-def delimited_rows(path: Path, source: Settings, choose: Choose) -> Part:
-    """`delimited_parts` in one."""
-    return _joined(delimited_parts(path, source, choose))
-
-
 def parquet(path: Path, source: Settings, choose: Choose) -> Part:
     """`parquet_parts` in one."""
     return _joined(parquet_parts(path, source, choose))
