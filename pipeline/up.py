@@ -124,7 +124,7 @@ class Services:
             raise ShortlistError(f"Airflow's database in {self._home} cannot be set up:\n{self._tail('migrate')}")
 
     def _spawn(self, name: str, module: str, *arguments: str) -> None:
-        with self._log(name).open("wb") as log:
+        with self._log(name).open("wb") as log, _interrupts_wait():
             self.running[name] = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 cwd=self._home,
@@ -237,6 +237,23 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     """To the whole group; one that is gone needs none."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
+
+
+@contextlib.contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait inside: a process that is there, and that nobody knows of yet, would be left behind."""
+    came: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, frame: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for number in came:
+        signal.raise_signal(number)
 
 
 @contextlib.contextmanager

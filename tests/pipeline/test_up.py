@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,3 +47,23 @@ def test_database_that_cannot_be_set_up(config_path: Path) -> None:
         up.Services(config_path),
     ):
         pass
+
+
+def test_ctrl_c_while_a_service_starts_leaves_nothing_behind(
+    config_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is there before anybody could note that it is, is stopped like the others."""
+    real, started = subprocess.Popen, []
+
+    def interrupted(*arguments: Any, **more: Any) -> subprocess.Popen[bytes]:
+        started.append(real(*arguments, **more))
+        signal.raise_signal(signal.SIGINT)
+        return started[-1]
+
+    services = up.Services(config_path)
+    (config_path.parent / "state" / "airflow" / "service" / "logs").mkdir(parents=True)
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        services._spawn("calendar", "calendar")
+    services.stop()
+    assert [process.poll() for process in started] != [None]
