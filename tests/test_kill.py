@@ -1,17 +1,16 @@
-"""A run that is killed at any moment: readers see nothing but whole snapshots, and the next run puts all right."""
+"""A run that is repeated, or killed at any moment: readers see whole snapshots only, and the next run mends all."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import random
 import re
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -22,7 +21,8 @@ from pipeline.errors import ShortlistError
 from tests.worlds import World
 from tests.zygote import Zygote
 
-KILLS = 20
+KILLS = 12
+SAME = ("run", "--as-of", "2026-07-01", "--json")
 NEXT = ("run", "--as-of", "2026-07-02", "--json")
 RETRAIN = (*NEXT, "--retrain")
 
@@ -71,35 +71,79 @@ def rows(world: World) -> dict[str, pd.DataFrame]:
     return {name: table.drop(columns="model_version") for name, table in tables.items()}
 
 
+def moments(count: int, seconds: float, draw: random.Random) -> list[float]:
+    """One in each of as many equal parts of a run, in any order."""
+    return draw.sample([(part + draw.random()) * seconds / count for part in range(count)], count)
+
+
+@pytest.fixture(name="folder", scope="module")
+def _folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where every test finds its world: Airflow is set up for one place."""
+    return tmp_path_factory.mktemp("runs") / "small"
+
+
+@pytest.fixture(name="zygote", scope="module")
+def _zygote(small_night: World, folder: Path) -> Iterator[Zygote]:
+    with Zygote(small_night.copied_to(folder).config) as zygote:
+        yield zygote
+
+
 @pytest.fixture(name="world")
-def _world(small_night: World, copy_of: Callable[[World], World]) -> World:
-    """Its next night looks at the newest day of each source and at no other: every load has something to do."""
-    world = copy_of(small_night)
+def _world(zygote: Zygote, small_night: World, folder: Path) -> World:  # the zygote's world, as it was
+    shutil.rmtree(folder)
+    return small_night.copied_to(folder)
+
+
+def test_the_same_night_again_publishes_nothing_new(
+    small_night: World, world: World, zygote: Zygote, tmp_path: Path
+) -> None:
+    """A second run of a night, even in another folder, finds its snapshot there already and changes no byte of it."""
+    before = published(world)
+    zygote.run(SAME, tmp_path / "run.log")
+    answer = said(tmp_path / "run.log")
+    assert answer["publish"]["name"] == small_night.report["publish"]["name"]
+    assert (answer["publish"]["created"], answer["finish"]["changed"]) == (False, False)
+    assert published(world) == before
+
+
+def published(world: World) -> dict[str, bytes]:
+    """Every byte that a reader could see."""
+    files = (path for path in world.rankings.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {str(path.relative_to(world.rankings)): path.read_bytes() for path in files}
+
+
+def said(log: Path) -> Any:
+    """The answer of a run, which it writes last."""
+    return json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
+
+
+def newest_days_only(world: World) -> None:
+    """The next night looks at the newest day of each source and at no other: every load has something to do."""
     text = world.config.read_text(encoding="utf-8")
     text = re.sub("^(format = .*)$", r"\1\nlate_days = 0", text.replace("late_days = 0", ""), flags=re.MULTILINE)
     world.config.write_text(text, encoding="utf-8")
-    return world
 
 
-def test_killed_runs(world: World, tmp_path: Path) -> None:
-    """Twenty runs of the next night are killed at random moments, while a reader looks; then one run does it all."""
+def test_killed_runs(world: World, zygote: Zygote, tmp_path: Path) -> None:
+    """A dozen runs of the next night are killed, early to late, while a reader looks; then one run does it all."""
     log = tmp_path / "run.log"
+    newest_days_only(world)
     before = world.copied_to(tmp_path / "before")
-    with Zygote(world.config) as zygote:
+    zygote.run(RETRAIN, log)
+    training = said(log)["train"]["seconds"]
+    undisturbed = rows(world)
+    rest = zygote.run(NEXT, log)  # without the loads: most of the killed runs find them done
+    shutil.rmtree(world.folder)
+    before.copied_to(world.folder)
+    draw = random.Random(20260702)
+    normal, trained = moments(3 * KILLS // 4, rest, draw), moments(KILLS // 4, rest + training, draw)
+    with Reader(world.rankings) as reader:
+        killed = 0
+        for kill in range(KILLS):
+            arguments, after = (RETRAIN, trained) if kill % 4 == 3 else (NEXT, normal)
+            killed += zygote.kill(arguments, log, after.pop())
+            reader.look()
         zygote.run(RETRAIN, log)
-        training = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])["train"]["seconds"]
-        undisturbed = rows(world)
-        rest = zygote.run(NEXT, log)  # without the loads: most of the killed runs find them done
-        shutil.rmtree(world.folder)
-        before.copied_to(world.folder)
-        moments = random.Random(20260702)
-        with Reader(world.rankings) as reader:
-            killed = 0
-            for arguments in itertools.islice(itertools.cycle([NEXT, NEXT, NEXT, RETRAIN]), KILLS):
-                moment = moments.uniform(0, rest + training if arguments is RETRAIN else rest)
-                killed += zygote.kill(arguments, log, moment)
-                reader.look()
-            zygote.run(RETRAIN, log)
     reader.look()
     assert killed >= KILLS // 2
     assert reader.reads > KILLS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -25,8 +25,6 @@ from tests.worlds import World
 K = 20
 PER_CATEGORY = 5
 WEIGHTS = {"p_click": 0.2, "p_read": 0.5, "p_purchase": 1.0}
-
-Copy = Callable[[World], World]
 
 
 @pytest.fixture(name="people", scope="module")
@@ -242,19 +240,3 @@ def test_show_prints_the_list(default_night: World, people: pd.DataFrame) -> Non
     answer = json.loads(worlds.shortlisted(default_night.folder, "show", person, "--json"))
     published = people[people["person_id"] == person].sort_values("rank")
     assert [row["content_id"] for row in answer["rows"]] == published["content_id"].tolist()
-
-
-def test_the_same_night_again_publishes_nothing_new(small_night: World, copy_of: Copy) -> None:
-    """A second run of a night, even in another folder, finds its snapshot there already and changes no byte of it."""
-    again = copy_of(small_night)
-    before = published(again)
-    answer = json.loads(worlds.night(again.folder, "2026-07-01"))
-    assert answer["publish"]["name"] == small_night.report["publish"]["name"]
-    assert (answer["publish"]["created"], answer["finish"]["changed"]) == (False, False)
-    assert published(again) == before
-
-
-def published(world: World) -> dict[str, bytes]:
-    """Every byte that a reader could see."""
-    files = (path for path in world.rankings.rglob("*") if path.is_file() and not path.name.startswith("."))
-    return {str(path.relative_to(world.rankings)): path.read_bytes() for path in files}

@@ -106,6 +106,13 @@ def simulated(folder: Path, replacements: Settings, *options: str) -> None:
     configured(folder, replacements)
 
 
+def only_newest(exports: Path, systems: Sequence[str], days: int) -> None:
+    """Throw away all but the newest files of these systems: each load costs what a small night's lists do."""
+    for system in systems:
+        for path in sorted((exports / system).iterdir())[:-days]:
+            path.unlink()
+
+
 def configured(folder: Path, replacements: Settings, text: str | None = None) -> None:
     """Write `shortlist.toml`: ours (or `text`) with each line of `replacements` put in the place of another."""
     text = text if text is not None else (HOUSE / "shortlist.toml").read_text(encoding="utf-8")
