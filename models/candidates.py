@@ -9,10 +9,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models import factors, neighbours
+from models.engagement import Engagement, Linear, Ratio
+
 Dense = NDArray[Any]
 Integers = NDArray[np.int64]
 
-SOURCES = ("trending", "fresh", "affinity", "covisit")
+SOURCES = (
+    "trending",
+    "rising",
+    "fresh",
+    "affinity",
+    "covisit",
+    "beside",
+    "neighbours",
+    "followed",
+    "sessions",
+    "factors",
+)
 """In the order in which ties between sources are broken."""
 
 _NEVER = np.iinfo(np.int32).max
@@ -25,6 +39,30 @@ class Candidates:
     person: Integers
     content: Integers
     source: Integers
+
+
+def personal(engagement: Engagement, busy: Engagement) -> dict[str, Linear | Ratio]:
+    """What is learned from who turned to what, by the name under which models read it.
+
+    `neighbours_*`: what similar people turned to, by the half-life of their votes; `followed`: what readers of the
+    person's contents turned to; `beside`: what stood near the person's contents in sessions; `sessions`: what went with
+    the contents of her last session; `factors`: ALS; `neighbours_reach`: how many of the similar people who could have
+    seen it turned to it.
+
+    Args:
+        engagement, busy: The same; `busy` on a clock that counts what everybody does.
+    """
+    return {
+        "neighbours_6h": neighbours.user_knn(engagement, 6),
+        "neighbours_12h": neighbours.user_knn(engagement, 12),
+        "neighbours_3d": neighbours.user_knn(engagement, 72),
+        "followed": neighbours.item_to_item(engagement, 30, 12),
+        "beside": neighbours.co_visits(engagement, 3, 14),
+        "sessions": neighbours.session_knn(engagement, 24),
+        "factors": factors.als(engagement, 16, memory_days=0.5, confidence=40, regularisation=100),
+        "neighbours_busy": neighbours.user_knn(busy, 17),
+        "neighbours_reach": neighbours.neighbours_reach(engagement),
+    }
 
 
 def choose(scores: Mapping[str, Dense], eligible: NDArray[np.bool_], limit: int) -> Candidates:
@@ -46,6 +84,12 @@ def choose(scores: Mapping[str, Dense], eligible: NDArray[np.bool_], limit: int)
     chosen = _first(best, limit)
     person, content = np.nonzero(chosen)
     return Candidates(person.astype(np.int64), content.astype(np.int64), best[chosen].astype(np.int64) % len(SOURCES))
+
+
+def proposed(score: Dense, eligible: NDArray[np.bool_], limit: int) -> NDArray[np.bool_]:
+    """What one source alone would propose: (people, contents)."""
+    place = _places(score, eligible, limit) if score.ndim == 2 else _shared_places(score, eligible, limit)
+    return place < _NEVER
 
 
 def _places(score: Dense, eligible: NDArray[np.bool_], limit: int) -> NDArray[np.int32]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -84,13 +85,15 @@ class GoalModel:
     calibration: Calibration
     best_iteration: int
     params: Mapping[str, Json]
+    negatives: float = 1.0
+    """The share w of the negatives that it learned from; log-odds are moved by log(w): q = p / (p + (1 - p) / w)."""
 
     @staticmethod
-    def of(goal: str, booster: xgb.Booster, params: Mapping[str, Json]) -> GoalModel:
+    def of(goal: str, booster: xgb.Booster, params: Mapping[str, Json], negatives: float = 1.0) -> GoalModel:
         """The model of a freshly trained booster, cut after its best round and not calibrated yet."""
         best = booster.best_iteration
         trees = bytes(booster[: best + 1].save_raw("ubj"))
-        return GoalModel(goal, tuple(booster.feature_names or ()), trees, IDENTITY, best, dict(params))
+        return GoalModel(goal, tuple(booster.feature_names or ()), trees, IDENTITY, best, dict(params), negatives)
 
     @cached_property
     def booster(self) -> xgb.Booster:
@@ -98,11 +101,11 @@ class GoalModel:
         return xgb.Booster(model_file=bytearray(self.booster_ubj))
 
     def margin(self, x: Array) -> Floats:
-        """Log-odds (N,) before calibration."""
+        """Log-odds (N,) before calibration, as of rows of which none was left out."""
         _check_width(x, self.features, f"model of {self.goal!r}")
         rounds = (0, self.best_iteration + 1)
         margins = self.booster.inplace_predict(np.asarray(x, np.float32), iteration_range=rounds, predict_type="margin")
-        return np.asarray(margins, np.float64)
+        return np.asarray(margins, np.float64) + math.log(self.negatives)
 
     def probabilities(self, margin: Array) -> Floats:
         """Calibrated probabilities (N,) of log-odds (N,), whoever added them up."""
@@ -116,7 +119,9 @@ class GoalModel:
         """What each feature adds to the log-odds, (N, F + 1), the last being the base (SHAP; Lundberg et al. 2018)."""
         _check_width(x, self.features, f"model of {self.goal!r}")
         rows = xgb.DMatrix(np.asarray(x, np.float32), feature_names=list(self.features))
-        return np.asarray(self.booster.predict(rows, pred_contribs=True), np.float64)
+        found = np.asarray(self.booster.predict(rows, pred_contribs=True), np.float64)
+        found[:, -1] += math.log(self.negatives)
+        return found
 
     def calibrated(self, x: Array, y: Array, people: Array) -> GoalModel:
         """The same trees, calibrated on validation rows `x` (N, F), `y` (N,) 0 or 1, `people` (N,)."""
@@ -169,6 +174,7 @@ class Bundle:
             "calibration": asdict(model.calibration),
             "best_iteration": model.best_iteration,
             "params": dict(model.params),
+            "negatives": model.negatives,
         }
 
 
@@ -179,7 +185,15 @@ def _model(goal: str, entry: Mapping[str, Json], trees: bytes) -> GoalModel:
             "after it was written. Fetch the model again."
         )
     calibration = Calibration.from_json(json.dumps(entry["calibration"]))
-    return GoalModel(goal, tuple(entry["features"]), trees, calibration, entry["best_iteration"], entry["params"])
+    return GoalModel(
+        goal,
+        tuple(entry["features"]),
+        trees,
+        calibration,
+        entry["best_iteration"],
+        entry["params"],
+        entry.get("negatives", 1.0),
+    )
 
 
 def _file_of(files: Mapping[str, bytes], name: str) -> bytes:

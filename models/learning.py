@@ -26,11 +26,25 @@ _CURVE_POINTS = 101
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows of one goal: `x` (N, F), `y` (N,) 0 or 1, `people` (N,) pseudonyms."""
+    """Rows of one goal: `x` (N, F), `y` (N,) 0 or 1, `people` (N,) pseudonyms.
+
+    `drawn` (N,) are the rows that a model may learn from, a share `negatives` of those that are no positives: what is
+    left out of them is put right in the probabilities. None: all.
+    """
 
     x: Array
     y: Array
     people: Array
+    drawn: NDArray[np.bool_] | None = None
+    negatives: float = 1.0
+
+    @property
+    def to_learn(self) -> Sample:
+        """The positives, and the negatives that were drawn."""
+        if self.drawn is None:
+            return self
+        kept = self.drawn | (self.y > 0)
+        return Sample(self.x[kept], self.y[kept], self.people[kept], None, self.negatives)
 
 
 @dataclass(frozen=True)
@@ -65,10 +79,10 @@ def learn(
 ) -> Learned:
     """Tune, train with the best parameters, stop early on validation, and calibrate on it.
 
-    The two matrices are built once and serve every trial and the final training.
+    The two matrices are built once and serve every trial and the final training. Both hold the rows to learn from;
+    calibration is on all rows of the validation.
     """
-    built = matrix(training.x, features, training.y)
-    held_out = matrix(validation.x, features, validation.y, ref=built)
+    built, held_out = _matrices(features, training, validation)
     tuned: Tuned = tune(
         built,
         held_out,
@@ -83,8 +97,40 @@ def learn(
         on_trial=on_trial,
     )
     best = tuned.trained or _trained(built, held_out, tuned.best_params, budget.seed)
-    model = GoalModel.of(goal, best.booster, tuned.best_params)
-    return Learned(model.calibrated(validation.x, validation.y, validation.people), tuned.trials, best.losses)
+    return _learned(goal, best, tuned.best_params, training, validation, tuned.trials)
+
+
+def relearn(
+    goal: str,
+    features: Sequence[str],
+    training: Sample,
+    validation: Sample,
+    params: Mapping[str, Any],
+    seed: int,
+) -> Learned:
+    """The same without a search: with the parameters of an earlier one (`GoalModel.params`)."""
+    best = _trained(*_matrices(features, training, validation), params, seed)
+    return _learned(goal, best, params, training, validation, ())
+
+
+def _matrices(
+    features: Sequence[str], training: Sample, validation: Sample
+) -> tuple[xgb.QuantileDMatrix, xgb.QuantileDMatrix]:
+    drawn, held_out = training.to_learn, validation.to_learn
+    built = matrix(drawn.x, features, drawn.y)
+    return built, matrix(held_out.x, features, held_out.y, ref=built)
+
+
+def _learned(
+    goal: str,
+    best: Trained,
+    params: Mapping[str, Any],
+    training: Sample,
+    validation: Sample,
+    trials: tuple[TrialRecord, ...],
+) -> Learned:
+    model = GoalModel.of(goal, best.booster, params, training.negatives)
+    return Learned(model.calibrated(validation.x, validation.y, validation.people), trials, best.losses)
 
 
 def _trained(
@@ -108,12 +154,17 @@ def measures(y: Array, p: Array, *, probabilities: bool) -> dict[str, float | No
 
 
 def logistic(training: Sample, *others: Array) -> tuple[Floats, ...]:
-    """Logistic regression's probabilities for each of `others` (M, F); learned on at most 40,000 evenly spaced rows."""
-    step = max(1, len(training.y) // _BASELINE_ROWS)
-    y = training.y[::step]
+    """Logistic regression's probabilities for each of `others` (M, F); learned on at most 40,000 evenly spaced rows.
+
+    As a model's (see `GoalModel.negatives`), they are put right where negatives were left out.
+    """
+    drawn = training.to_learn
+    step = max(1, len(drawn.y) // _BASELINE_ROWS)
+    y = drawn.y[::step]
     if len(np.unique(y)) < 2:
         return tuple(np.full(len(x), float(y.mean())) for x in others)
-    together = baselines.logistic_probabilities(training.x[::step], y, np.concatenate(others))
+    together = baselines.logistic_probabilities(drawn.x[::step], y, np.concatenate(others))
+    together = together / (together + (1 - together) / training.negatives)
     ends = np.cumsum([len(x) for x in others])[:-1]
     return tuple(np.split(together, ends))
 

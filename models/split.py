@@ -14,6 +14,9 @@ from itertools import pairwise
 
 Nights = tuple[datetime, ...]
 
+MOST = 10
+"""Nights that are enough to judge on: more would only make the training nights older."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -29,13 +32,13 @@ def split_nights(nights: Sequence[datetime], horizon: timedelta, validation: flo
 
     A night's outcome takes one `horizon` to mature, so a group ends with nights whose `night + horizon` is at or
     before the first night of the next group; the nights between belong to none. `validation` and `test` are shares
-    of the nights; both groups shrink (to one night at least) before training is left empty.
+    of the nights, `MOST` of them at the most; both groups shrink (to one night at least) before training is left empty.
 
     Order and repetition of `nights` do not matter. Raises ValueError when three such groups do not exist.
     """
     _check_shares(horizon, validation, test)
     ordered = tuple(sorted(set(nights)))
-    sizes = [max(1, round(share * len(ordered))) for share in (validation, test)]
+    sizes = [min(max(1, round(share * len(ordered))), MOST) for share in (validation, test)]
     for most in range(max(sizes), 0, -1):
         split = _split(ordered, horizon, min(sizes[0], most), min(sizes[1], most))
         if split.train and split.validation and split.test:

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.candidates import SOURCES, Candidates, choose
+from models.candidates import SOURCES, Candidates, choose, personal, proposed
+from models.engagement import Engagement
+from models.neighbours import user_knn
+from tests.models.readings import all_scores, engagement, engagements
 
 NAN = float("nan")
 
@@ -109,3 +112,67 @@ def test_nobody_and_nothing() -> None:
     for shape in ((0, 3), (3, 0)):
         found: Candidates = choose({"trending": np.ones(shape[1])}, np.ones(shape, bool), 5)
         assert len(found.person) == len(found.content) == len(found.source) == 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(worlds())
+def test_a_source_alone_proposes_its_first_ones(
+    world: tuple[dict[str, list[list[float]]], list[list[bool]], int],
+) -> None:
+    """The first `limit` positive scores of each row, of what is eligible; of one score for all just the same."""
+    scores, eligible, limit = world
+    values = next(iter(scores.values()))
+    found, shared = (proposed(np.array(some), np.array(eligible), limit) for some in (values, values[0]))
+    for person, allowed in enumerate(eligible):
+        for got, row in ((found[person], values[person]), (shared[person], values[0])):
+            usable = [c for c, value in enumerate(row) if allowed[c] and value > 0]
+            first = sorted(usable, key=lambda c, row=row: (-row[c], c))[:limit]  # type: ignore[misc]
+            assert np.flatnonzero(got).tolist() == sorted(first)
+
+
+@settings(max_examples=100, deadline=None)
+@given(worlds())
+def test_what_is_chosen_was_proposed_by_somebody(
+    world: tuple[dict[str, list[list[float]]], list[list[bool]], int],
+) -> None:
+    """No candidate comes from nowhere, and a source that is alone has all that it proposes chosen."""
+    scores, eligible, limit = world
+    arrays = {name: np.array(values) for name, values in scores.items()}
+    each = {name: proposed(values, np.array(eligible), limit) for name, values in arrays.items()}
+    found = choose(arrays, np.array(eligible), limit)
+    for person, content, source in zip(found.person, found.content, found.source, strict=True):
+        assert each[SOURCES[source]][person, content]
+    for name, values in arrays.items():
+        alone = choose({name: values}, np.array(eligible), limit)
+        assert list(zip(*np.nonzero(each[name]), strict=True)) == list(zip(alone.person, alone.content, strict=True))
+
+
+@settings(max_examples=30, deadline=None)
+@given(engagements())
+def test_what_is_learned_is_a_number_for_every_pair(one: Engagement) -> None:
+    """Of nights on which nobody did anything too; nothing that counts neighbours is below zero but by rounding."""
+    for name, scores in personal(one, one).items():
+        found = all_scores(one, scores)
+        assert found.shape == (one.people, one.contents)
+        assert np.isfinite(found).all(), name
+        assert name == "factors" or (found > -1e-5).all(), name
+
+
+def test_only_one_of_the_neighbours_lives_on_the_busy_clock() -> None:
+    """On a clock that stood still since, an old vote counts as new: to `neighbours_busy`, and to nothing else."""
+    rows = [(0, 0, 900), (1, 0, 890), (1, 1, 880)]
+    slow = engagement(rows, 2, 2)
+    busy = engagement([(person, content, 1) for person, content, _ in rows], 2, 2)
+    found = {name: all_scores(slow, scores) for name, scores in personal(slow, busy).items()}
+    plain = {name: all_scores(slow, scores) for name, scores in personal(slow, slow).items()}
+    assert {name for name in found if not np.array_equal(found[name], plain[name])} == {"neighbours_busy"}
+    assert np.array_equal(found["neighbours_busy"], all_scores(busy, user_knn(busy, 17)))
+
+
+def test_half_lives_are_what_their_names_say() -> None:
+    """A vote of two days ago is all but gone after half-lives of six and twelve hours, and not after three days."""
+    one = engagement([(0, 0, 288), (1, 0, 288), (1, 1, 288)], 2, 2)
+    found = {name: float(all_scores(one, scores)[0, 1]) for name, scores in personal(one, one).items()}
+    likeness = found["neighbours_3d"] / 2 ** (-48 / 72)
+    assert found["neighbours_6h"] == pytest.approx(likeness * 2**-8)
+    assert found["neighbours_12h"] == pytest.approx(likeness * 2**-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -83,6 +84,67 @@ def test_contributions_add_up_to_the_margin(model: GoalModel) -> None:
     assert parts.sum(axis=1) == pytest.approx(model.margin(x), abs=1e-4)
     weight = np.abs(parts).mean(axis=0)
     assert min(weight[:2]) > max(weight[2:4])
+
+
+SHARE = 0.2
+
+
+@pytest.fixture(scope="module", name="thinned")
+def train_on_few_negatives() -> GoalModel:
+    """A model that learned from all positives and a fifth of the negatives; not calibrated."""
+    drawn, parts = np.random.default_rng(11), []
+    for seed in (0, 1):
+        x, y, _ = rows(8_000, seed)
+        kept = (y > 0) | (drawn.random(len(y)) < SHARE)
+        parts.append((x[kept], y[kept]))
+    train_matrix = matrix(parts[0][0], FEATURES, parts[0][1])
+    held_out = matrix(parts[1][0], FEATURES, parts[1][1], ref=train_matrix)
+    params = {**PARAMS, "learning_rate": 0.1}
+    return GoalModel.of("click", train(train_matrix, held_out, params, 200, 10, seed=7), params, SHARE)
+
+
+def test_few_negatives_are_put_right_before_calibration(thinned: GoalModel) -> None:
+    """Who learned from a fifth of the negatives still says how often it happens, not how often it was in the sample."""
+    x, y, _ = rows(8_000, 5)
+    p = expit(thinned.margin(x))
+    assert p.mean() == pytest.approx(y.mean(), abs=0.02)
+    assert expit(replace(thinned, negatives=1.0).margin(x)).mean() > 1.8 * y.mean()
+    assert ece(y, p) < 0.04
+    assert auc(y, p) > 0.68
+
+
+def test_the_odds_are_those_of_the_sample_times_the_share(thinned: GoalModel) -> None:
+    """q = p / (p + (1 - p) / w), p being what the trees say; the explanation of a score adds up to the same."""
+    x = rows(100, 8)[0]
+    p = expit(replace(thinned, negatives=1.0).margin(x))
+    assert expit(thinned.margin(x)) == pytest.approx(p / (p + (1 - p) / SHARE))
+    parts, of_trees = thinned.contributions(x), replace(thinned, negatives=1.0).contributions(x)
+    assert parts.sum(axis=1) == pytest.approx(thinned.margin(x), abs=1e-4)
+    assert np.array_equal(parts[:, :-1], of_trees[:, :-1])
+
+
+def test_calibration_starts_from_what_was_put_right(thinned: GoalModel) -> None:
+    """Fitted on and applied to the same log-odds: a calibrated model of few negatives means what it says."""
+    x, y, people = rows(8_000, 1)
+    model = thinned.calibrated(x, y, people)
+    assert model.negatives == SHARE
+    x, y, _ = rows(8_000, 5)
+    assert model.predict(x).mean() == pytest.approx(y.mean(), abs=0.02)
+    assert np.array_equal(model.predict(x), model.probabilities(model.margin(x)))
+
+
+def test_the_share_of_negatives_travels_with_the_model(thinned: GoalModel) -> None:
+    """Read back it predicts the same bits; a manifest of before there was a share is one of all negatives."""
+    files = bundle(thinned).to_files()
+    again = Bundle.from_files(files).models["click"]
+    x = rows(50, 4)[0]
+    assert again == thinned
+    assert again.negatives == SHARE
+    assert np.array_equal(again.predict(x), thinned.predict(x))
+    manifest = json.loads(files["bundle.json"])
+    assert manifest["goals"]["click"].pop("negatives") == SHARE
+    old = Bundle.from_files({**files, "bundle.json": json.dumps(manifest).encode()}).models["click"]
+    assert old == replace(thinned, negatives=1.0)
 
 
 def test_weights_reach_the_trees() -> None:

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from models.classifier import GoalModel, matrix, train
-from models.learning import Budget, Learned, Sample, curves, importance, learn, logistic, measures
+from models.learning import Budget, Learned, Sample, curves, importance, learn, logistic, measures, relearn
 from models.metrics import auc
 
 FEATURES = ("signal", "noise", "constant")
@@ -49,6 +51,77 @@ def test_the_same_seed_gives_the_same_model(learned: Learned) -> None:
 def test_the_curve_has_its_lowest_point_where_the_trees_end(learned: Learned) -> None:
     """Validation loss by round, the best of which is where the model was cut."""
     assert int(np.argmin(learned.curve)) == learned.model.best_iteration
+
+
+def test_relearning_with_what_was_found_gives_the_same_model(learned: Learned) -> None:
+    """The parameters of a model, its rows and its seed make it again, to the last byte, without any trial."""
+    again = relearn("click", FEATURES, sample(1), sample(2), learned.model.params, 5)
+    assert again.model == learned.model
+    assert again.model.booster_ubj == learned.model.booster_ubj
+    assert (again.curve, again.trials) == (learned.curve, ())
+
+
+def test_relearning_learns_from_the_rows_that_it_gets(learned: Learned) -> None:
+    """Other nights, other trees, with the parameters that were there."""
+    other = relearn("click", FEATURES, sample(4), sample(2), learned.model.params, 5)
+    assert other.model.booster_ubj != learned.model.booster_ubj
+    assert other.model.params == learned.model.params
+
+
+def thinned(whole: Sample, share: float, seed: int) -> Sample:
+    """The same rows, of which a share was drawn whatever came of them."""
+    return replace(whole, drawn=np.random.default_rng(seed).random(len(whole.y)) < share, negatives=share)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=30))
+def test_all_positives_are_learned_from_and_the_negatives_that_were_drawn(rows: list[tuple[bool, bool]]) -> None:
+    """In their order, each with its person; nothing is drawn a second time, and the whole is as it was."""
+    y, drawn = (np.array([row[i] for row in rows], bool) for i in (0, 1))
+    whole = Sample(np.arange(len(y))[:, None], y.astype(np.float32), np.arange(len(y)) + 100, drawn, 0.25)
+    found = whole.to_learn
+    expected = [n for n, (positive, taken) in enumerate(rows) if positive or taken]
+    assert found.x[:, 0].tolist() == expected
+    assert found.people.tolist() == [100 + n for n in expected]
+    assert found.y.tolist() == [float(rows[n][0]) for n in expected]
+    assert found.negatives == 0.25
+    assert found.to_learn is found
+    assert len(whole.y) == len(rows)
+
+
+def test_without_a_draw_all_is_learned_from() -> None:
+    """Where every impression is logged nothing is left out, and nothing is put right."""
+    whole = sample(1, rows=20)
+    assert whole.to_learn is whole
+    assert whole.negatives == 1.0
+
+
+def test_few_negatives_teach_the_same_probabilities(learned: Learned) -> None:
+    """A fifth of the negatives ranks about as well, and means what it says because the share is put right."""
+    training, validation, test = thinned(sample(1, 4_000), 0.2, 0), thinned(sample(2, 4_000), 0.2, 1), sample(3, 4_000)
+    model = relearn("click", FEATURES, training, validation, learned.model.params, 5).model
+    assert model.negatives == 0.2
+    assert model.predict(test.x).mean() == pytest.approx(test.y.mean(), abs=0.02)
+    assert auc(test.y, model.predict(test.x)) > 0.83
+    before_calibration = 1 / (1 + np.exp(-model.margin(test.x)))
+    assert before_calibration.mean() == pytest.approx(test.y.mean(), abs=0.03)
+
+
+def test_trees_see_drawn_rows_only_and_calibration_sees_all(learned: Learned) -> None:
+    """Rows that were not drawn may hold anything: the trees stay the same. In validation they move the calibration."""
+    params, training, validation = learned.model.params, thinned(sample(1), 0.3, 0), thinned(sample(2), 0.3, 1)
+    model = relearn("click", FEATURES, training, validation, params, 5).model
+
+    def spoiled(whole: Sample) -> Sample:
+        assert whole.drawn is not None
+        left_out = ~(whole.drawn | (whole.y > 0))
+        return replace(whole, x=np.where(left_out[:, None], np.float32(9), whole.x))
+
+    same = relearn("click", FEATURES, spoiled(training), validation, params, 5).model
+    other = relearn("click", FEATURES, training, spoiled(validation), params, 5).model
+    assert same == model
+    assert other.booster_ubj == model.booster_ubj
+    assert other.calibration != model.calibration
 
 
 def test_importance_shares_out_all_the_gain(learned: Learned) -> None:
@@ -94,6 +167,18 @@ def test_logistic_regression_without_both_outcomes_says_the_rate() -> None:
     nobody = Sample(np.ones((5, 1)), np.zeros(5), np.arange(5))
     (p,) = logistic(nobody, np.ones((3, 1)))
     assert p.tolist() == [0, 0, 0]
+
+
+def test_logistic_regression_of_few_negatives_is_put_right_too() -> None:
+    """A rival that learned from a fifth of the negatives is held to the same outcome: it must not say five times it."""
+    test, whole = sample(3, 4_000), thinned(sample(1, 4_000), 0.2, 0)
+    (p,) = logistic(whole, test.x)
+    assert p.mean() == pytest.approx(test.y.mean(), abs=0.03)
+    (uncorrected,) = logistic(replace(whole.to_learn, negatives=1.0), test.x)
+    assert uncorrected.mean() > 1.5 * p.mean()
+    assert whole.drawn is not None
+    lying = np.where(whole.drawn | (whole.y > 0), whole.x.T, -whole.x.T).T  # what was left out teaches nothing
+    assert np.array_equal(logistic(replace(whole, x=lying), test.x)[0], p)
 
 
 def test_only_probabilities_are_held_to_their_word() -> None:

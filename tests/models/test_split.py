@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.split import split_nights
+from models.split import MOST, split_nights
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -49,6 +49,32 @@ def test_sizes_follow_the_shares_and_the_gap_belongs_to_nobody() -> None:
     split = split_nights(daily(60), 3 * DAY)
     assert (len(split.train), len(split.validation), len(split.test)) == (38, 9, 9)
     assert split.validation == tuple(daily(60)[40:49])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    count=st.integers(3, 400),
+    horizon=st.integers(1, 3),
+    shares=st.tuples(st.floats(0.05, 0.45), st.floats(0.05, 0.45)),
+)
+def test_enough_is_held_out_and_no_more(count: int, horizon: int, shares: tuple[float, float]) -> None:
+    """However many nights there are, `MOST` are enough to judge on, and training gets all others but the gaps."""
+    if count < 2 * horizon + 1:
+        return
+    split = split_nights(daily(count), horizon * DAY, *shares)
+    held_out = (len(split.validation), len(split.test))
+    assert max(held_out) <= MOST
+    if count > 2 * MOST + 2 * horizon:  # room for both groups and more: none of them had to shrink
+        assert held_out == tuple(min(max(1, round(share * count)), MOST) for share in shares)
+    assert split.train == tuple(daily(count)[: count - sum(held_out) - 2 * (horizon - 1)])
+
+
+def test_of_a_year_ten_nights_each_are_held_out() -> None:
+    """The newest ten test, the ten before a gap validate: shares of 15 % would have made training two months older."""
+    split = split_nights(daily(365), 3 * DAY)
+    assert split.test == tuple(daily(365)[355:])
+    assert split.validation == tuple(daily(365)[343:353])
+    assert split.train == tuple(daily(365)[:341])
 
 
 def test_a_horizon_of_one_step_drops_no_night() -> None:
