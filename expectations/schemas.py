@@ -332,7 +332,8 @@ _PROVENANCE = (
     Column(
         "candidate_source",
         pa.string(),
-        "what brought the content in: trending, fresh, affinity, covisit",
+        "what brought the content in: trending, rising, fresh, affinity, covisit, beside, neighbours, followed, "
+        "sessions, factors",
         required=True,
     ),
     Column("reason", pa.string(), "why, in words a customer may read", required=True),

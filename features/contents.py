@@ -13,6 +13,9 @@ import pyarrow as pa
 from features.history import DAY, KINDS, STRENGTH, Floats, History
 
 HALF_LIVES_DAYS = {"3h": 0.125, "1d": 1.0, "7d": 7.0}
+BUSY_HALF_LIVES = {"0_2d": 0.2, "0_7d": 0.7, "4d": 4.0}
+"""On the clock of `History.busy_days`."""
+_PRIOR_REACHED = 5.0
 _PRIOR_SHOWN = 50.0
 _PRIOR_PEOPLE = 20.0
 _VIEW = KINDS.index("view")
@@ -33,6 +36,7 @@ def content_features(history: History) -> pa.Table:
         found[f"popularity_{label}"] = _popularity(history, half_life)
     found["trend"] = (readers_1d + 1) / (readers_7d / 7 + 1)
     found["gravity"] = readers_7d / (np.maximum(found["age_days"], 0) + 0.5) ** 1.5
+    found.update(_busy(history))
     found["idle_days"] = _idle_days(history)
     found["author_popularity_7d"] = _group_mean(catalogue.author, found["popularity_7d"])
     found["category_popularity_7d"] = _group_mean(catalogue.category, found["popularity_7d"])
@@ -51,6 +55,36 @@ def _rates(history: History, people: Floats) -> dict[str, Floats]:
         overall = counts.sum() / max(exposure.sum(), 1.0)
         found[f"{name}_rate_30d"] = (counts + overall * weight) / (exposure + weight)
     return {f"content_{name}": values for name, values in found.items()}
+
+
+def _busy(history: History) -> dict[str, Floats]:
+    """Age, readers and gravity on the clock of what people do; and reach: readers by who was there to read it."""
+    size, rows = history.catalogue.size, history.active
+    person, content, ts = history.person[rows], history.content[rows], history.ts[rows]
+    keys = person * max(size, 1) + content
+    pairs, at = np.unique(keys, return_inverse=True)
+    first, last = np.full(len(pairs), history.as_of), np.zeros(len(pairs), np.int64)
+    np.minimum.at(first, at, ts)
+    np.maximum.at(last, at, ts)
+    read = pairs % max(size, 1)
+    age, since = history.busy_days(history.catalogue.published), history.busy_days(last)
+    readers = np.bincount(read, minlength=size).astype(np.float64)
+    found: dict[str, Floats] = {"age_busy": age}
+    for label, half_life in BUSY_HALF_LIVES.items():
+        fading = np.exp2(-since / half_life)
+        found[f"readers_busy_{label}"] = np.bincount(read, weights=fading, minlength=size).astype(np.float64)
+    found["gravity_busy"] = readers / (age + 0.5) ** 1.5
+    there = np.zeros(len(history.people), np.int64)
+    np.maximum.at(there, person, ts)
+    there.sort()
+    yesterday = np.int64(history.as_of - DAY)
+    for name, since_when, counted in (
+        ("reach", history.catalogue.published, first >= 0),
+        ("reach_1d", np.maximum(history.catalogue.published, yesterday), first >= yesterday),
+    ):
+        could = len(there) - np.searchsorted(there, since_when)
+        found[name] = np.bincount(read[counted], minlength=size) / (could + _PRIOR_REACHED)
+    return found
 
 
 def _people(history: History, days: float) -> Floats:

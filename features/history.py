@@ -18,6 +18,8 @@ Flags = NDArray[np.bool_]
 DAY = 86_400_000_000
 """Microseconds."""
 
+BUSY_DAYS = 28
+
 UNDATED_DAYS = 365
 """The age given to content of which neither the catalogue nor the log says since when it exists."""
 
@@ -171,6 +173,16 @@ class History:
     def active(self) -> Flags:
         """Rows in which the person did something: neither an impression nor a refund."""
         return _active(self.kind)
+
+    def busy_days(self, ts: Ints) -> Floats:
+        """How long ago instants are on the clock of what people do: things done since, by their mean number a day.
+
+        A night is short on it, and so is a weekend. The mean is of the last `BUSY_DAYS` days, or of all that there are.
+        """
+        done = np.sort(self.ts[self.active])
+        recent = len(done) - np.searchsorted(done, self.as_of - BUSY_DAYS * DAY)
+        days = min(BUSY_DAYS, (self.as_of - done[0]) / DAY) if len(done) else 1.0
+        return (len(done) - np.searchsorted(done, ts)) / max(recent / max(days, 1.0), 1.0)
 
     def is_kind(self, *names: str) -> Flags:
         """Rows whose event is one of these `KINDS`."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from features.contents import BUSY_HALF_LIVES
 from features.contents import HALF_LIVES_DAYS as CONTENT_HALF_LIVES
 from features.history import GoalRule
 from features.measures import (
@@ -47,6 +48,34 @@ WINDOWS_DAYS = (7, 30, 90, 365)
 SESSION_HALF_LIVES = ("1d", "7d", "30d")
 VECTOR_HALF_LIVES = ("7d", "30d")
 PRIOR_SHOWN = 20.0
+
+
+SINCE = {
+    "events_since_born": ("count", "things that the person did since it was published"),
+    "days_since_born": ("count", "days on which the person did anything since it was published"),
+    "born_after_days": ("days", "from the person's last activity to its publication; negative before it"),
+}
+"""What `features.pairs.Visits.since` says of a pair: whoever was there and did not turn to it has been offered it."""
+
+BUSY = "on a clock that counts what everybody does, a mean day being one"
+
+SAID = {
+    "covisit": "decayed recent activity times cosine co-visitation with the content",
+    "neighbours_6h": "what similar people turned to, votes fading with a half-life of 6 hours",
+    "neighbours_12h": "what similar people turned to, votes fading with a half-life of 12 hours",
+    "neighbours_3d": "what similar people turned to, votes fading with a half-life of 3 days",
+    "followed": "what readers of the person's contents turned to, votes fading with a half-life of 12 hours",
+    "beside": "what stood near the person's contents in anybody's sessions, nearer counting more",
+    "sessions": "what went with the contents of the person's last session",
+    "factors": "product of latent factors (ALS)",
+    "neighbours_busy": "what similar people turned to, votes fading with a half-life of 0.7 days on the busy clock",
+    "neighbours_reach": "similar people who turned to it, of those who did anything since its publication",
+    "gravity_z": "`gravity` as a z-score over what can be listed",
+    "popularity_3h_z": "`popularity_3h` as a z-score over what can be listed",
+    "neighbours_12h_z": "`neighbours_12h` as a z-score over what can be listed to the person",
+    "neighbours_3d_z": "`neighbours_3d` as a z-score over what can be listed to the person",
+}
+"""What the sources of candidates say of a pair (`models.candidates`), in the model's order."""
 
 
 @dataclass(frozen=True)
@@ -269,6 +298,14 @@ def _content(goals: tuple[str, ...]) -> list[Feature]:
             "readers (people and anonymous views) of one day over the daily mean of seven, plus one each",
         ),
         one("gravity", "ratio", "readers of seven days / (age in days + 0.5)^1.5"),
+        one("age_busy", "busy days", f"since publication, {BUSY}"),
+        *(
+            one(f"readers_busy_{label}", "count", f"readers, fading with a half-life of {half_life:g} days, {BUSY}")
+            for label, half_life in BUSY_HALF_LIVES.items()
+        ),
+        one("gravity_busy", "ratio", f"readers / (age + 0.5)^1.5, {BUSY}"),
+        one("reach", "share", "readers, of the people who did anything since publication (and 5 more)"),
+        one("reach_1d", "share", "readers of the last day, of the people who did anything on it since publication"),
         one("idle_days", "days", "since anybody did something with it"),
         one("author_popularity_7d", "strength", "mean popularity_7d of the author's content"),
         one("category_popularity_7d", "strength", "mean popularity_7d of the category's content"),
@@ -287,5 +324,6 @@ def _content(goals: tuple[str, ...]) -> list[Feature]:
 def _pair() -> list[Feature]:
     return [
         *(Feature(f.name, "pair", f.unit, f.meaning, modelled=f.modelled) for f in PAIRS),
-        Feature("covisit", "pair", "score", "decayed recent activity times cosine co-visitation with the content"),
+        *(Feature(name, "pair", unit, meaning) for name, (unit, meaning) in SINCE.items()),
+        *(Feature(name, "pair", "score", meaning) for name, meaning in SAID.items()),
     ]

@@ -167,3 +167,34 @@ def test_counts_from_the_future_are_refused() -> None:
     """Like a row of the log: whoever hands them over did not cut at the night."""
     with pytest.raises(ValueError, match="knows the future"):
         history_of([], crowd=[Count(age=0)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(logs(max_size=18))
+def test_the_busy_clock_counts_what_everybody_does(rows: list[Row]) -> None:
+    """Ages and readers on it, and reach: who turned to a content, of those who were there to do so."""
+    history = history_of(rows)
+    table = content_features(history)
+    done = sorted(history.as_of - row.age for row in rows if row.active)
+    days = max(min(28.0, (history.as_of - done[0]) / DAY), 1.0) if done else 1.0
+    pace = max(sum(ts >= history.as_of - 28 * DAY for ts in done) / days, 1.0)
+
+    def busy(instant: int) -> float:
+        return sum(ts >= instant for ts in done) / pace
+
+    seen: dict[int, int] = {}
+    for row in rows:
+        if row.active:
+            seen[row.person] = max(seen.get(row.person, 0), history.as_of - row.age)
+    for place, name in enumerate(history.catalogue.ids.to_pylist()):
+        born = int(history.catalogue.published[place])
+        last: dict[int, int] = {}
+        for row in rows:
+            if row.active and row.content == name:
+                last[row.person] = max(last.get(row.person, 0), history.as_of - row.age)
+        there = sum(ts >= born for ts in seen.values())
+        assert table["age_busy"][place].as_py() == pytest.approx(busy(born))
+        assert table["reach"][place].as_py() == pytest.approx(len(last) / (there + 5))
+        assert table["gravity_busy"][place].as_py() == pytest.approx(len(last) / (busy(born) + 0.5) ** 1.5)
+        faded = sum(2 ** (-busy(ts) / 0.7) for ts in last.values())
+        assert table["readers_busy_0_7d"][place].as_py() == pytest.approx(faded)

@@ -10,7 +10,7 @@ from features.pair_spec import PAIRS
 from features.people import person_features
 from features.rfm import SCORES
 from features.rows import SHARD
-from features.spec import Group, Spec, features, names
+from features.spec import SAID, SINCE, Group, Spec, features, names
 from tests.features.logs import GOALS, Row, history_of
 
 NOT_FOR_THE_MODEL = {"person_id", "content_id", "listed"}
@@ -43,7 +43,7 @@ def test_every_column_that_is_computed_is_described_and_the_other_way_round(grou
     computed = {
         "person": {*person_features(kernel(SHARD.empty_table(), [], spec), history.people, spec).column_names, *SCORES},
         "content": set(content_features(history).column_names),
-        "pair": {*(f.name for f in PAIRS), "covisit"},
+        "pair": {*(f.name for f in PAIRS), *SINCE, *SAID},
     }[group]
     described = {feature.name for feature in features(GOALS) if feature.group == group}
     assert computed - NOT_FOR_THE_MODEL == described
