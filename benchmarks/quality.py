@@ -1,18 +1,21 @@
-"""Quality on real data: how well who will engage is told from who will not, each section a module of its own.
+"""Quality on real data: what lists would have been worth, and who will engage told from who will not.
+
+Each section is a module of its own.
 
 `QUICK=1` searches less and deals people once.
 """
 
 from __future__ import annotations
 
-from benchmarks import quality_journey, quality_shoppers
+from benchmarks import quality_deskdrop, quality_journey, quality_shoppers
 from benchmarks.table import QUICK, finish
 
 
 def main() -> None:
     """Measure, print, write."""
     trials, times = (1, 1) if QUICK else (3, 3)
-    finish("quality", quality_journey.rows(trials, times) + quality_shoppers.rows(trials, times))
+    found = quality_deskdrop.rows(quick=QUICK)
+    finish("quality", found + quality_journey.rows(trials, times) + quality_shoppers.rows(trials, times))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,16 @@ from numpy.typing import NDArray
 from features import crm, rfm, spec
 from features.contents import content_features
 from features.crm import Vocabulary
-from features.history import GoalRule, History
+from features.history import DAY, GoalRule, History
 from features.pair_night import PairsOfNight
-from features.pairs import PairBlock, PairSpace
+from features.pairs import PairSpace
 from features.people import person_features
 from models import candidates, scorer
 from models.candidates import Candidates
 from models.classifier import Bundle
+from models.engagement import Engagement, Linear, Ratio
 from pipeline import feature_report
+from pipeline.block import NightBlock
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.measuring import person_spec, wide_spec
@@ -99,45 +102,65 @@ class NightFeatures:
         columns = _columns(self.contents)
         return np.column_stack([columns[name] for name in spec.names(goals, "content")]).astype(np.float32)
 
-    def between(self, block: PairBlock, person: NDArray[np.int64], content: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(pairs, Fx) of the pairs (`person[i]` within the block, `content[i]` one of its contents)."""
-        people, ids = self.history.people[person + block.rows.start], self.history.catalogue.ids
-        covisit = block.covisit[person, np.searchsorted(block.content, content)]
-        return np.column_stack([self.pairs.features(people, ids.take(pa.array(content))), covisit])
+    def between(self, block: NightBlock, person: NDArray[np.int64], content: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(pairs, Fx) of the pairs (`person[i]` of the block's people, `content[i]` of its contents: the night's)."""
+        known, ids = self.history.people[person], self.history.catalogue.ids
+        at = np.searchsorted(block.people, person), np.searchsorted(block.content, content)
+        said = [np.broadcast_to(one, block.shape)[at] for one in block.said.values()]
+        since = self.space.visits.since(person, content)
+        return np.column_stack([self.pairs.features(known, ids.take(pa.array(content))), since, *said])
 
-    def blocks(self) -> Iterator[tuple[slice, PairBlock]]:
-        """All people, a slice at a time, against everything that can be listed."""
+    def blocks(self, people: NDArray[np.int64] | None = None) -> Iterator[NightBlock]:
+        """These people (sorted indices; by default all), some at a time, against everything that can be listed."""
+        people = np.arange(len(self.history.people)) if people is None else people
         listed = np.flatnonzero(self.history.catalogue.listed)
         size = max(1, _BLOCK_CELLS // max(len(listed), 1))
-        for start in range(0, len(self.history.people), size):
-            rows = slice(start, min(start + size, len(self.history.people)))
-            yield rows, self.space.block(rows, listed)
+        shared = _columns(self.contents)
+        for start in range(0, len(people), size):
+            yield NightBlock(self.space.block(people[start : start + size], listed), shared, self.personal)
 
-    def candidates(self, block: PairBlock, config: Config) -> Candidates:
-        """The candidates of a block's people: listed, good enough, and (by default) not yet engaged with."""
+    @cached_property
+    def personal(self) -> dict[str, Linear | Ratio]:
+        """What is learned from who turned to what."""
+        engagement = self.engagement
+        ts, born = (self._busy(instants) for instants in (engagement.ts, engagement.born))
+        return candidates.personal(engagement, replace(engagement, ts=ts, born=born))
+
+    def _busy(self, ts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Instants on the clock of what people do."""
+        return np.asarray(self.history.as_of - self.history.busy_days(ts) * DAY, np.int64)
+
+    @cached_property
+    def engagement(self) -> Engagement:
+        """Who turned to what, as simple recommenders read it."""
+        history, rows = self.history, np.flatnonzero(self.history.active)
+        order = rows[np.lexsort((history.content[rows], history.ts[rows], history.person[rows]))]
+        return Engagement(
+            as_of=history.as_of,
+            people=len(history.people),
+            contents=history.catalogue.size,
+            person=history.person[order],
+            content=history.content[order],
+            ts=history.ts[order],
+            born=history.catalogue.published,
+        )
+
+    def candidates(self, block: NightBlock, config: Config) -> Candidates:
+        """The candidates of a block's people, as indices of the night."""
+        chosen = candidates.choose(block.proposals, self.eligible(block, config), config.ranking.candidates)
+        return Candidates(block.people[chosen.person], block.content[chosen.content], chosen.source)
+
+    def eligible(self, block: NightBlock, config: Config) -> NDArray[np.bool_]:
+        """What may be listed for whom: good enough, and (by default) not yet engaged with; (people, contents)."""
         good = ~(self.history.catalogue.quality[block.content] < config.ranking.min_quality)
-        eligible = np.broadcast_to(good, (block.rows.stop - block.rows.start, len(block.content)))
-        if config.ranking.hide_engaged:
-            eligible = eligible & (block.seen() == 0)
-        chosen = candidates.choose(self._proposals(block), eligible, config.ranking.candidates)
-        return Candidates(chosen.person, block.content[chosen.content], chosen.source)
+        found: NDArray[np.bool_] = np.broadcast_to(good, block.shape)
+        return found & (block.pairs.seen() == 0) if config.ranking.hide_engaged else found
 
     @property
     def position(self) -> float:
         """The position to score at: the top, or missing where nobody records positions and no model ever saw one."""
         recorded = self.night.log["position"].null_count < self.night.log.num_rows
         return scorer.TOP if recorded else float("nan")
-
-    def _proposals(self, block: PairBlock) -> dict[str, NDArray[Any]]:
-        columns = {name: values[block.content] for name, values in _columns(self.contents).items()}
-        trending = columns["popularity_1d"] + columns["popularity_7d"] / 100
-        affinity = np.nan_to_num(block.affinity()) * (1 + columns["popularity_7d"]).astype(np.float32)
-        return {
-            "trending": trending,
-            "fresh": 1 / (1 + columns["age_days"]),
-            "affinity": affinity,
-            "covisit": block.covisit,
-        }
 
 
 def goal_rules(config: Config) -> dict[str, GoalRule]:
@@ -187,15 +210,15 @@ def run(as_of: datetime, config: Config, *, on_slice: Callable[[int, int], None]
     )
 
 
-def replayed_nights(archive: Archive, config: Config) -> list[datetime]:
-    """The past nights whose outcome is mature at the archive's end, oldest first.
+def replayed_nights(archive: Archive, config: Config, until: datetime | None = None) -> list[datetime]:
+    """The past nights whose outcome is mature at `until`, by default the archive's end, oldest first.
 
     At most `training.nights`, a day apart, none with less than `training.warm_up_days` of history.
     """
     step = max(config.project.step, timedelta(days=1))
     horizon = max(goal.horizon for goal in config.goals.values())
     earliest = archive.first_ts() + timedelta(days=config.training.warm_up_days)
-    newest = archive.until - horizon
+    newest = (until or archive.until) - horizon
     nights = [newest - i * step for i in range(config.training.nights)]
     return sorted(n for n in nights if n >= earliest)
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.progress import Progress
 
-from pipeline import cli_people, config
+from pipeline import cli_people, clock, config
 from pipeline.cli_common import AsOf, ConfigFile, IdType, Json, answer, day, people, prepare, progress
 from pipeline.errors import ConfigurationError, ShortlistError
 
@@ -187,6 +187,32 @@ def train(config_file: ConfigFile = None, as_of: AsOf = None, as_json: Json = Fa
             on_trial=lambda goal, trial: bars.update(line, description=f"train: {goal}, trial {trial.number}"),
         )
     answer(report.to_json(), as_json, lambda: summary.step("train", report.to_json(), people))
+
+
+@app.command()
+def replay(
+    first: Annotated[str, typer.Option("--from", help="The first night: a date (its midnight) or an instant.")],
+    last: Annotated[str, typer.Option("--to", help="The last night, included.")],
+    config_file: ConfigFile = None,
+    out: Annotated[Path | None, typer.Option("--out", help="A folder for each night's lists, as Parquet.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What Shortlist would have earned on past nights, beside simple rankings. Publishes nothing."""
+    settings, start = prepare(config_file, first)
+    end = clock.parse_instant(last, settings.project.timezone)
+    from pipeline import replay as step
+    from pipeline import summary
+
+    with progress() as bars:
+        line = bars.add_task("replay", total=None)
+        report = step.run(
+            start,
+            end,
+            settings,
+            out=out,
+            on_night=lambda what, done, of: bars.update(line, description=what, completed=done, total=of),
+        )
+    answer(report.to_json(), as_json, lambda: summary.replay(report, people))
 
 
 @app.command()

@@ -139,6 +139,8 @@ class Training(Settings):
     min_positives: Annotated[int, Field(ge=2)] = 30
     """A goal with fewer engagements than this, in training or in validation, is not learned, and the run says so."""
     max_rows: Annotated[int, Field(ge=1000)] = 2_000_000
+    negatives: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Where no impressions are logged: the share of the candidates without an engagement that are learned from."""
     device: Literal["cpu", "cuda"] = "cpu"
     seed: int = 7
 

@@ -82,14 +82,14 @@ def _night(name: str) -> datetime:
 def _grade(name: str, night: datetime, archive: Archive, config: Config, lake: Lake) -> SnapshotGrade | None:
     """NDCG@10 over the people who did something that a list could have held; None where there is nobody."""
     found = NightFeatures.of(archive.night(night), config)
-    wanted = _wanted(found, archive, night, config)
-    if not wanted.getnnz():
+    worth = wanted(found, archive, config)
+    if not worth.getnnz():
         return None
-    people = np.flatnonzero(np.diff(wanted.indptr))
+    people = np.flatnonzero(np.diff(worth.indptr))
     ours = _published(name, found, config, lake)
     theirs = _most_popular(found, people, config)
-    values = [_ndcg(lists, wanted, people) for lists in (ours, theirs)]
-    hits = np.array([bool(set(ours.get(int(p), [])) & set(wanted[p].indices)) for p in people])
+    values = [_ndcg(lists, worth, people) for lists in (ours, theirs)]
+    hits = np.array([bool(set(ours.get(int(p), [])) & set(worth[p].indices)) for p in people])
     return SnapshotGrade(
         as_of=night.isoformat(),
         people=len(people),
@@ -100,13 +100,16 @@ def _grade(name: str, night: datetime, archive: Archive, config: Config, lake: L
     )
 
 
-def _wanted(found: NightFeatures, archive: Archive, night: datetime, config: Config) -> Any:
-    """People x content: summed weights of the goals that each reached in time, of what a list could have held."""
+def wanted(found: NightFeatures, archive: Archive, config: Config, window: timedelta | None = None) -> Any:
+    """People x content: summed weights of the goals that each reached in time, of what a list could have held.
+
+    In time is within the goal's horizon, or within `window`.
+    """
     from scipy import sparse
 
     history, catalogue = found.history, found.history.catalogue
     total = sparse.csr_matrix((len(history.people), catalogue.size))
-    for goal, keys in hits(archive, night, found, config).items():
+    for goal, keys in hits(archive, found.night.as_of, found, config, window).items():
         person, content = keys // catalogue.size, keys % catalogue.size
         could = catalogue.listed[content]
         weights = np.full(int(could.sum()), config.goals[goal].weight)

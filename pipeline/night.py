@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property, lru_cache, partial
 
@@ -179,6 +179,20 @@ class Archive:
         measured = partial(self._measurements.of, as_of, content)
         return Night(as_of, log, counts, content, customers, consent, measured)
 
+    def known_at(self, until: datetime) -> Archive:
+        """What an archive would hold that had been loaded then: without what happened before, but was told later."""
+        events, transactions, popularity, identities = (
+            _before(rows, until) for rows in (self.events, self.transactions, self.popularity, self.identities)
+        )
+        return replace(
+            self,
+            until=until,
+            events=events,
+            transactions=transactions,
+            popularity=popularity,
+            identities=identities,
+        )
+
     def plan(self, nights: Sequence[datetime]) -> None:
         """Say which nights will be asked for, one after the other: people are measured on many of them in one pass."""
         self._measurements.plan(nights)
@@ -239,10 +253,20 @@ class Archive:
         snapshots = zip(rows["source"].to_pylist(), rows["day"].to_pylist(), strict=True)
         return suppress.ids(self.suppressions, snapshots, people, as_of, self.config)
 
+    @cached_property
+    def logs_impressions(self) -> bool:
+        """Whether anybody records what people were shown."""
+        return bool(pc.any(pc.equal(self.events["event"], "impression")).as_py())
+
     def first_ts(self) -> datetime:
         """When the oldest thing that somebody did happened; the archive's end, where there is nobody."""
         found: list[datetime] = [pc.min(t["ts"]).as_py() for t in (self.events, self.transactions) if t.num_rows]
         return min(found, default=self.until)
+
+    def last_ts(self) -> datetime:
+        """When the newest thing that somebody did happened; the archive's end, where there is nobody."""
+        found: list[datetime] = [pc.max(t["ts"]).as_py() for t in (self.events, self.transactions) if t.num_rows]
+        return max(found, default=self.until)
 
     def _history(self, rows: pa.Table, as_of: datetime) -> pa.Table:
         """Rows of the exports that a night may look back on, and undated ones."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from expectations import schemas
 from features import rfm, spec
 from models import reasons, rerank, scorer
-from models.candidates import SOURCES, Candidates
+from models.candidates import SOURCES
 from models.classifier import Bundle
 from pipeline import identify, tracking
 from pipeline.build_features import NightFeatures, crm_of, fits
@@ -122,12 +122,11 @@ def _blocks(found: NightFeatures, bundle: Bundle | None, config: Config, people:
     goals = tuple(config.goals)
     by_content = found.content_matrix(goals)
     by_person = found.person_matrix(goals, bundle.context["cuts"] if bundle else None, crm_of(bundle))
-    for rows, block in found.blocks():
-        chosen = _of(found.candidates(block, config), np.isin(np.arange(rows.start, rows.stop), people))
+    for block in found.blocks(people):
+        chosen = found.candidates(block, config)
         if not len(chosen.person):
             continue
-        between = found.between(block, chosen.person, chosen.content)
-        person = chosen.person + rows.start
+        person, between = chosen.person, found.between(block, chosen.person, chosen.content)
         facts = _facts(between, by_content[chosen.content, spec.names(goals, "content").index("age_days")])
         if bundle is None:
             yield Scored(person, chosen.content, chosen.source, _gravity(found)[chosen.content], {}, facts)
@@ -143,11 +142,6 @@ def _gravity(found: NightFeatures) -> Floats:
     gravity = np.asarray(found.contents["gravity"].combine_chunks())
     relevance: Floats = gravity / (1 + gravity)
     return relevance
-
-
-def _of(chosen: Candidates, wanted: NDArray[np.bool_]) -> Candidates:
-    kept = wanted[chosen.person]
-    return Candidates(chosen.person[kept], chosen.content[kept], chosen.source[kept])
 
 
 def _facts(between: NDArray[np.float32], age_days: NDArray[np.float32]) -> dict[str, Floats]:

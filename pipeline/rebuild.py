@@ -18,12 +18,15 @@ from models import scorer
 from pipeline.build_features import NO_CRM, Cuts, NightFeatures, goal_rules
 from pipeline.config import Config
 from pipeline.night import Archive
+from pipeline.shards import shard_of
 
 Integers = NDArray[np.int64]
 Dense = NDArray[np.float32]
 Keys = Mapping[str, Integers]
 
 _DAY = timedelta(days=1)
+_NOBODY = np.zeros(0, np.int64)
+_DRAWS, _GOLDEN = 1 << 14, 0x9E3779B97F4A7C15
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Rows:
 
     `x` are the models' rows (N, F); `raw` the raw RFM values (N, 3) from which the scores in `x` are made; `labels` by
     goal 0 or 1 (N,); `person` pseudonyms; `group` one number a list (a person on a night); `popularity` the score that
-    most-popular would give; `crm` what it said of the rows' people, as of their nights (`FACTS`, and the `group`).
+    most-popular would give; `crm` what it said of the rows' people, as of their nights (`FACTS`, and the `group`);
+    `drawn` (N,) the rows that are learned from whatever came of them, a share `negatives` of all.
     """
 
     x: Dense
@@ -42,28 +46,54 @@ class Rows:
     group: Integers
     popularity: NDArray[np.float64]
     crm: pa.Table
+    drawn: NDArray[np.bool_]
+    negatives: float
 
     @property
     def size(self) -> int:
         """How many pairs there are."""
         return len(self.person)
 
+    @property
+    def thinned(self) -> Rows:
+        """The rows that are learned from."""
+        kept = self.drawn.copy()
+        for values in self.labels.values():
+            kept |= values > 0
+        return self.where(kept)
+
+    def where(self, kept: NDArray[np.bool_] | slice) -> Rows:
+        """Some of the rows, and what the CRM said of their people."""
+        group = self.group[kept]
+        return replace(
+            self,
+            x=self.x[kept],
+            raw=self.raw[kept],
+            labels={goal: values[kept] for goal, values in self.labels.items()},
+            person=self.person[kept],
+            group=group,
+            popularity=self.popularity[kept],
+            crm=self.crm.filter(pc.is_in(self.crm["group"], value_set=pa.array(np.unique(group), pa.int64()))),
+            drawn=self.drawn[kept],
+        )
+
     def scored(self, cuts: Cuts, goals: Sequence[str], vocabulary: Vocabulary = NO_CRM) -> Rows:
         """The same rows with RFM scores by `cuts`, and what `vocabulary` reads of the CRM, whatever one did before."""
         names = spec.names(goals)
         scores = rfm.scores(pa.table(list(self.raw.T), names=list(rfm.RAW)), cuts)
-        x = self.x.copy()
-        for name in rfm.SCORES:
+        x = self._with_crm(goals, vocabulary)
+        for name in rfm.SCORES:  # they stand before the CRM's columns, which change no place of theirs
             x[:, names.index(name)] = np.asarray(scores[name].combine_chunks())
-        return replace(self, x=self._with_crm(x, goals, vocabulary))
+        return replace(self, x=x)
 
-    def _with_crm(self, x: Dense, goals: Sequence[str], vocabulary: Vocabulary) -> Dense:
-        """The CRM's columns behind the person's others."""
+    def _with_crm(self, goals: Sequence[str], vocabulary: Vocabulary) -> Dense:
+        """A copy with the CRM's columns behind the person's others."""
+        x = self.x
         by_group = self.crm.select(["group", "attribute", "value"]).rename_columns(crm.FACTS.names)
         said = [np.asarray(column.combine_chunks()) for column in crm.coded(by_group, self.group, vocabulary).columns]
         before = len(spec.names(goals, "person"))
         after = len(spec.names(goals)) - before
-        return np.column_stack([x[:, :before], *said, x[:, x.shape[1] - after :]]).astype(np.float32)
+        return np.column_stack([x[:, :before], *said, x[:, x.shape[1] - after :]]).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)
@@ -75,17 +105,28 @@ class Rebuilt:
     shown: Rows
     lists: Rows | None
 
+    @property
+    def thinned(self) -> Rebuilt:
+        """The same with what is learned from alone."""
+        return replace(self, shown=self.shown.thinned, lists=None)
+
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Indices of one night's people and content, sorted; `position` where it was shown, NaN where that is unknown."""
+    """Indices of one night's people and content, sorted; `position` where it was shown, NaN where that is unknown.
+
+    `between` (pairs, Fx) is what connects them, where that is known already.
+    """
 
     person: Integers
     content: Integers
     position: NDArray[np.float64]
+    between: Dense | None = None
 
 
-def rebuild(archive: Archive, nights: Sequence[datetime], config: Config, *, lists: bool) -> Iterator[Rebuilt]:
+def rebuild(
+    archive: Archive, nights: Sequence[datetime], config: Config, *, lists: bool, thinned: bool = False
+) -> Iterator[Rebuilt]:
     """Rebuild each night with what was known then, joined to its outcome.
 
     Rows to learn from are the impressions of the following day where impressions are recorded: a probability is then
@@ -96,24 +137,55 @@ def rebuild(archive: Archive, nights: Sequence[datetime], config: Config, *, lis
 
     Args:
         lists: Also build the full candidate sets of active people, to grade rankings on.
+        thinned: Leave out the negatives that nothing is learned from (see `config.Training.negatives`).
     """
     archive.plan(nights)
     for as_of in nights:
-        found = NightFeatures.of(archive.night(as_of), config)
-        day = archive.outcome(as_of, max(_DAY, config.project.step))
-        reached_by = hits(archive, as_of, found, config)
-        usable = archive.usable(pa.array(found.history.people, pa.int64()))
-        shown, graded = _shown(found, day, config), None
-        if shown is None or lists:
-            candidates = _of(_candidates(found, _active(found, day), config), usable)
-            shown = candidates if shown is None else shown
-            graded = _rows(found, candidates, reached_by, config) if lists else None
-        yield Rebuilt(as_of, found.people.filter(usable), _rows(found, _of(shown, usable), reached_by, config), graded)
+        yield of_night(archive, NightFeatures.of(archive.night(as_of), config), config, lists=lists, thinned=thinned)
 
 
-def _of(pairs: _Pairs, usable: pa.Array) -> _Pairs:
+def of_night(archive: Archive, found: NightFeatures, config: Config, *, lists: bool, thinned: bool = False) -> Rebuilt:
+    """The same of one night. Where no impressions are logged, `shown` and `lists` are the same rows."""
+    as_of, negatives = found.night.as_of, 1.0 if archive.logs_impressions else config.training.negatives
+    day = archive.outcome(as_of, max(_DAY, config.project.step))
+    labels = hits(archive, as_of, found, config)
+    usable = np.asarray(archive.usable(pa.array(found.history.people, pa.int64())))
+    people, pairs = found.people.filter(pa.array(usable)), _shown(found, day, config)
+    shown = None if pairs is None else _rows(found, _of(pairs, usable), labels, config)
+    if shown is not None and not lists:
+        return Rebuilt(as_of, people, shown, None)
+    draw = _Draw(found, labels, negatives) if thinned and not lists else None
+    every = _rows(found, _candidates(found, active(found, day) & usable, config, draw), labels, config, negatives)
+    return Rebuilt(as_of, people, every if shown is None else shown, every if lists else None)
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """Which pairs of a night are learned from: those that reached any goal, and those drawn."""
+
+    found: NightFeatures
+    labels: Keys
+    negatives: float
+
+    def __call__(self, person: Integers, content: Integers) -> NDArray[np.bool_]:
+        keys = person * self.found.history.catalogue.size + content
+        kept = _drawn(self.found.history.people[person], content, self.negatives)
+        for reached_by in self.labels.values():
+            kept |= np.isin(keys, reached_by)
+        return kept
+
+
+def _drawn(person: Integers, content: Integers, share: float) -> NDArray[np.bool_]:
+    """A share of the pairs, by their ids alone: the same ones whoever else there is."""
+    if share >= 1:
+        return np.ones(len(person), bool)
+    mixed = person.astype(np.uint64) ^ ((content.astype(np.uint64) + np.uint64(1)) * np.uint64(_GOLDEN))
+    return shard_of(mixed, _DRAWS) < share * _DRAWS
+
+
+def _of(pairs: _Pairs, usable: NDArray[np.bool_]) -> _Pairs:
     """The pairs of the people who may be used; `usable` is by the night's people."""
-    kept = np.asarray(usable)[pairs.person]
+    kept = usable[pairs.person]
     return _Pairs(pairs.person[kept], pairs.content[kept], pairs.position[kept])
 
 
@@ -133,6 +205,8 @@ def joined(parts: Sequence[Rows]) -> Rows:
         person=np.concatenate([part.person for part in parts]),
         group=np.concatenate([part.group + offset for part, offset in zip(parts, offsets, strict=False)]),
         popularity=np.concatenate([part.popularity for part in parts]),
+        drawn=np.concatenate([part.drawn for part in parts]),
+        negatives=next(part.negatives for part in parts if part.size),
         crm=pa.concat_tables([_moved(part.crm, int(offset)) for part, offset in zip(parts, offsets, strict=False)]),
     )
 
@@ -142,28 +216,24 @@ def _moved(said: pa.Table, offset: int) -> pa.Table:
     return said.set_column(at, "group", pc.add(said["group"], pa.scalar(offset, pa.int64())))
 
 
-def _rows(found: NightFeatures, pairs: _Pairs, hits: Keys, config: Config) -> Rows:
+def _rows(found: NightFeatures, pairs: _Pairs, hits: Keys, config: Config, negatives: float = 1.0) -> Rows:
     goals = tuple(config.goals)
     history = found.history
     keys = pairs.person * history.catalogue.size + pairs.content
     people, contents = found.person_matrix(goals, None), found.content_matrix(goals)
-    parts = []
-    for rows, block in found.blocks():
-        inside = slice(*np.searchsorted(pairs.person, [rows.start, rows.stop]))
-        person, content = pairs.person[inside], pairs.content[inside]
-        if not len(person):
-            continue
-        between = found.between(block, person - rows.start, content)
-        parts.append(scorer.rows(people, contents, between, person, content, pairs.position[inside]))
+    between = _between(found, pairs) if pairs.between is None else pairs.between
+    x = scorer.rows(people, contents, between, pairs.person, pairs.content, pairs.position)
     raw = [np.asarray(found.people[name].combine_chunks(), dtype=np.float64)[pairs.person] for name in rfm.RAW]
     popularity = np.asarray(found.contents["popularity_7d"].combine_chunks())
     return Rows(
-        x=np.concatenate(parts) if parts else np.zeros((0, len(spec.names(goals))), np.float32),
+        x=x,
         raw=np.column_stack(raw),
         labels={goal: np.isin(keys, hits[goal]).astype(np.float32) for goal in goals},
         person=history.people[pairs.person],
         group=pairs.person,
         popularity=popularity[pairs.content],
+        drawn=_drawn(history.people[pairs.person], pairs.content, negatives),
+        negatives=negatives,
         crm=_said(found, history.people[np.unique(pairs.person)]),
     )
 
@@ -175,11 +245,13 @@ def _said(found: NightFeatures, people: Integers) -> pa.Table:
     return said.append_column("group", pa.array(group, pa.int64()))
 
 
-def hits(archive: Archive, as_of: datetime, found: NightFeatures, config: Config) -> Keys:
-    """For each goal the keys (person x size + content) that reached it within its horizon."""
+def hits(
+    archive: Archive, as_of: datetime, found: NightFeatures, config: Config, window: timedelta | None = None
+) -> Keys:
+    """For each goal the keys (person x size + content) that reached it within its horizon, or within `window`."""
     found_for = {}
     for goal, rule in goal_rules(config).items():
-        log = archive.outcome(as_of, config.goals[goal].horizon)
+        log = archive.outcome(as_of, window or config.goals[goal].horizon)
         found_for[goal] = np.unique(_keys(found, log.filter(reached(log, rule)))[0])
     return found_for
 
@@ -213,20 +285,30 @@ def _shown(found: NightFeatures, day: pa.Table, config: Config) -> _Pairs | None
     return _Pairs(person[fair], content[fair], position[order][first][fair])
 
 
-def _active(found: NightFeatures, day: pa.Table) -> Integers:
-    """Indices of the people known at the night who did something (more than being shown things) on the day after."""
+def active(found: NightFeatures, day: pa.Table) -> NDArray[np.bool_]:
+    """Which people of the night did something (more than being shown things) on the day after."""
     acted = day.filter(pc.invert(pc.is_in(day["event"], value_set=pa.array(["impression", "refund"]))))
     ids = np.unique(np.asarray(acted["person_id"].combine_chunks()))
-    return np.flatnonzero(np.isin(found.history.people, ids))
+    return np.isin(found.history.people, ids)
 
 
-def _candidates(found: NightFeatures, people: Integers, config: Config) -> _Pairs:
-    """The full candidate sets of these people."""
-    persons, contents = [], []
-    for rows, block in found.blocks():
+def _candidates(found: NightFeatures, wanted: NDArray[np.bool_], config: Config, draw: _Draw | None) -> _Pairs:
+    """The full candidate sets of these people, or what is drawn of them."""
+    persons, contents, between = [_NOBODY], [_NOBODY], [np.zeros((0, len(spec.names((), "pair"))), np.float32)]
+    for block in found.blocks(np.flatnonzero(wanted)):
         chosen = found.candidates(block, config)
-        wanted = np.isin(chosen.person + rows.start, people)
-        persons.append(chosen.person[wanted] + rows.start)
-        contents.append(chosen.content[wanted])
+        kept = slice(None) if draw is None else draw(chosen.person, chosen.content)
+        persons.append(chosen.person[kept])
+        contents.append(chosen.content[kept])
+        between.append(found.between(block, persons[-1], contents[-1]))
     person, content = np.concatenate(persons), np.concatenate(contents)
-    return _Pairs(person, content, np.full(len(person), found.position))
+    return _Pairs(person, content, np.full(len(person), found.position), np.concatenate(between))
+
+
+def _between(found: NightFeatures, pairs: _Pairs) -> Dense:
+    """What connects the pairs, block by block."""
+    parts = [np.zeros((0, len(spec.names((), "pair"))), np.float32)]
+    for block in found.blocks(np.unique(pairs.person)):
+        inside = slice(*np.searchsorted(pairs.person, [block.people[0], block.people[-1] + 1]))
+        parts.append(found.between(block, pairs.person[inside], pairs.content[inside]))
+    return np.concatenate(parts)

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 from pipeline import snapshot
 from pipeline.config import Config
 from pipeline.ingest import IngestReport
 from pipeline.lake import Lake
+from pipeline.replay_summary import ReplayReport
 
 
 def night(report: Mapping[str, Any], config: Config, out: Console) -> None:
@@ -118,6 +120,21 @@ def ingested(report: IngestReport, out: Console) -> None:
     for warning in report.warnings:
         out.print(f"  note: {warning}", markup=False)
     out.print(f"Data Docs: {report.data_docs}", markup=False, soft_wrap=True)
+
+
+def replay(report: ReplayReport, out: Console) -> None:
+    """The end of `shortlist replay`: every method, the best first, and ours against each."""
+    columns = {"ndcg_10": "NDCG@10", "recall_10": "Recall@10", "hit_rate_10": "hit rate", "coverage": "coverage"}
+    found = Table("", *columns.values(), "shortlist is", title=f"{report.person_nights:,} person-nights")
+    for name in sorted(report.methods, key=lambda name: -report.methods[name]["ndcg_10"]["mean"]):
+        means = [f"{report.methods[name][metric]['mean']:.3f}" for metric in columns]
+        one = report.versus.get(name, {}).get("ndcg_10")
+        told = f"{one['ratio'] or 0:.2f} x ({one['low']:+.3f} to {one['high']:+.3f})" if one else ""
+        found.add_row(name.replace("_", " "), *means, told)
+    out.print(found)
+    union = report.recall["union"]
+    out.print(f"candidates hold {union:.1%} of what people turned to; {report.trainings} trainings", markup=False)
+    out.print(f"report: {report.report}", markup=False, soft_wrap=True)
 
 
 def step(verb: str, report: Mapping[str, Any], out: Console) -> None:

@@ -147,6 +147,15 @@ def log_features(
         return run_id
 
 
+def log_replay(tracker: Tracker, name: str, record: Mapping[str, Any], figures: Mapping[str, float], html: str) -> str:
+    """Keep a replay as the run of that name, the same again in its place; returns where its page lies."""
+    with _one_run(tracker, "replays", name, name) as (client, run_id):
+        _log_changes(client, run_id, figures, no_others=True)
+        client.log_text(run_id, html, "index.html")
+        client.log_dict(run_id, dict(record), "replay.json")
+    return str(tracker.artifacts(run_id) / "index.html")
+
+
 def log_grades(tracker: Tracker, grades: Sequence[Grade]) -> str:
     """Add grades to the one run of `<project>-grades`: a line a metric, a point a night. Returns the run's id.
 

@@ -57,7 +57,7 @@ def run(as_of: datetime, config: Config, *, on_trial: Callable[[str, TrialRecord
     learned, skipped = _learn(data, as_of, config, lake, on_trial)
     if not learned:
         return _nothing(as_of, "no goal could be learned: " + "; ".join(f"{g}: {why}" for g, why in skipped.items()))
-    bundle = _bundle(learned, data, as_of, config)
+    bundle = bundle_of(learned, data, as_of, config)
     contest = Contest.of(bundle, learned, data, as_of, config, lake)
     return _record(contest, skipped, time.monotonic() - started)
 
@@ -122,7 +122,8 @@ def _fresh_journal(path: Path) -> Any:
     return JournalStorage(JournalFileBackend(str(path)))
 
 
-def _bundle(learned: Mapping[str, Learned], data: TrainingRows, as_of: datetime, config: Config) -> Bundle:
+def bundle_of(learned: Mapping[str, Learned], data: TrainingRows, as_of: datetime, config: Config) -> Bundle:
+    """Everything that scoring needs of what was learned."""
     context = {
         "as_of": as_of.isoformat(),
         "cuts": dict(data.cuts),

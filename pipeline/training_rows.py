@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from features import crm, rfm
 from features.crm import Vocabulary
@@ -36,21 +36,30 @@ def collect(archive: Archive, config: Config) -> TrainingRows | str:
         split = split_nights(nights, horizon)
     except ValueError as error:
         return f"the lake is too young to learn from: {error}"
-    train = list(rebuild(archive, split.train, config, lists=False))
+    train = list(rebuild(archive, split.train, config, lists=False, thinned=True))
     validation = list(rebuild(archive, split.validation, config, lists=False))
     test = list(rebuild(archive, split.test, config, lists=True))
+    return grouped(split, train, validation, test, config)
+
+
+def grouped(
+    split: Split, train: Sequence[Rebuilt], validation: Sequence[Rebuilt], test: Sequence[Rebuilt], config: Config
+) -> TrainingRows | str:
+    """Rebuilt nights as rows, with what is learned on the training nights; or why there are none."""
     cuts = rfm.cut_points([night.people for night in train])
     goals = tuple(config.goals)
     vocabulary = crm.vocabulary([night.shown.crm for night in train])
     try:
+        lists = joined(_lists(test)).scored(cuts, goals, vocabulary)
+        same = all(night.shown is night.lists for night in test)  # no impressions: what is learned from is listed
         return TrainingRows(
             split=split,
             cuts=cuts,
             vocabulary=vocabulary,
             train=_newest(joined([n.shown for n in train]), config.training.max_rows).scored(cuts, goals, vocabulary),
             validation=joined([n.shown for n in validation]).scored(cuts, goals, vocabulary),
-            test=joined([n.shown for n in test]).scored(cuts, goals, vocabulary),
-            lists=joined(_lists(test)).scored(cuts, goals, vocabulary),
+            test=lists if same else joined([n.shown for n in test]).scored(cuts, goals, vocabulary),
+            lists=lists,
         )
     except ValueError as error:
         return str(error)
@@ -64,18 +73,9 @@ def _newest(rows: Rows, limit: int) -> Rows:
     """The newest `limit` rows: nights are in order, so the oldest go first."""
     if rows.size <= limit:
         return rows
-    kept = slice(rows.size - limit, None)
-    return replace(
-        rows,
-        x=rows.x[kept],
-        raw=rows.raw[kept],
-        labels={goal: values[kept] for goal, values in rows.labels.items()},
-        person=rows.person[kept],
-        group=rows.group[kept],
-        popularity=rows.popularity[kept],
-    )
+    return rows.where(slice(rows.size - limit, None))
 
 
 def sample(rows: Rows, goal: str) -> Sample:
     """The rows as one goal sees them."""
-    return Sample(rows.x, rows.labels[goal], rows.person)
+    return Sample(rows.x, rows.labels[goal], rows.person, rows.drawn, rows.negatives)

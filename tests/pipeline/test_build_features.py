@@ -13,6 +13,7 @@ from deltalake import DeltaTable
 
 from features import rfm, spec
 from features.measures import HALF_LIVES
+from models.candidates import SOURCES
 from pipeline import build_features
 from pipeline.build_features import NightFeatures, replayed_nights
 from pipeline.config import Config
@@ -142,8 +143,8 @@ def test_everybody_is_scored_at_the_top_where_positions_are_recorded(found: Nigh
 def pairs_of(found: NightFeatures, config: Config) -> list[tuple[int, int, int]]:
     """Every (person, content, source) that is considered."""
     return [
-        (int(person) + rows.start, int(content), int(source))
-        for rows, block in found.blocks()
+        (int(person), int(content), int(source))
+        for block in found.blocks()
         for chosen in [found.candidates(block, config)]
         for person, content, source in zip(chosen.person, chosen.content, chosen.source, strict=True)
     ]
@@ -155,10 +156,30 @@ def test_blocks_hold_everybody_once_and_choose_alike(
     """How many people fit into a block changes nothing but memory."""
     whole = pairs_of(found, config)
     monkeypatch.setattr(build_features, "_BLOCK_CELLS", 5 * int(found.history.catalogue.listed.sum()))
-    slices = [rows for rows, _ in found.blocks()]
-    assert [at for rows in slices for at in range(rows.start, rows.stop)] == list(range(found.people.num_rows))
-    assert {rows.stop - rows.start for rows in slices[:-1]} == {5}
+    blocks = [block.people.tolist() for block in found.blocks()]
+    assert [at for people in blocks for at in people] == list(range(found.people.num_rows))
+    assert {len(people) for people in blocks[:-1]} == {5}
     assert pairs_of(found, config) == whole
+
+
+def test_some_people_have_the_candidates_that_they_have_among_all(found: NightFeatures, config: Config) -> None:
+    """A block of a few says of them what a block of everybody does; what models read of their pairs too."""
+    few = np.arange(0, found.people.num_rows, 3)
+    whole = [pair for pair in pairs_of(found, config) if pair[0] in set(few.tolist())]
+    (block,) = found.blocks(few)
+    chosen = found.candidates(block, config)
+    assert [*zip(chosen.person.tolist(), chosen.content.tolist(), chosen.source.tolist(), strict=True)] == whole
+    (every,) = found.blocks()
+    np.testing.assert_array_equal(
+        found.between(block, chosen.person, chosen.content), found.between(every, chosen.person, chosen.content)
+    )
+
+
+def test_blocks_say_what_the_specification_lists(found: NightFeatures) -> None:
+    """In its order, which is the model's."""
+    (block,) = found.blocks()
+    assert tuple(block.said) == tuple(spec.SAID)
+    assert set(block.proposals) == set(SOURCES)
 
 
 def test_only_listed_content_that_is_new_to_the_person_is_a_candidate(found: NightFeatures, config: Config) -> None:

@@ -81,7 +81,7 @@ def test_ten_anonymous_views_are_as_popular_as_those_of_ten_visitors(config: Con
     for name in OF_EVERYBODY:
         assert found.contents[name].to_pylist() == pytest.approx(known.contents[name].to_pylist()), name
     assert found.contents["people_7d"].to_pylist() == [0, 1]
-    ((_, block),) = found.blocks()
+    (block,) = found.blocks()
     chosen = found.candidates(block, config)
     assert [found.history.catalogue.ids[at].as_py() for at in chosen.content] == ["c01"]
 

@@ -108,8 +108,8 @@ class ByHand:
         came = {row["person_id"] for row in self.outcome(1) if row["event"] not in {"impression", "refund"}}
         ids, people = self.night.history.catalogue.ids.to_pylist(), self.night.history.people.tolist()
         pairs = [
-            (people[person + rows.start], ids[content])
-            for rows, block in self.night.blocks()
+            (people[person], ids[content])
+            for block in self.night.blocks()
             for chosen in [self.night.candidates(block, config)]
             for person, content in zip(chosen.person, chosen.content, strict=True)
         ]
@@ -175,6 +175,24 @@ def test_without_impressions_candidates_are_what_is_learned_from(config: Config)
     assert night.lists is None
     assert_is(night.shown, hand.candidates(config), hand)
     assert any(labels.any() for labels in night.shown.labels.values())
+
+
+def test_a_share_of_what_nobody_turned_to_is_learned_from(config: Config) -> None:
+    """Every engagement stays, about the configured share of the rest, the same pairs whoever asks; and it is told."""
+    share = config.training.negatives
+    whole = rebuilt(fortnight(impressions=False), config, lists=True).shown
+    hit = np.any([values > 0 for values in whole.labels.values()], axis=0)
+    assert whole.negatives == share < 1
+    assert whole.drawn.mean() == pytest.approx(share, abs=0.05)
+    thin = next(rebuild(archive(fortnight(impressions=False), config), [NIGHT], config, lists=False, thinned=True))
+    assert image(thin.shown) == image(whole.thinned) == image(whole.where(whole.drawn | hit))
+
+
+def test_what_was_shown_is_learned_from_to_the_last(config: Config) -> None:
+    """Where impressions are recorded nothing is left out."""
+    rows = rebuilt(fortnight(), config, lists=False).shown
+    assert rows.negatives == 1.0
+    assert rows.drawn.all()
 
 
 # ---------------------------------------------------------------- no leak
