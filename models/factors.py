@@ -15,6 +15,7 @@ _compiled: Any = numba.njit(cache=True, nogil=True)
 """Without types of its own: numba brings none."""
 
 FORGOTTEN = 2.0**-30
+"""The weight below which a reading is as good as none."""
 
 STEPS = 3
 """Of conjugate gradients a solution (Takács, Pilászy and Tikk 2011): as good as exact ones, in a tenth of the time."""

@@ -136,7 +136,7 @@ def _learned(
 def _trained(
     built: xgb.QuantileDMatrix, held_out: xgb.QuantileDMatrix, params: Mapping[str, Any], seed: int
 ) -> Trained:
-    """The best trial once more, which ran out of time."""
+    """Trees with these parameters: of an earlier search, or of a best trial that ran out of time."""
     recorder = Recorder()
     booster = train(built, held_out, params, ROUNDS, EARLY_STOPPING, seed, [recorder])
     return Trained(booster, tuple(recorder.losses))

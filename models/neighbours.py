@@ -11,8 +11,8 @@ from scipy import sparse
 
 from models.engagement import DAY, HOUR, Dense, Engagement, Floats, Linear, Matrix, Ratio
 
-RECENT_DAYS = 14.0
-"""A vote older than this many half-lives of a fast-fading one says nothing."""
+HALF_LIVES = 14.0
+"""A vote older than so many of its half-lives says nothing."""
 
 REACH = 10
 """Steps within a session in which one content goes with another."""
@@ -70,7 +70,7 @@ def session_knn(engagement: Engagement, half_life_hours: float, fading_steps: fl
     votes = sparse.csr_matrix(
         (engagement.fading(engagement.ts, half_life_hours * HOUR), (session, engagement.content)), shape=shape
     )
-    votes.data[votes.data < 2.0**-RECENT_DAYS] = 0
+    votes.data[votes.data < 2.0**-HALF_LIVES] = 0
     votes.eliminate_zeros()
     return Linear(_last_sessions(engagement, fading_steps), sparse.csr_matrix(_unit(baskets).T @ votes))
 
@@ -121,7 +121,7 @@ def cosines(engagement: Engagement) -> Matrix:
 
 def _recent(engagement: Engagement, half_life_hours: float) -> Floats:
     weights = engagement.fading(engagement.pairs.last, half_life_hours * HOUR)
-    return np.where(weights < 2.0**-RECENT_DAYS, 0.0, weights)
+    return np.where(weights < 2.0**-HALF_LIVES, 0.0, weights)
 
 
 def _scaled(total: Floats, power: float) -> Matrix:
