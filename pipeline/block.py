@@ -20,12 +20,14 @@ Dense = NDArray[Any]
 class NightBlock:
     """`shared` are scores by content of the night (contents,), `personal` what they are made of by person and content.
 
+    `shelf` are the contents (sorted indices of the night) that the personal ones know; of others they say nothing, 0.
     Whatever it says is (people of the block, contents of the block), or (contents,) where it is the same for all.
     """
 
     pairs: PairBlock
     shared: Mapping[str, Dense]
     personal: Mapping[str, Linear | Ratio]
+    shelf: NDArray[np.int64]
 
     @property
     def people(self) -> NDArray[np.int64]:
@@ -54,7 +56,16 @@ class NightBlock:
 
     @cached_property
     def _personal(self) -> dict[str, Dense]:
-        return {name: one.scores(self.people, self.content) for name, one in self.personal.items()}
+        _, there, place = np.intersect1d(self.content, self.shelf, assume_unique=True, return_indices=True)
+        return {name: self._placed(one.scores(self.people, place), there) for name, one in self.personal.items()}
+
+    def _placed(self, scores: Dense, there: NDArray[np.int64]) -> Dense:
+        """Scores of some of the block's contents among all of them."""
+        if len(there) == len(self.content):
+            return scores
+        found = np.zeros(self.shape, np.float32)
+        found[:, there] = scores
+        return found
 
     @property
     def proposals(self) -> dict[str, Dense]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features import crm, rfm, spec
@@ -34,6 +35,9 @@ from pipeline.report import Report
 Cuts = Mapping[str, list[float]]
 NO_CRM = Vocabulary()
 """Without a model nothing of the CRM is read: nobody has learned how."""
+
+_SHELF = 5_000
+"""Contents that simple recommenders look at: a dense matrix of pairs of them is 100 MB."""
 
 _BLOCK_CELLS = 2_000_000
 """People x content in one block: what is dense at a time stays within some tens of MB."""
@@ -117,7 +121,7 @@ class NightFeatures:
         size = max(1, _BLOCK_CELLS // max(len(listed), 1))
         shared = _columns(self.contents)
         for start in range(0, len(people), size):
-            yield NightBlock(self.space.block(people[start : start + size], listed), shared, self.personal)
+            yield NightBlock(self.space.block(people[start : start + size], listed), shared, self.personal, self.shelf)
 
     @cached_property
     def personal(self) -> dict[str, Linear | Ratio]:
@@ -131,18 +135,34 @@ class NightFeatures:
         return np.asarray(self.history.as_of - self.history.busy_days(ts) * DAY, np.int64)
 
     @cached_property
+    def shelf(self) -> NDArray[np.int64]:
+        """What simple recommenders look at: the catalogue's contents, the latest touched, as sorted indices.
+
+        What is bought or read beside the catalogue (a shop's products, where campaigns are ranked) is left out, and so
+        is what nobody touched for longest: what is learned of pairs of contents has to fit into memory.
+        """
+        history = self.history
+        known = np.flatnonzero(_among(history.catalogue.ids, self.night.content["content_id"]))
+        last = history.catalogue.published.copy()
+        np.maximum.at(last, history.content[history.active], history.ts[history.active])
+        return np.sort(known[np.argsort(-last[known], kind="stable")[:_SHELF]])
+
+    @cached_property
     def engagement(self) -> Engagement:
-        """Who turned to what, as simple recommenders read it."""
-        history, rows = self.history, np.flatnonzero(self.history.active)
+        """Who turned to what, as simple recommenders read it; contents are places on the `shelf`."""
+        history = self.history
+        place = np.full(max(history.catalogue.size, 1), -1)
+        place[self.shelf] = np.arange(len(self.shelf))
+        rows = np.flatnonzero(history.active & (place[history.content] >= 0))
         order = rows[np.lexsort((history.content[rows], history.ts[rows], history.person[rows]))]
         return Engagement(
             as_of=history.as_of,
             people=len(history.people),
-            contents=history.catalogue.size,
+            contents=len(self.shelf),
             person=history.person[order],
-            content=history.content[order],
+            content=place[history.content[order]],
             ts=history.ts[order],
-            born=history.catalogue.published,
+            born=history.catalogue.published[self.shelf],
         )
 
     def candidates(self, block: NightBlock, config: Config) -> Candidates:
@@ -221,6 +241,10 @@ def replayed_nights(archive: Archive, config: Config, until: datetime | None = N
     newest = (until or archive.until) - horizon
     nights = [newest - i * step for i in range(config.training.nights)]
     return sorted(n for n in nights if n >= earliest)
+
+
+def _among(ids: pa.Array, some: pa.ChunkedArray) -> NDArray[np.bool_]:
+    return np.asarray(pc.is_in(ids, value_set=some.combine_chunks()), bool)
 
 
 def _columns(table: pa.Table) -> dict[str, NDArray[np.float64]]:

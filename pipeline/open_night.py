@@ -64,7 +64,8 @@ class OpenNight:
 
     def lists(self, scores: Scores) -> Ints:
         """Everybody's list (L, K) by some scores."""
-        return listing.top(scores.scores(self.people, self.content), self.allowed, self.content)
+        _, there, place = np.intersect1d(self.content, self.found.shelf, assume_unique=True, return_indices=True)
+        return listing.top(scores.scores(self.people, place), self.allowed[:, there], self.content[there])
 
     def proposed(self, config: Config) -> dict[str, int]:
         """How many of the wanted pairs each source of candidates has among its first ones; and all of them together."""
@@ -113,7 +114,13 @@ class OpenNight:
 
     def graded(self, lists: Ints) -> dict[str, Floats]:
         """What the lists were worth, and what they are like: (L,) by metric."""
-        return {**listing.measures(lists, self.wanted), **listing.character(lists, **self._character)}
+        return {**listing.measures(lists, self.wanted), **listing.character(self._placed(lists), **self._character)}
+
+    def _placed(self, lists: Ints) -> Ints:
+        """The lists as places on the shelf; what does not stand there is left out."""
+        shelf = self.found.shelf
+        at = np.minimum(np.searchsorted(shelf, lists), max(len(shelf) - 1, 0))
+        return np.where((lists >= 0) & (shelf[at] == lists), at, -1)
 
     @cached_property
     def _wanted_keys(self) -> Ints:

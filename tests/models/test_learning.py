@@ -16,7 +16,7 @@ from models.metrics import auc
 FEATURES = ("signal", "noise", "constant")
 
 
-def sample(seed: int, rows: int = 600) -> Sample:
+def sample(seed: int, rows: int = 2000) -> Sample:
     """Rows in which `signal` decides with what chance somebody engages; a tenth of it is missing."""
     rng = np.random.default_rng(seed)
     signal, noise = rng.normal(size=rows), rng.normal(size=rows)
@@ -145,7 +145,7 @@ def test_logistic_regression_answers_for_each_of_the_others() -> None:
     """Rivals' probabilities come back set by set, in their own lengths, and rank the rows too."""
     test, validation = sample(3), sample(2, rows=50)
     first, second = logistic(sample(1), validation.x, test.x)
-    assert (len(first), len(second)) == (50, 600)
+    assert (len(first), len(second)) == (50, 2000)
     assert auc(test.y, second) > 0.75
 
 

@@ -76,8 +76,8 @@ def test_no_tree_outgrows_the_leaf_mask() -> None:
 
 def test_hopeless_trials_are_pruned(matrices: Matrices) -> None:
     """After five trials the median stops what cannot win, and such a trial is never the best."""
-    hopeless = [{**DEFAULTS, "learning_rate": 0.02, "reg_lambda": penalty} for penalty in (50.0, 100.0)]
-    good = [{**DEFAULTS, "learning_rate": rate} for rate in (0.15, 0.2, 0.25, 0.3)]
+    hopeless = [{**DEFAULTS, "learning_rate": 0.02, "reg_lambda": penalty} for penalty in (100.0, 200.0)]
+    good = [{**DEFAULTS, "learning_rate": rate} for rate in (0.06, 0.08, 0.1, 0.15)]
     tuned = search(matrices, trials=7, known=[*good, *hopeless], early_stopping=40)
     assert [t.state for t in tuned.trials] == ["complete"] * 5 + ["pruned"] * 2
     assert all(t.rounds < 40 for t in tuned.trials[5:])

@@ -175,6 +175,27 @@ def test_some_people_have_the_candidates_that_they_have_among_all(found: NightFe
     )
 
 
+def test_a_short_shelf_leaves_the_longest_untouched_unsaid(
+    found: NightFeatures, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what does not stand on it similar people say nothing; of the others what they say of them among themselves."""
+    monkeypatch.setattr(build_features, "_SHELF", 6)
+    few = features_of(config)
+    assert len(few.shelf) == 6
+    history = few.history
+    last = history.catalogue.published.copy()
+    np.maximum.at(last, history.content[history.active], history.ts[history.active])
+    known = np.isin(history.catalogue.ids.to_pylist(), few.night.content["content_id"].to_pylist())
+    rest = np.setdiff1d(np.flatnonzero(known), few.shelf)
+    assert len(rest)
+    assert last[few.shelf].min() >= last[rest].max()
+    (block,) = few.blocks()
+    off = ~np.isin(block.content, few.shelf)
+    assert off.any()
+    assert not block.said["neighbours_3d"][:, off].any()
+    assert block.said["neighbours_3d"][:, ~off].any()
+
+
 def test_blocks_say_what_the_specification_lists(found: NightFeatures) -> None:
     """In its order, which is the model's."""
     (block,) = found.blocks()
