@@ -14,7 +14,7 @@ from itertools import pairwise
 
 Nights = tuple[datetime, ...]
 
-MOST = 10
+MOST = 14
 """Nights that are enough to judge on: more would only make the training nights older."""
 
 

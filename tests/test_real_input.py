@@ -156,7 +156,7 @@ def test_redemptions_are_learned(shop: Followed) -> None:
     assert shop.people["p_redeem"].between(0, 1).all()
     assert set(shop.people["strategy"]) == {"model"}
     assert "against most-popular" in shop.training["reason"]
-    assert shop.training["nights"]["train"] == 16, "the guide says so"
+    assert shop.training["nights"]["train"] == 36, "the guide says so"
 
 
 def test_orders_count_though_no_product_is_listed(shop: Followed) -> None:

@@ -69,12 +69,12 @@ def test_enough_is_held_out_and_no_more(count: int, horizon: int, shares: tuple[
     assert split.train == tuple(daily(count)[: count - sum(held_out) - 2 * (horizon - 1)])
 
 
-def test_of_a_year_ten_nights_each_are_held_out() -> None:
-    """The newest ten test, the ten before a gap validate: shares of 15 % would have made training two months older."""
+def test_of_a_year_a_fortnight_each_is_held_out() -> None:
+    """The newest 14 test, the 14 before a gap validate: shares of 15 % would have made training two months older."""
     split = split_nights(daily(365), 3 * DAY)
-    assert split.test == tuple(daily(365)[355:])
-    assert split.validation == tuple(daily(365)[343:353])
-    assert split.train == tuple(daily(365)[:341])
+    assert split.test == tuple(daily(365)[351:])
+    assert split.validation == tuple(daily(365)[335:349])
+    assert split.train == tuple(daily(365)[:333])
 
 
 def test_a_horizon_of_one_step_drops_no_night() -> None:
