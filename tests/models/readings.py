@@ -108,7 +108,7 @@ def grid(one: Engagement, cell: Any) -> Any:
     return np.array(values, float).reshape(one.people, one.contents)
 
 
-def same(found: Any, expected: Any) -> None:
+def assert_same(found: Any, expected: Any) -> None:
     """Equal but for what single precision rounds away."""
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)

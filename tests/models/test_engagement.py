@@ -14,7 +14,18 @@ from models.contenders import CONTENDERS
 from models.engagement import HOUR, Blend, Engagement, Linear, Ratio, Shared, standardised
 from models.neighbours import user_knn
 from models.popularity import gravity
-from tests.models.readings import AS_OF, engagement, engagements, events, fading, last, rarity, readers, same, sessions
+from tests.models.readings import (
+    AS_OF,
+    assert_same,
+    engagement,
+    engagements,
+    events,
+    fading,
+    last,
+    rarity,
+    readers,
+    sessions,
+)
 
 
 @settings(max_examples=80, deadline=None)
@@ -86,7 +97,7 @@ def test_scores_of_some_are_cut_out_of_everybodys(cut: tuple[Engagement, list[in
     for scores in {**rivals, **candidates.personal(one, one)}.values():
         whole = scores.scores(np.arange(one.people), np.arange(one.contents))
         part = scores.scores(np.array(rows, np.int64), np.array(content, np.int64))
-        same(part, whole[:, content] if isinstance(scores, Shared) else whole[np.ix_(rows, content)])
+        assert_same(part, whole[:, content] if isinstance(scores, Shared) else whole[np.ix_(rows, content)])
         assert np.isfinite(whole).all()
 
 
@@ -127,7 +138,7 @@ def test_standard_scores_by_hand(rows: list[list[float]]) -> None:
     found = standardised(given_rows)
     for values, row in zip(given_rows.astype(float).tolist(), found, strict=True):
         middle, deviation = statistics.fmean(values), statistics.pstdev(values)
-        same(row, [(value - middle) / deviation if len(set(values)) > 1 else 0.0 for value in values])
+        assert_same(row, [(value - middle) / deviation if len(set(values)) > 1 else 0.0 for value in values])
     np.testing.assert_array_equal(given_rows, np.array(rows, np.float32))
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from models import factors
 from models.engagement import DAY, Engagement, Linear
 from models.factors import FORGOTTEN
-from tests.models.readings import all_scores, engagement, engagements, fading, last, same
+from tests.models.readings import all_scores, assert_same, engagement, engagements, fading, last
 
 REGULARISATION = 2.0
 CONFIDENCE = 20.0
@@ -117,7 +117,7 @@ def test_ease_is_a_regression_of_each_content_on_the_others(
         others = [i for i in range(one.contents) if i != j]
         left = x[:, others].T @ x[:, others] + regularisation * np.eye(len(others))
         expected[:, j] = x[:, others] @ np.linalg.solve(left, x[:, others].T @ x[:, j])
-    same(all_scores(one, factors.ease(one, regularisation, memory_days=memory_days)), expected)
+    assert_same(all_scores(one, factors.ease(one, regularisation, memory_days=memory_days)), expected)
 
 
 def test_what_is_forgotten_takes_no_room_in_ease() -> None:

@@ -15,6 +15,7 @@ from models.engagement import DAY, HOUR, Engagement
 from models.neighbours import REACH
 from tests.models.readings import (
     all_scores,
+    assert_same,
     cosine,
     dot,
     engagement,
@@ -25,7 +26,6 @@ from tests.models.readings import (
     last,
     rarity,
     readers,
-    same,
     sessions,
 )
 
@@ -61,7 +61,7 @@ def test_user_knn_sums_the_votes_of_the_others_by_likeness(one: Engagement, hour
     def by_hand(u: int, i: int) -> float:
         return sum(cosine(like[u], like[v]) * vote[v].get(i, 0.0) for v in range(one.people) if v != u)
 
-    same(all_scores(one, neighbours.user_knn(one, hours, memory_days=memory_days)), grid(one, by_hand))
+    assert_same(all_scores(one, neighbours.user_knn(one, hours, memory_days=memory_days)), grid(one, by_hand))
 
 
 def test_likeness_is_of_ever_but_votes_are_of_late() -> None:
@@ -84,7 +84,7 @@ def test_reach_is_who_read_it_over_who_could_have(one: Engagement) -> None:
         under = sum(cosine(like[u], like[v]) for v, ts in latest.items() if ts >= one.born[i])
         return over / (under + 1)
 
-    same(all_scores(one, neighbours.neighbours_reach(one)), grid(one, by_hand))
+    assert_same(all_scores(one, neighbours.neighbours_reach(one)), grid(one, by_hand))
 
 
 def test_who_was_last_there_when_it_was_born_could_have_read_it() -> None:
@@ -119,7 +119,7 @@ def test_session_knn_compares_sessions_to_the_last_one(one: Engagement, hours: f
         mine = newest.get(u, {})
         return sum(cosine(mine, like[s]) * vote[s].get(i, 0.0) for s in range(len(whole)))
 
-    same(all_scores(one, neighbours.session_knn(one, hours)), grid(one, by_hand))
+    assert_same(all_scores(one, neighbours.session_knn(one, hours)), grid(one, by_hand))
 
 
 @settings(max_examples=100, deadline=None)
@@ -137,7 +137,7 @@ def test_item_to_item_asks_the_readers_of_what_one_read(one: Engagement, hours: 
     def by_hand(u: int, j: int) -> float:
         return sum(weight * alike(i, j) for i, weight in profile[u].items())
 
-    same(all_scores(one, neighbours.item_to_item(one, 30, hours, popular)), grid(one, by_hand))
+    assert_same(all_scores(one, neighbours.item_to_item(one, 30, hours, popular)), grid(one, by_hand))
 
 
 @settings(max_examples=80, deadline=None)
@@ -157,7 +157,7 @@ def test_co_visits_count_steps_within_a_session(one: Engagement, memory_days: fl
         met = ((weight, i) for i, weight in profile[u].items() if counts[i, j])
         return float(sum(weight * counts[i, j] / math.sqrt(sums[i] * sums[j]) for weight, i in met))
 
-    same(all_scores(one, neighbours.co_visits(one, 30, memory_days)), grid(one, by_hand))
+    assert_same(all_scores(one, neighbours.co_visits(one, 30, memory_days)), grid(one, by_hand))
 
 
 def test_a_co_visit_is_as_old_as_its_later_half() -> None:

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from models import popularity
 from models.engagement import HOUR, Engagement, Shared
-from tests.models.readings import all_scores, engagement, engagements, fading, grid, last, readers, same
+from tests.models.readings import all_scores, assert_same, engagement, engagements, fading, grid, last, readers
 
 
 @settings(max_examples=60, deadline=None)
 @given(engagements())
 def test_most_popular_counts_people(one: Engagement) -> None:
     """Who comes ten times is one reader."""
-    same(all_scores(one, popularity.most_popular(one)), grid(one, lambda _, i: readers(one, i)))
+    assert_same(all_scores(one, popularity.most_popular(one)), grid(one, lambda _, i: readers(one, i)))
 
 
 @settings(max_examples=80, deadline=None)
@@ -26,7 +26,7 @@ def test_trending_lets_each_reader_fade(one: Engagement, hours: float) -> None:
     def by_hand(_: int, content: int) -> float:
         return sum(fading(one, ts, hours * HOUR) for (_, i), ts in last(one).items() if i == content)
 
-    same(all_scores(one, popularity.trending(one, hours)), grid(one, by_hand))
+    assert_same(all_scores(one, popularity.trending(one, hours)), grid(one, by_hand))
 
 
 @settings(max_examples=60, deadline=None)
@@ -37,7 +37,7 @@ def test_gravity_divides_readers_by_age(one: Engagement, power: float, offset: f
     def by_hand(_: int, content: int) -> float:
         return float(readers(one, content) / (max((one.as_of - one.born[content]) / HOUR, 0) + offset) ** power)
 
-    same(all_scores(one, popularity.gravity(one, power, offset)), grid(one, by_hand))
+    assert_same(all_scores(one, popularity.gravity(one, power, offset)), grid(one, by_hand))
 
 
 def test_newest_falls_with_age_from_one() -> None:
