@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -179,10 +180,15 @@ class History:
 
         A night is short on it, and so is a weekend. The mean is of the last `BUSY_DAYS` days, or of all that there are.
         """
-        done = np.sort(self.ts[self.active])
+        done = self._done
         recent = len(done) - np.searchsorted(done, self.as_of - BUSY_DAYS * DAY)
         days = min(BUSY_DAYS, (self.as_of - done[0]) / DAY) if len(done) else 1.0
         return (len(done) - np.searchsorted(done, ts)) / max(recent / max(days, 1.0), 1.0)
+
+    @cached_property
+    def _done(self) -> Ints:
+        """When people did anything, sorted: once, whoever asks for a time."""
+        return np.sort(self.ts[self.active])
 
     def is_kind(self, *names: str) -> Flags:
         """Rows whose event is one of these `KINDS`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -45,10 +44,9 @@ class Engagement:
         """Each person with each content once."""
         keys = self.person * max(self.contents, 1) + self.content
         found, at = np.unique(keys, return_inverse=True)
-        first, last = np.full(len(found), self.as_of), np.full(len(found), np.iinfo(np.int64).min)
-        np.minimum.at(first, at, self.ts)
+        last = np.full(len(found), np.iinfo(np.int64).min)
         np.maximum.at(last, at, self.ts)
-        return Pairs(found // max(self.contents, 1), found % max(self.contents, 1), first, last)
+        return Pairs(found // max(self.contents, 1), found % max(self.contents, 1), last)
 
     @cached_property
     def session(self) -> Ints:
@@ -67,6 +65,11 @@ class Engagement:
         """Inverse document frequency of each content (contents,): log(1 + people / readers)."""
         return np.log1p(self.people / np.maximum(self.readers, 1))
 
+    @cached_property
+    def baskets(self) -> Matrix:
+        """(people, contents): what each person ever turned to, by its rarity; each person's row has length 1."""
+        return of_length_one(self.by_pair(self.rarity[self.pairs.content]))
+
     def by_pair(self, values: Floats) -> Matrix:
         """(people, contents) with a value for each of `pairs`."""
         shape = (self.people, self.contents)
@@ -84,11 +87,10 @@ class Engagement:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Sorted by person and content: when the person `first` and `last` turned to it."""
+    """Sorted by person and content: when the person `last` turned to it."""
 
     person: Ints
     content: Ints
-    first: Ints
     last: Ints
 
 
@@ -152,12 +154,17 @@ class Blend:
 
 
 Scores = Shared | Linear | Ratio | Blend
-Recommender = Callable[[Engagement], Scores]
 
 
 def entries(matrix: Matrix, rows: Ints, columns: Ints) -> Floats:
     """The values of a sparse matrix at (`rows[i]`, `columns[i]`). (scipy gives no array where there are none.)"""
     return np.asarray(matrix[rows, columns], np.float64).ravel() if len(rows) else np.zeros(0)
+
+
+def of_length_one(matrix: Matrix) -> Matrix:
+    """Each row by its length; a row of nothing stays so."""
+    length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
+    return sparse.csr_matrix(sparse.diags(np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)) @ matrix)
 
 
 def standardised(scores: Dense) -> Dense:

@@ -36,6 +36,15 @@ def top(scores: Dense, allowed: NDArray[np.bool_], content: Ints, k: int = K) ->
     return found
 
 
+def of_pairs(people: Ints, person: Ints, content: Ints, place: Ints) -> Ints:
+    """The lists (L, K) of `people` (sorted) out of listed pairs, each at its `place` from 1 on; others are left out."""
+    row = np.minimum(np.searchsorted(people, person), len(people) - 1)
+    shown = (people[row] == person) & (place <= K) if len(people) else np.zeros(len(person), bool)
+    lists = np.full((len(people), K), -1, np.int64)
+    lists[row[shown], place[shown] - 1] = content[shown]
+    return lists
+
+
 def worth(lists: Ints, wanted: Matrix) -> Floats:
     """What the person made of each place of each list (L, K)."""
     rows = np.broadcast_to(np.arange(len(lists))[:, None], lists.shape)

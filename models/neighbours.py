@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from models.engagement import DAY, HOUR, Dense, Engagement, Floats, Linear, Matrix, Ratio
+from models.engagement import DAY, HOUR, Dense, Engagement, Floats, Linear, Matrix, Ratio, of_length_one
 
 HALF_LIVES = 14.0
 """A vote older than so many of its half-lives says nothing."""
@@ -18,17 +18,12 @@ REACH = 10
 """Steps within a session in which one content goes with another."""
 
 
-def user_knn(engagement: Engagement, half_life_hours: float, *, memory_days: float = np.inf) -> Linear:
+def user_knn(engagement: Engagement, half_life_hours: float) -> Linear:
     """What similar people turned to of late: cosine of rarity-weighted readings, votes that fade fast.
 
-    Resnick et al. 1994, with all people as neighbours; a vote weighs 2^(-its age / half-life), and a reading
-    2^(-its age / memory) in the likeness of two people.
+    Resnick et al. 1994, with all people as neighbours; a vote weighs 2^(-its age / half-life).
     """
-    pairs = engagement.pairs
-    weights = engagement.rarity[pairs.content]
-    if np.isfinite(memory_days):
-        weights = weights * engagement.fading(pairs.last, memory_days * DAY)
-    baskets = _unit(engagement.by_pair(weights))
+    baskets = engagement.baskets
     votes = engagement.by_pair(_recent(engagement, half_life_hours))
     votes.eliminate_zeros()
     return Linear(baskets, sparse.csr_matrix(baskets.T @ votes), votes)
@@ -36,7 +31,7 @@ def user_knn(engagement: Engagement, half_life_hours: float, *, memory_days: flo
 
 def neighbours_reach(engagement: Engagement) -> Ratio:
     """Similar people who ever turned to it, over those who did anything at all since it was born; each by likeness."""
-    baskets = _unit(engagement.by_pair(engagement.rarity[engagement.pairs.content]))
+    baskets = engagement.baskets
     votes = engagement.by_pair(np.ones(len(engagement.pairs.person)))
     over = Linear(baskets, sparse.csr_matrix(baskets.T @ votes), votes)
     return Ratio(over, Linear(baskets, _there_since(engagement, baskets)))
@@ -72,7 +67,7 @@ def session_knn(engagement: Engagement, half_life_hours: float, fading_steps: fl
     )
     votes.data[votes.data < 2.0**-HALF_LIVES] = 0
     votes.eliminate_zeros()
-    return Linear(_last_sessions(engagement, fading_steps), sparse.csr_matrix(_unit(baskets).T @ votes))
+    return Linear(_last_sessions(engagement, fading_steps), sparse.csr_matrix(of_length_one(baskets).T @ votes))
 
 
 def item_to_item(engagement: Engagement, half_life_days: float, vote_hours: float, popular: float = 1.0) -> Linear:
@@ -115,7 +110,7 @@ def co_visits(engagement: Engagement, half_life_days: float, memory_days: float)
 
 def cosines(engagement: Engagement) -> Matrix:
     """(contents, contents): how alike contents are by who read them, 0 to 1."""
-    unit = _unit(sparse.csr_matrix(engagement.by_pair(np.ones(len(engagement.pairs.person))).T))
+    unit = of_length_one(sparse.csr_matrix(engagement.by_pair(np.ones(len(engagement.pairs.person))).T))
     return sparse.csr_matrix(unit @ unit.T)
 
 
@@ -129,12 +124,6 @@ def _scaled(total: Floats, power: float) -> Matrix:
     return sparse.diags(np.where(total > 0, np.maximum(total, 1e-12) ** -power, 0.0))
 
 
-def _unit(matrix: Matrix) -> Matrix:
-    """Each row by its length."""
-    length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
-    return sparse.csr_matrix(sparse.diags(np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)) @ matrix)
-
-
 def _last_sessions(engagement: Engagement, fading_steps: float) -> Matrix:
     """(people, contents): each person's last session, its last content weighing most."""
     person, shape = engagement.person, (engagement.people, engagement.contents)
@@ -144,4 +133,4 @@ def _last_sessions(engagement: Engagement, fading_steps: float) -> Matrix:
     last = engagement.session == engagement.session[end]
     steps = (end - np.arange(len(person)))[last]
     found = sparse.csr_matrix((np.exp2(-steps / fading_steps), (person[last], engagement.content[last])), shape=shape)
-    return _unit(found)
+    return of_length_one(found)

@@ -236,9 +236,8 @@ def replayed_nights(archive: Archive, config: Config, until: datetime | None = N
     At most `training.nights`, a day apart, none with less than `training.warm_up_days` of history.
     """
     step = max(config.project.step, timedelta(days=1))
-    horizon = max(goal.horizon for goal in config.goals.values())
     earliest = archive.first_ts() + timedelta(days=config.training.warm_up_days)
-    newest = (until or archive.until) - horizon
+    newest = (until or archive.until) - config.horizon
     nights = [newest - i * step for i in range(config.training.nights)]
     return sorted(n for n in nights if n >= earliest)
 

@@ -51,13 +51,13 @@ class Contest:
     ) -> Contest:
         """Grade everybody on the test nights, and ask the gate whether the challenger may serve from `as_of`."""
         champion = tracking.champion(Tracker(lake.tracking, config.project.name), as_of)
-        ours, linear = _predictions(bundle.models, data.lists.x), {}
+        ours, linear = predictions(bundle, data.lists.x), {}
         measured = {}
         for goal, model in bundle.models.items():
             p_test, linear[goal] = learning.logistic(sample(data.train, goal), data.test.x, data.lists.x)
             measured[goal] = _measured(model, data.test, goal, p_test)
-        rows = _test_rows(data.lists, bundle)
-        theirs = _champion_predictions(champion, bundle, data, config, lake)
+        rows = gate_rows(data.lists, bundle)
+        theirs = champion_predictions(_champion_bundle(champion, config, lake), bundle, data.lists, config)
         scores = {
             "model": scorer.relevance(ours, bundle.weights),
             "logistic_regression": scorer.relevance(linear, bundle.weights),
@@ -65,7 +65,8 @@ class Contest:
             **({"champion": scorer.relevance(theirs, bundle.weights)} if theirs else {}),
         }
         ndcg = {name: _interval(rows, score) for name, score in scores.items()}
-        verdict = gate.promote(rows, ours, theirs, champion_stale=_stale(champion, as_of, config), k=K)
+        stale = is_stale(champion.as_of if champion else None, as_of, config)
+        verdict = gate.promote(rows, ours, theirs, champion_stale=stale, k=K)
         return cls(bundle, learned, data, as_of, config, lake, measured, ndcg, verdict, champion)
 
 
@@ -80,29 +81,35 @@ def _measured(
     }
 
 
-def _predictions(models: Mapping[str, GoalModel], x: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
-    return {goal: model.predict(x) for goal, model in models.items()}
+def predictions(bundle: Bundle, x: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
+    """Probabilities by goal."""
+    return {goal: model.predict(x) for goal, model in bundle.models.items()}
 
 
-def _test_rows(lists: Rows, bundle: Bundle) -> gate.TestRows:
+def gate_rows(lists: Rows, bundle: Bundle) -> gate.TestRows:
+    """What the gate judges by, of the goals that were learned."""
     labels = {goal: lists.labels[goal] for goal in bundle.models}
     return gate.TestRows(lists.person, lists.group, labels, dict(bundle.weights), lists.popularity)
 
 
-def _champion_predictions(
-    champion: ModelVersion | None, bundle: Bundle, data: TrainingRows, config: Config, lake: Lake
+def champion_predictions(
+    champion: Bundle | None, challenger: Bundle, lists: Rows, config: Config
 ) -> Probabilities | None:
     """The champion's probabilities on the same rows; None where it cannot be compared (other goals or features)."""
+    if champion is None or not fits(champion, config) or set(champion.models) != set(challenger.models):
+        return None
+    return predictions(champion, lists.scored(champion.context["cuts"], tuple(config.goals), crm_of(champion)).x)
+
+
+def is_stale(promoted: datetime | None, as_of: datetime, config: Config) -> bool:
+    """Whether a champion promoted then has become too old."""
+    return promoted is not None and (as_of - promoted).days >= config.retrain.max_age_days
+
+
+def _champion_bundle(champion: ModelVersion | None, config: Config, lake: Lake) -> Bundle | None:
     if champion is None:
         return None
-    old = Bundle.from_files(tracking.load_bundle_files(Tracker(lake.tracking, config.project.name), champion.version))
-    if not fits(old, config) or set(old.models) != set(bundle.models):
-        return None
-    return _predictions(old.models, data.lists.scored(old.context["cuts"], tuple(config.goals), crm_of(old)).x)
-
-
-def _stale(champion: ModelVersion | None, as_of: datetime, config: Config) -> bool:
-    return champion is not None and (as_of - champion.as_of).days >= config.retrain.max_age_days
+    return Bundle.from_files(tracking.load_bundle_files(Tracker(lake.tracking, config.project.name), champion.version))
 
 
 def _interval(rows: gate.TestRows, score: NDArray[np.float64]) -> metrics.Interval:

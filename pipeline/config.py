@@ -269,6 +269,11 @@ class Config(Settings):
         """The folder of `quality.suites`."""
         return self.folder(self.quality.suites) if self.quality.suites else None
 
+    @property
+    def horizon(self) -> timedelta:
+        """How long after a night the last of the goals can still be reached."""
+        return max(goal.horizon for goal in self.goals.values())
+
     def source(self, name: str) -> Source:
         """The source of this name.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from models import metrics
+from models import listing, metrics
+from models.engagement import Ints
 from pipeline import manifest, snapshot, tracking
 from pipeline.build_features import NightFeatures
 from pipeline.config import Config
@@ -22,9 +21,6 @@ from pipeline.pseudonyms import Pseudonyms
 from pipeline.rebuild import hits
 from pipeline.records import Grade, Tracker
 from pipeline.report import Report
-
-K = 10
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ def run(as_of: datetime, config: Config) -> GradeReport:
 
 def _due(as_of: datetime, config: Config, lake: Lake) -> list[tuple[str, datetime]]:
     """Names and nights to grade: of several snapshots of one night the one that was published last."""
-    horizon = max(timedelta(days=1), *(goal.horizon for goal in config.goals.values()))
+    horizon = max(timedelta(days=1), config.horizon)
     folder = lake.rankings / "snapshots"
     published = sorted(snapshot.snapshots(lake.rankings), key=lambda name: (folder / name).stat().st_mtime_ns)
     nights = {_night(name): name for name in published}
@@ -86,17 +82,15 @@ def _grade(name: str, night: datetime, archive: Archive, config: Config, lake: L
     if not worth.getnnz():
         return None
     people = np.flatnonzero(np.diff(worth.indptr))
-    ours = _published(name, found, config, lake)
-    theirs = _most_popular(found, people, config)
-    values = [_ndcg(lists, worth, people) for lists in (ours, theirs)]
-    hits = np.array([bool(set(ours.get(int(p), [])) & set(worth[p].indices)) for p in people])
+    ours = listing.measures(_published(name, found, people, config, lake), worth[people])
+    theirs = listing.measures(_most_popular(found, people, config), worth[people])
     return SnapshotGrade(
         as_of=night.isoformat(),
         people=len(people),
-        ndcg_10=float(values[0].mean()),
-        most_popular=float(values[1].mean()),
-        difference=metrics.bootstrap_difference(values[0], values[1], people),
-        hit_rate_10=float(hits.mean()),
+        ndcg_10=float(ours["ndcg_10"].mean()),
+        most_popular=float(theirs["ndcg_10"].mean()),
+        difference=metrics.bootstrap_difference(ours["ndcg_10"], theirs["ndcg_10"], people),
+        hit_rate_10=float(ours["hit_rate_10"].mean()),
     )
 
 
@@ -120,48 +114,29 @@ def wanted(found: NightFeatures, archive: Archive, config: Config, window: timed
     return sparse.csr_matrix(total)
 
 
-def _published(name: str, found: NightFeatures, config: Config, lake: Lake) -> dict[int, list[int]]:
-    """Each person's published content, best first, as indices of the night."""
+def _published(name: str, found: NightFeatures, people: Ints, config: Config, lake: Lake) -> Ints:
+    """The published lists of `people`, as contents of the night; what it does not know of is no content."""
     rows = snapshot.table_of(lake.rankings / "snapshots" / name, "people")
-    rows = rows.filter(pc.less_equal(rows["rank"], K)).sort_by([("person_id", "ascending"), ("rank", "ascending")])
+    rows = rows.filter(pc.less_equal(rows["rank"], listing.K))
     ids, kinds = Pseudonyms.of(config), rows["id_type"].to_pylist()
     natives = rows["person_id"].to_pylist()
     known = {key: ids.one(key[0], key[1]) for key in set(zip(natives, kinds, strict=True))}
-    position = {int(person): i for i, person in enumerate(found.history.people)}
-    content = pc.index_in(rows["content_id"].combine_chunks(), value_set=found.history.catalogue.ids).to_pylist()
-    lists: dict[int, list[int]] = {}
-    for native, kind, at in zip(natives, kinds, content, strict=True):
-        person = position.get(known[(native, kind)])
-        if person is not None and at is not None:
-            lists.setdefault(person, []).append(at)
-    return lists
+    whose = np.array([known[key] for key in zip(natives, kinds, strict=True)], np.int64)
+    content = pc.index_in(rows["content_id"].combine_chunks(), value_set=found.history.catalogue.ids)
+    place = np.asarray(rows["rank"].combine_chunks())
+    return listing.of_pairs(
+        found.history.people[people], whose, np.asarray(pc.fill_null(content, -1)).astype(np.int64), place
+    )
 
 
-def _most_popular(found: NightFeatures, people: NDArray[np.int64], config: Config) -> dict[int, list[int]]:
+def _most_popular(found: NightFeatures, people: Ints, config: Config) -> Ints:
     """The most popular content of seven days that the person has not engaged with yet."""
-    catalogue = found.history.catalogue
-    popularity = np.where(catalogue.listed, np.asarray(found.contents["popularity_7d"].combine_chunks()), -1.0)
-    order = np.argsort(-popularity, kind="stable")
-    order = order[popularity[order] >= 0]
-    seen = found.space.seen
-    lists = {}
-    for person in people:
-        known = set(seen[person].indices) if config.ranking.hide_engaged else set()
-        lists[int(person)] = [int(c) for c in order[: K + len(known)] if c not in known][:K]
-    return lists
-
-
-def _ndcg(lists: Mapping[int, list[int]], wanted: Any, people: NDArray[np.int64]) -> Floats:
-    """NDCG@10 of each person's list, linear gain: wanted content that is not in the list counts in the ideal only."""
-    discounts = 1 / np.log2(np.arange(2, K + 2))
-    values = np.zeros(len(people))
-    for place, person in enumerate(people):
-        row = wanted[person]
-        gains = dict(zip(row.indices.tolist(), row.data.tolist(), strict=True))
-        got = np.array([gains.get(content, 0.0) for content in lists.get(int(person), [])[:K]])
-        best = np.sort(row.data)[::-1][:K]
-        values[place] = (got @ discounts[: len(got)]) / (best @ discounts[: len(best)])
-    return values
+    content = np.flatnonzero(found.history.catalogue.listed)
+    popularity = np.asarray(found.contents["popularity_7d"].combine_chunks())[content]
+    allowed = np.ones((len(people), len(content)), bool)
+    if config.ranking.hide_engaged:
+        allowed = found.space.block(people, content).seen() == 0
+    return listing.top(popularity[None, :], allowed, content)
 
 
 def _keep(one: SnapshotGrade, config: Config, lake: Lake) -> None:

@@ -314,8 +314,7 @@ def _before(rows: pa.Table, as_of: datetime) -> pa.Table:
 
 
 def _replayed_days(config: Config) -> int:
-    longest = max(goal.horizon for goal in config.goals.values())
-    return config.training.history_days + config.training.nights + math.ceil(longest / timedelta(days=1))
+    return config.training.history_days + config.training.nights + math.ceil(config.horizon / timedelta(days=1))
 
 
 def _between(rows: pa.Table, start: datetime, end: datetime) -> pa.Table:

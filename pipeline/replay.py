@@ -23,7 +23,8 @@ from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 from pipeline.night import Archive
 from pipeline.open_night import OpenNight
-from pipeline.replay_summary import OURS, NightGrade, ReplayReport
+from pipeline.replay_summary import NightGrade, ReplayReport
+from pipeline.reports.replay import OURS
 from pipeline.retraining import Retraining
 
 TUNING_NIGHTS = 14
@@ -79,7 +80,7 @@ def _window(config: Config) -> timedelta:
     """How long a table is graded for: the longest horizon; at a faster cadence than a day, until the next table."""
     if config.project.step < _DAY:
         return config.project.step
-    return max(_DAY, *(goal.horizon for goal in config.goals.values()))
+    return max(_DAY, config.horizon)
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class _Replay:
     ) -> NightGrade:
         listed, scored = _listed(one.found, learning, self.config, one.came)
         person, content = scored.person[listed.pair], scored.content[listed.pair]
-        lists = {OURS: _as_lists(one.people, person, content, listed.rank)}
+        lists = {OURS: listing.of_pairs(one.people, person, content, listed.rank)}
         for rival in (*CONTENDERS, contenders.blend(knobs["gravity"], knobs["user_knn"])):
             lists[rival.name] = one.lists(rival.scores(one.engagement, knobs[rival.name]))
         return NightGrade(
@@ -201,12 +202,3 @@ def _listed(
         max_per_category=limits.max_per_category,
     )
     return listed, scored
-
-
-def _as_lists(people: Ints, person: Ints, content: Ints, place: Ints) -> Ints:
-    """The lists of `people` (L, K) out of listed pairs of these and others."""
-    row = np.minimum(np.searchsorted(people, person), len(people) - 1)
-    shown = (people[row] == person) & (place <= listing.K)
-    lists = np.full((len(people), listing.K), -1, np.int64)
-    lists[row[shown], place[shown] - 1] = content[shown]
-    return lists

@@ -18,10 +18,8 @@ from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.records import Tracker
 from pipeline.report import Report
-from pipeline.reports.replay import replay_page
+from pipeline.reports.replay import OURS, PRIMARY, replay_page
 
-OURS = "shortlist"
-PRIMARY = "ndcg_10"
 _SMALLEST = 11
 """Fewer people than this are no segment."""
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from features import spec
 from models import gate, learning
 from models.classifier import Bundle
-from models.learning import Budget
+from models.learning import Learned, Sample
 from models.split import split_nights
-from pipeline.build_features import NightFeatures, crm_of, replayed_nights
+from pipeline import compare
+from pipeline.build_features import NightFeatures, replayed_nights
 from pipeline.config import Config
 from pipeline.night import Archive
 from pipeline.rebuild import Rebuilt, of_night
-from pipeline.train import bundle_of
-from pipeline.training_rows import TrainingRows, grouped, sample
+from pipeline.train import budget_of, bundle_of, each_goal
+from pipeline.training_rows import TrainingRows, grouped
 
 _DAY = timedelta(days=1)
 
@@ -31,7 +31,6 @@ class Retraining:
     def __init__(self, archive: Archive, config: Config) -> None:
         """Nothing was trained yet."""
         self.champion: Bundle | None = None
-        self.trainings = 0
         self._archive, self._config = archive, config
         self._nights: dict[datetime, Rebuilt] = {}
         self._waiting: dict[datetime, NightFeatures] = {}
@@ -45,7 +44,8 @@ class Retraining:
         return sorted({*before, *nights})
 
     def decide(self, as_of: datetime) -> str:
-        """Train if the policy says so; what came of it in a word or two, empty where nothing was trained."""
+        """Train if the policy says so; what came of it in a word, empty where nothing was trained."""
+        self._settle(as_of)
         if not self._due(as_of):
             return ""
         data = self._rows(as_of)
@@ -54,7 +54,6 @@ class Retraining:
         bundle = self._learned(data, as_of)
         if bundle is None:
             return ""
-        self.trainings += 1
         self._trained = as_of
         verdict = self._verdict(bundle, data, as_of)
         if verdict.promote:
@@ -65,19 +64,29 @@ class Retraining:
         """The features of this night, from which later ones learn when its outcome is known."""
         self._waiting[found.night.as_of] = found
 
+    def _settle(self, as_of: datetime) -> None:
+        """Turn nights whose outcome is known by now into rows: a night's features are much larger than its rows."""
+        ripe = [night for night in self._waiting if night + self._wait <= as_of]
+        known = self._archive.known_at(as_of) if ripe else self._archive
+        for night in ripe:
+            self._nights[night] = of_night(known, self._waiting.pop(night), self._config, lists=True)
+
+    @property
+    def _wait(self) -> timedelta:
+        """How long an outcome takes: rows need what people did on the day after, and whether they reached the goals."""
+        return max(_DAY, self._config.horizon)
+
     def _due(self, as_of: datetime) -> bool:
         if self.champion is None:
             return True
         if self._config.retrain.when == "never" or (self._trained and as_of - self._trained < _DAY):
             return False
-        old = self._promoted is not None and as_of - self._promoted >= timedelta(days=self._config.retrain.max_age_days)
-        return self._config.retrain.when == "always" or old
+        return self._config.retrain.when == "always" or compare.is_stale(self._promoted, as_of, self._config)
 
     def _rows(self, as_of: datetime) -> TrainingRows | str:
-        horizon = max(goal.horizon for goal in self._config.goals.values())
         nights = replayed_nights(self._archive, self._config, as_of)
         try:
-            split = split_nights(nights, horizon)
+            split = split_nights(nights, self._config.horizon)
         except ValueError as error:
             return str(error)
         for night in [night for night in self._nights if night < nights[0]]:
@@ -86,7 +95,7 @@ class Retraining:
         for night in nights:
             thin = night in learned_from
             if night not in self._nights:
-                found = self._waiting.pop(night, None) or NightFeatures.of(self._archive.night(night), self._config)
+                found = NightFeatures.of(self._archive.night(night), self._config)
                 self._nights[night] = of_night(known, found, self._config, lists=not thin, thinned=thin)
             elif thin and self._nights[night].lists is not None:
                 self._nights[night] = self._nights[night].thinned
@@ -96,30 +105,20 @@ class Retraining:
         return grouped(split, train, validation, test, self._config)
 
     def _learned(self, data: TrainingRows, as_of: datetime) -> Bundle | None:
-        learned, training = {}, self._config.training
-        names = spec.names(self._config.goals, crm=data.vocabulary.attributes)
-        for goal in self._config.goals:
-            parts = sample(data.train, goal), sample(data.validation, goal)
-            if min(int(part.y.sum()) for part in parts) < training.min_positives:
-                continue
-            if goal in self._params:
-                learned[goal] = learning.relearn(goal, names, *parts, self._params[goal], training.seed)
-            else:
-                budget = Budget(
-                    training.trials, training.seconds / len(self._config.goals), training.seed, training.device
-                )
-                learned[goal] = learning.learn(goal, names, *parts, budget)
-                self._params[goal] = dict(learned[goal].model.params)
+        learned, _ = each_goal(data, self._config, self._learn)
+        self._params.update({goal: dict(one.model.params) for goal, one in learned.items()})
         return bundle_of(learned, data, as_of, self._config) if learned else None
 
-    def _verdict(self, bundle: Bundle, data: TrainingRows, as_of: datetime) -> gate.Verdict:
-        lists = data.lists
-        labels = {goal: lists.labels[goal] for goal in bundle.models}
-        rows = gate.TestRows(lists.person, lists.group, labels, dict(bundle.weights), lists.popularity)
-        ours = {goal: model.predict(lists.x) for goal, model in bundle.models.items()}
-        theirs = None
-        if self.champion is not None and set(self.champion.models) == set(bundle.models):
-            old = lists.scored(self.champion.context["cuts"], tuple(self._config.goals), crm_of(self.champion))
-            theirs = {goal: model.predict(old.x) for goal, model in self.champion.models.items()}
-        stale = self._promoted is not None and (as_of - self._promoted).days >= self._config.retrain.max_age_days
-        return gate.promote(rows, ours, theirs, champion_stale=stale)
+    def _learn(self, goal: str, names: tuple[str, ...], training: Sample, validation: Sample) -> Learned:
+        if goal in self._params:
+            seed = self._config.training.seed
+            return learning.relearn(goal, names, training, validation, self._params[goal], seed)
+        return learning.learn(goal, names, training, validation, budget_of(self._config))
+
+    def _verdict(self, challenger: Bundle, data: TrainingRows, as_of: datetime) -> gate.Verdict:
+        return gate.promote(
+            compare.gate_rows(data.lists, challenger),
+            compare.predictions(challenger, data.lists.x),
+            compare.champion_predictions(self.champion, challenger, data.lists, self._config),
+            champion_stale=compare.is_stale(self._promoted, as_of, self._config),
+        )

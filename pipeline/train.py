@@ -13,7 +13,7 @@ from typing import Any
 from features import spec
 from models import leak, learning
 from models.classifier import Bundle
-from models.learning import Budget, Learned
+from models.learning import Budget, Learned, Sample
 from models.tuning import TrialRecord
 from pipeline import tracking
 from pipeline.build_features import goals_of
@@ -26,6 +26,9 @@ from pipeline.records import Tracker
 from pipeline.report import Report
 from pipeline.training_record import training_record
 from pipeline.training_rows import TrainingRows, collect, sample
+
+Learn = Callable[[str, tuple[str, ...], Sample, Sample], Learned]
+"""Learns a goal, from features of these names, out of a training's and a validation's rows."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,22 @@ def _require_no_leak(data: TrainingRows, as_of: datetime, config: Config) -> Non
 def _learn(
     data: TrainingRows, as_of: datetime, config: Config, lake: Lake, on_trial: Callable[[str, TrialRecord], None] | None
 ) -> tuple[dict[str, Learned], dict[str, str]]:
-    """Every goal that has enough engagements; and for the others why not."""
-    learned, skipped = {}, {}
+    """Every goal that has enough engagements, searched for; and for the others why not."""
     storage = _fresh_journal(lake.studies / f"{as_of.strftime(NIGHT)}.log")
-    least = config.training.min_positives
+
+    def search(goal: str, names: tuple[str, ...], training: Sample, validation: Sample) -> Learned:
+        told = partial(on_trial, goal) if on_trial else None
+        return learning.learn(
+            goal, names, training, validation, budget_of(config), storage=storage, study=goal, on_trial=told
+        )
+
+    return each_goal(data, config, search)
+
+
+def each_goal(data: TrainingRows, config: Config, learn: Learn) -> tuple[dict[str, Learned], dict[str, str]]:
+    """What `learn` makes of every goal that has enough engagements; and for the others why not."""
+    learned, skipped, least = {}, {}, config.training.min_positives
+    names = spec.names(config.goals, crm=data.vocabulary.attributes)
     for goal in config.goals:
         found = [int(rows.labels[goal].sum()) for rows in (data.train, data.validation)]
         if min(found) < least:
@@ -93,23 +108,15 @@ def _learn(
                 f"{found[0]} engagements on the training nights and {found[1]} on the validation nights; "
                 f"training.min_positives is {least}"
             )
-            continue
-        learned[goal] = learning.learn(
-            goal,
-            spec.names(config.goals, crm=data.vocabulary.attributes),
-            sample(data.train, goal),
-            sample(data.validation, goal),
-            Budget(
-                config.training.trials,
-                config.training.seconds / len(config.goals),
-                config.training.seed,
-                config.training.device,
-            ),
-            storage=storage,
-            study=goal,
-            on_trial=partial(on_trial, goal) if on_trial else None,
-        )
+        else:
+            learned[goal] = learn(goal, names, sample(data.train, goal), sample(data.validation, goal))
     return learned, skipped
+
+
+def budget_of(config: Config) -> Budget:
+    """What the search for one goal may cost."""
+    training = config.training
+    return Budget(training.trials, training.seconds / len(config.goals), training.seed, training.device)
 
 
 def _fresh_journal(path: Path) -> Any:

@@ -30,10 +30,9 @@ class TrainingRows:
 
 def collect(archive: Archive, config: Config) -> TrainingRows | str:
     """The rows of all nights, or why there are none."""
-    horizon = max(goal.horizon for goal in config.goals.values())
     nights = replayed_nights(archive, config)
     try:
-        split = split_nights(nights, horizon)
+        split = split_nights(nights, config.horizon)
     except ValueError as error:
         return f"the lake is too young to learn from: {error}"
     train = list(rebuild(archive, split.train, config, lists=False, thinned=True))

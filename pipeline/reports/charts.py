@@ -61,7 +61,13 @@ class Histogram:
 
 
 def line_chart(
-    lines: Sequence[Line], x_label: str, *, diagonal: bool = False, mark: float | None = None, zero: bool = False
+    lines: Sequence[Line],
+    x_label: str,
+    *,
+    diagonal: bool = False,
+    mark: float | None = None,
+    zero: bool = False,
+    width: int = _WIDTH,
 ) -> str:
     """Lines over one pair of axes. `diagonal` draws y = x, `mark` a vertical guide, `zero` makes both axes start there.
 
@@ -70,9 +76,9 @@ def line_chart(
     lines = [kept for kept in map(_finite, lines) if kept.x]
     if not lines:
         return ""
-    x = _scale([value for line in lines for value in line.x], _LEFT, _WIDTH - _RIGHT, zero=zero)
+    x = _scale([value for line in lines for value in line.x], _LEFT, width - _RIGHT, zero=zero)
     y = _scale([value for line in lines for value in line.y], _HEIGHT - _BOTTOM, _TOP, zero=zero)
-    parts = [*_axes(x, y, x_label)]
+    parts = [*_axes(x, y, x_label, width)]
     if diagonal:
         low, high = max(x.low, y.low), min(x.high, y.high)
         parts.append(_guide(x(low), y(low), x(high), y(high)))
@@ -80,8 +86,8 @@ def line_chart(
         parts.append(_guide(x(mark), _TOP, x(mark), _HEIGHT - _BOTTOM))
     parts += [_drawn(line, x, y, index) for index, line in enumerate(lines)]
     if len(lines) > 1:
-        parts += [_legend(line.name, index) for index, line in enumerate(lines)]
-    return _svg(_WIDTH, _HEIGHT, parts)
+        parts += [_legend(line.name, index, width) for index, line in enumerate(lines)]
+    return _svg(width, _HEIGHT, parts)
 
 
 def interval_chart(rows: Sequence[tuple[str, float, float | None, float | None]]) -> str:
@@ -167,14 +173,14 @@ def _ticks(scale: Scale, wanted: int = 4) -> Iterator[float]:
         yield index * step
 
 
-def _axes(x: Scale, y: Scale, x_label: str) -> Iterator[str]:
+def _axes(x: Scale, y: Scale, x_label: str, width: int) -> Iterator[str]:
     floor = _HEIGHT - _BOTTOM
     for tick in _ticks(y):
-        yield f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
+        yield f'<line class="axis" x1="{_LEFT}" x2="{width - _RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
         yield _label(_LEFT - 6, y(tick) + 4, _short(tick), "end")
     for tick in _ticks(x):
         yield _label(x(tick), floor + 15, _short(tick))
-    yield _label(_WIDTH - _RIGHT, _HEIGHT - 3, x_label, "end")
+    yield _label(width - _RIGHT, _HEIGHT - 3, x_label, "end")
 
 
 def _drawn(line: Line, x: Scale, y: Scale, index: int) -> str:
@@ -195,8 +201,9 @@ def _interval(row: tuple[str, float, float | None, float | None], x: Scale, y: f
     return f'<text class="name" x="0" y="{y + 4}">{escape(name)}</text>{whisker}{_dot(x(mean), y, 4.5, index)}{value}'
 
 
-def _legend(name: str, index: int) -> str:
-    return f'<text class="{_series(index)}" x="{_LEFT + 70 * index}" y="9">{escape(name)}</text>'
+def _legend(name: str, index: int, width: int) -> str:
+    """Names stand side by side, as far apart as the picture is wide."""
+    return f'<text class="{_series(index)}" x="{_LEFT + 70 * width / _WIDTH * index:.0f}" y="9">{escape(name)}</text>'
 
 
 def _series(index: int) -> str:

@@ -122,7 +122,7 @@ def _over_time(report: ReplayReport, best: str) -> str:
     return section(
         "Night by night",
         "Mean of seven nights.",
-        figure("NDCG@10", line_chart(lines, "days since the first night", zero=True)),
+        figure("NDCG@10", line_chart(lines, "days since the first night", zero=True, width=640)),
     )
 
 
@@ -166,6 +166,7 @@ def _calibration(report: ReplayReport) -> str:
     if not one["predicted"]:
         return ""
     line = Line("listed pairs", one["predicted"], one["observed"], dots=True)
+    chart = line_chart([line], "expected", diagonal=True, zero=True)
     note = (
         f"Of what was listed to people who came: {number(one['expected'], 4)} a place was expected, "
         f"{number(one['reached'], 4)} reached."
@@ -173,7 +174,7 @@ def _calibration(report: ReplayReport) -> str:
     return section(
         "Calibration",
         note,
-        figure("reached, by what was expected", line_chart([line], "expected", diagonal=True, zero=True)),
+        f'<div class="charts">{figure("reached, by what was expected", chart)}</div>',
     )
 
 

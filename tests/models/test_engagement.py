@@ -19,7 +19,6 @@ from tests.models.readings import (
     assert_same,
     engagement,
     engagements,
-    events,
     fading,
     last,
     rarity,
@@ -31,13 +30,10 @@ from tests.models.readings import (
 @settings(max_examples=80, deadline=None)
 @given(engagements())
 def test_pairs_are_each_persons_contents_once(one: Engagement) -> None:
-    """Sorted by person and content, with the first and the last time."""
-    expected = [
-        (u, i, min(ts for v, j, ts in events(one) if (v, j) == (u, i)), latest)
-        for (u, i), latest in sorted(last(one).items())
-    ]
+    """Sorted by person and content, with the last time."""
+    expected = [(u, i, latest) for (u, i), latest in sorted(last(one).items())]
     pairs = one.pairs
-    found = [getattr(pairs, name).tolist() for name in ("person", "content", "first", "last")]
+    found = [getattr(pairs, name).tolist() for name in ("person", "content", "last")]
     assert list(zip(*found, strict=True)) == expected
 
 
@@ -105,8 +101,8 @@ def test_scores_of_some_are_cut_out_of_everybodys(cut: tuple[Engagement, list[in
 @given(engagements())
 def test_what_ranks_writes_nothing_into_the_engagement(one: Engagement) -> None:
     """Every array that is read is the same afterwards: one engagement serves all, so each would see the change."""
-    arrays = [getattr(one.pairs, name) for name in ("person", "content", "first", "last")]
-    for values in (*arrays, one.session, one.readers, one.rarity):
+    arrays = [getattr(one.pairs, name) for name in ("person", "content", "last")]
+    for values in (*arrays, one.session, one.readers, one.rarity, one.baskets.data):
         values.flags.writeable = False
     for rival in CONTENDERS:
         rival.scores(one, next(rival.settings()))

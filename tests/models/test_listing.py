@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from models.listing import K, character, measures, segments, top, worth
+from models.listing import K, character, measures, of_pairs, segments, top, worth
 from models.metrics import ndcg_by_group
 from models.neighbours import cosines
 from tests.models.readings import cosine, engagement
@@ -159,3 +159,16 @@ def test_segments_have_their_bounds() -> None:
     assert found["activity"].tolist() == ["new", "light", "light", "heavy"]
     assert found["device"].tolist() == ["unknown", "desktop", "mobile", "desktop"]
     assert found["country"].tolist() == countries.tolist()
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sets(st.integers(0, 9), max_size=4),
+    st.dictionaries(st.tuples(st.integers(0, 9), st.integers(1, 14)), st.integers(0, 30), max_size=30),
+)
+def test_lists_are_put_together_from_pairs(people: set[int], listed: dict[tuple[int, int], int]) -> None:
+    """Each at its place, nobody else's, nothing beyond the tenth; where nothing stands, nothing is made up."""
+    owners = sorted(people)
+    person, place = (np.array([key[at] for key in listed], np.int64) for at in (0, 1))
+    found = of_pairs(np.array(owners, np.int64), person, np.array([*listed.values()], np.int64), place)
+    assert found.tolist() == [[listed.get((owner, at), -1) for at in range(1, 11)] for owner in owners]

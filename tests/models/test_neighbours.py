@@ -47,21 +47,21 @@ def votes(one: Engagement, hours: float) -> list[Vector]:
     return [{i: value for i, value in row.items() if value >= FORGOTTEN} for row in found]
 
 
-def baskets(one: Engagement, memory_days: float = math.inf) -> list[Vector]:
+def baskets(one: Engagement) -> list[Vector]:
     """A vector a person: her readings by their rarity."""
-    return of_each(one, lambda i, ts: rarity(one, i) * fading(one, ts, memory_days * DAY))
+    return of_each(one, lambda i, _: rarity(one, i))
 
 
 @settings(max_examples=100, deadline=None)
-@given(engagements(), st.sampled_from([6.0, 72.0]), st.sampled_from([math.inf, 2.0]))
-def test_user_knn_sums_the_votes_of_the_others_by_likeness(one: Engagement, hours: float, memory_days: float) -> None:
+@given(engagements(), st.sampled_from([6.0, 72.0]))
+def test_user_knn_sums_the_votes_of_the_others_by_likeness(one: Engagement, hours: float) -> None:
     """Cosine of rarity-weighted readings times the vote, over everybody but herself."""
-    like, vote = baskets(one, memory_days), votes(one, hours)
+    like, vote = baskets(one), votes(one, hours)
 
     def by_hand(u: int, i: int) -> float:
         return sum(cosine(like[u], like[v]) * vote[v].get(i, 0.0) for v in range(one.people) if v != u)
 
-    assert_same(all_scores(one, neighbours.user_knn(one, hours, memory_days=memory_days)), grid(one, by_hand))
+    assert_same(all_scores(one, neighbours.user_knn(one, hours)), grid(one, by_hand))
 
 
 def test_likeness_is_of_ever_but_votes_are_of_late() -> None:

@@ -15,7 +15,7 @@ from expectations import schemas
 from pipeline import config as configuration
 from pipeline.config import Config
 from pipeline.lake import UNDATED, Lake
-from pipeline.night import Archive
+from pipeline.night import Archive, Night
 from pipeline.shards import shard_of
 
 Tables = Mapping[str, pa.Table]
@@ -75,6 +75,11 @@ def _objection(row: Mapping[str, Any]) -> dict[str, Any]:
 def archive(found: Tables, config: Config, until: datetime = END) -> Archive:
     """What `Archive.load` would read from a lake that holds nothing else."""
     return Archive(until=until, config=config, **found)
+
+
+def night_of(config: Config, as_of: datetime = NIGHT, **rows: Iterable[Mapping[str, Any]]) -> Night:
+    """The night of a few rows."""
+    return archive(tables(**rows), config).night(as_of)
 
 
 def written(found: Tables, config: Config) -> Lake:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +19,7 @@ from tests.pipeline.lakes import (
     archive,
     config_in,
     event,
+    night_of,
     tables,
     written,
 )
@@ -34,12 +35,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 @pytest.fixture
 def night(config: Config) -> Callable[..., Night]:
-    """The night of a few rows, after somebody read something long ago."""
-
-    def of(*, settings: Config = config, as_of: datetime = NIGHT, **rows: list[dict[str, Any]]) -> Night:
-        return archive(tables(**rows), settings).night(as_of)
-
-    return of
+    """The night of a few rows."""
+    return partial(night_of, config)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +84,7 @@ def test_a_day_is_over_at_midnight_in_the_projects_time_zone(tmp_path: Path, nig
     rows = [{"content_id": name, "day": date(2026, 3, day)} for name, day in (("old", 4), ("new", 5))]
     for hour, expected in ((4, "old"), (5, "new")):
         as_of = datetime(2026, 3, 6, hour, tzinfo=UTC)
-        assert night(settings=settings, as_of=as_of, content=rows).content["content_id"].to_pylist() == [expected]
+        assert night_of(settings, as_of=as_of, content=rows).content["content_id"].to_pylist() == [expected]
 
 
 def test_each_catalogue_counts_with_its_own_newest_snapshot(night: Callable[..., Night]) -> None:

@@ -13,8 +13,8 @@ from pipeline import build_features, ingest, publish, rank
 from pipeline.build_features import NightFeatures
 from pipeline.config import Config
 from pipeline.lake import Lake
-from pipeline.night import Archive, Night
-from tests.pipeline.lakes import NIGHT, archive, config_in, tables, written
+from pipeline.night import Archive
+from tests.pipeline.lakes import NIGHT, config_in, night_of, tables, written
 from tests.pipeline.small import House
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -33,11 +33,6 @@ def counts(ts: datetime, content: str = "c01", **more: Any) -> dict[str, Any]:
     return {"ts": ts, "content_id": content, "count": 10.0, "available_at": ts, **more}
 
 
-def night(config: Config, **rows: list[dict[str, Any]]) -> Night:
-    """The night of a few rows."""
-    return archive(tables(**rows), config).night(NIGHT)
-
-
 @pytest.mark.parametrize(
     ("ts", "available_at", "known"),
     [
@@ -50,21 +45,21 @@ def night(config: Config, **rows: list[dict[str, Any]]) -> Night:
 )
 def test_counts_are_known_like_any_row(ts: datetime, available_at: datetime, known: int, config: Config) -> None:
     """Strictly before the night, once their hour or day is over, and no older than the history."""
-    assert night(config, popularity=[counts(ts, available_at=available_at)]).popularity.num_rows == known
+    assert night_of(config, popularity=[counts(ts, available_at=available_at)]).popularity.num_rows == known
 
 
 def test_where_there_are_orders_anonymous_purchases_are_none_either(config: Config) -> None:
     """The order is known from the shop: counted again it would be two."""
     rows = [counts(NIGHT - HOUR, event="purchase"), counts(NIGHT - HOUR)]
     order = {"ts": NIGHT - DAY, "person": 101, "amount": 1.0, "content_id": "c01"}
-    assert night(config, popularity=rows).popularity.num_rows == 2
-    assert night(config, popularity=rows, transactions=[order]).popularity["event"].to_pylist() == ["view"]
+    assert night_of(config, popularity=rows).popularity.num_rows == 2
+    assert night_of(config, popularity=rows, transactions=[order]).popularity["event"].to_pylist() == ["view"]
 
 
 def test_without_a_catalogue_content_is_also_what_nobody_in_particular_touched(config: Config) -> None:
     """Published when anybody first saw it."""
     seen = {"ts": NIGHT - DAY, "person": 1, "content_id": "c01"}
-    content = night(config, events=[seen], popularity=[counts(NIGHT - 2 * DAY), counts(NIGHT - HOUR, "c02")]).content
+    content = night_of(config, events=[seen], popularity=[counts(NIGHT - 2 * DAY), counts(NIGHT - HOUR, "c02")]).content
     assert dict(zip(content["content_id"].to_pylist(), content["published_at"].to_pylist(), strict=True)) == {
         "c01": NIGHT - 2 * DAY,
         "c02": NIGHT - HOUR,
@@ -76,8 +71,8 @@ def test_ten_anonymous_views_are_as_popular_as_those_of_ten_visitors(config: Con
     ts = NIGHT - 30 * HOUR
     other = [{"ts": NIGHT - 2 * HOUR, "person": 1, "content_id": "c02"}]
     visitors = [{"ts": ts, "person": person, "content_id": "c01"} for person in range(11, 21)]
-    known = NightFeatures.of(night(config, events=[*other, *visitors]), config)
-    found = NightFeatures.of(night(config, events=other, popularity=[counts(ts)]), config)
+    known = NightFeatures.of(night_of(config, events=[*other, *visitors]), config)
+    found = NightFeatures.of(night_of(config, events=other, popularity=[counts(ts)]), config)
     for name in OF_EVERYBODY:
         assert found.contents[name].to_pylist() == pytest.approx(known.contents[name].to_pylist()), name
     assert found.contents["people_7d"].to_pylist() == [0, 1]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,10 +13,9 @@ from pipeline.config import Config
 from pipeline.night import Night
 from tests.pipeline.lakes import (
     NIGHT,
-    archive,
     config_in,
     event,
-    tables,
+    night_of,
 )
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -30,12 +29,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 @pytest.fixture
 def night(config: Config) -> Callable[..., Night]:
-    """The night of a few rows, after somebody read something long ago."""
-
-    def of(*, settings: Config = config, as_of: datetime = NIGHT, **rows: list[dict[str, Any]]) -> Night:
-        return archive(tables(**rows), settings).night(as_of)
-
-    return of
+    """The night of a few rows."""
+    return partial(night_of, config)
 
 
 def rankable(found: Night, config: Config) -> list[int]:
@@ -65,8 +60,8 @@ def test_unknown_consent_is_a_setting(
 ) -> None:
     """No is no; a consent left open, and a customer whom no CRM knows, are what the setting says; visitors may."""
     settings = config_in(tmp_path, privacy={"unknown_consent": unknown})
-    found = night(
-        settings=settings,
+    found = night_of(
+        settings,
         events=[
             {**event(NIGHT - DAY, person=person), "customer_id": person if person > 100 else None}
             for person in (1, 101, 102, 103, 104)
@@ -83,7 +78,7 @@ def test_visitors_nobody_knows_are_a_setting_too(tmp_path: Path, night: Callable
     """Where they may not be ranked, who logged in still may."""
     settings = config_in(tmp_path, privacy={"unknown_visitors": "deny"})
     acts = [event(NIGHT - DAY, person=1), {**event(NIGHT - DAY, person=101), "customer_id": 101}]
-    assert rankable(night(settings=settings, events=acts), settings) == [101]
+    assert rankable(night_of(settings, events=acts), settings) == [101]
 
 
 def test_a_browsers_objection_counts_for_its_person_until_it_is_taken_back(

@@ -26,6 +26,7 @@ from pipeline.night import Archive
 from pipeline.records import Tracker
 from pipeline.replay_summary import ReplayReport
 from tests.pipeline.lakes import END, SETTINGS, Tables, fortnight, garbled, joined, split, written
+from tests.pipeline.small import shortlist
 
 DAY = timedelta(days=1)
 FIRST, LAST = END - 4 * DAY, END - 3 * DAY
@@ -193,3 +194,22 @@ def test_a_night_without_an_outcome_cannot_be_replayed(one: Replayed) -> None:
         replay.run(END + 5 * DAY, END + 6 * DAY, one.config)
     with pytest.raises(ShortlistError, match="swap them"):
         replay.run(LAST, FIRST, one.config)
+
+
+def test_the_command_answers_with_the_report(one: Replayed, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """`--json` is what the step reports, but for how long it took; to a person it names the strongest first."""
+    file = tmp_path / "shortlist.toml"
+    file.write_text(toml(one.config), encoding="utf-8")
+    asked = ("replay", "--config", file, "--from", f"{FIRST:%Y-%m-%d}", "--to", f"{FIRST:%Y-%m-%d}")
+    said = shortlist(capsys, *asked, "--json")
+    assert {"nights", "person_nights", "methods", "versus"} <= set(said.json)
+    assert said.json["nights"] == 1
+    assert said.json["person_nights"] < one.report.person_nights
+
+
+def toml(config: Config) -> str:
+    """Settings as a file that names the same lake."""
+    lines = [f"[project]\nlake = {str(Lake.of(config).root)!r}\ndevelopment_key = true"]
+    for goal, rule in GOALS.items():
+        lines.append(f"[goals.{goal}]\nevents = {rule['events']}\nweight = {rule['weight']}")
+    return "\n".join([*lines, "[training]\nnights = 4\ntrials = 1\nmin_positives = 2\nwarm_up_days = 1"])
