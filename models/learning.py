@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from models import baselines, metrics
-from models.classifier import GoalModel, matrix, train
+from models.classifier import GoalModel, held_out, matrix, train
 from models.tuning import Recorder, Trained, TrialRecord, Tuned, tune
 
 Array = NDArray[Any]
@@ -82,10 +82,10 @@ def learn(
     The two matrices are built once and serve every trial and the final training. Both hold the rows to learn from;
     calibration is on all rows of the validation.
     """
-    built, held_out = _matrices(features, training, validation)
+    built, judged = _matrices(features, training, validation)
     tuned: Tuned = tune(
         built,
-        held_out,
+        judged,
         trials=budget.trials,
         seconds=budget.seconds,
         seed=budget.seed,
@@ -96,7 +96,7 @@ def learn(
         study_name=study,
         on_trial=on_trial,
     )
-    best = tuned.trained or _trained(built, held_out, tuned.best_params, budget.seed)
+    best = tuned.trained or _trained(built, judged, tuned.best_params, budget.seed)
     return _learned(goal, best, tuned.best_params, training, validation, tuned.trials)
 
 
@@ -113,12 +113,10 @@ def relearn(
     return _learned(goal, best, params, training, validation, ())
 
 
-def _matrices(
-    features: Sequence[str], training: Sample, validation: Sample
-) -> tuple[xgb.QuantileDMatrix, xgb.QuantileDMatrix]:
-    drawn, held_out = training.to_learn, validation.to_learn
+def _matrices(features: Sequence[str], training: Sample, validation: Sample) -> tuple[xgb.QuantileDMatrix, xgb.DMatrix]:
+    drawn, judged = training.to_learn, validation.to_learn
     built = matrix(drawn.x, features, drawn.y)
-    return built, matrix(held_out.x, features, held_out.y, ref=built)
+    return built, held_out(judged.x, features, judged.y, built)
 
 
 def _learned(
@@ -133,12 +131,10 @@ def _learned(
     return Learned(model.calibrated(validation.x, validation.y, validation.people), trials, best.losses)
 
 
-def _trained(
-    built: xgb.QuantileDMatrix, held_out: xgb.QuantileDMatrix, params: Mapping[str, Any], seed: int
-) -> Trained:
+def _trained(built: xgb.QuantileDMatrix, judged: xgb.DMatrix, params: Mapping[str, Any], seed: int) -> Trained:
     """Trees with these parameters: of an earlier search, or of a best trial that ran out of time."""
     recorder = Recorder()
-    booster = train(built, held_out, params, ROUNDS, EARLY_STOPPING, seed, [recorder])
+    booster = train(built, judged, params, ROUNDS, EARLY_STOPPING, seed, [recorder])
     return Trained(booster, tuple(recorder.losses))
 
 

@@ -97,7 +97,7 @@ class Tuned:
 
 def tune(
     train_matrix: xgb.QuantileDMatrix,
-    validation_matrix: xgb.QuantileDMatrix,
+    validation_matrix: xgb.DMatrix,
     *,
     trials: int,
     seconds: float,
@@ -184,7 +184,7 @@ class _Search:
     """What all trials of one search share; `best` is the number of the best whole one, and what it trained."""
 
     train_matrix: xgb.QuantileDMatrix
-    validation_matrix: xgb.QuantileDMatrix
+    validation_matrix: xgb.DMatrix
     fixed: Mapping[str, Json]
     rounds: int
     early_stopping: int

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models import classifier
 from models.classifier import GoalModel, matrix, train
 from models.learning import Budget, Learned, Sample, curves, importance, learn, logistic, measures, relearn
 from models.metrics import auc
@@ -46,6 +47,14 @@ def test_the_same_seed_gives_the_same_model(learned: Learned) -> None:
     assert again.model == learned.model
     assert again.curve == learned.curve
     assert [replace(t, seconds=0) for t in again.trials] == [replace(t, seconds=0) for t in learned.trials]
+
+
+def test_how_the_held_out_rows_are_kept_changes_nothing(learned: Learned, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many to be held out plain, they stand in the training's bins: the same trees, losses and calibration."""
+    monkeypatch.setattr(classifier, "PLAIN_CELLS", 0)
+    binned = learn("click", FEATURES, sample(1), sample(2), Budget(trials=2, seconds=60, seed=5))
+    assert binned.model == learned.model
+    assert binned.curve == learned.curve
 
 
 def test_the_curve_has_its_lowest_point_where_the_trees_end(learned: Learned) -> None:
