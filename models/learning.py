@@ -12,7 +12,7 @@ import xgboost as xgb
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from models import baselines, metrics
+from models import metrics
 from models.classifier import GoalModel, held_out, matrix, train
 from models.tuning import Recorder, Trained, TrialRecord, Tuned, tune
 
@@ -20,7 +20,6 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
 ROUNDS, EARLY_STOPPING = 400, 20
-_BASELINE_ROWS = 40_000
 _CURVE_POINTS = 101
 
 
@@ -29,7 +28,8 @@ class Sample:
     """Rows of one goal: `x` (N, F), `y` (N,) 0 or 1, `people` (N,) pseudonyms.
 
     `drawn` (N,) are the rows that a model may learn from, a share `negatives` of those that are no positives: what is
-    left out of them is put right in the probabilities. None: all.
+    left out of them is put right in the probabilities. None: all. `group` (N,) is one number a list (a person on a
+    night), `weight` (N,) how much each row counts while trees are grown; None: unknown, and all alike.
     """
 
     x: Array
@@ -37,6 +37,8 @@ class Sample:
     people: Array
     drawn: NDArray[np.bool_] | None = None
     negatives: float = 1.0
+    group: Array | None = None
+    weight: Array | None = None
 
     @property
     def to_learn(self) -> Sample:
@@ -44,7 +46,8 @@ class Sample:
         if self.drawn is None:
             return self
         kept = self.drawn | (self.y > 0)
-        return Sample(self.x[kept], self.y[kept], self.people[kept], None, self.negatives)
+        group, weight = (None if one is None else one[kept] for one in (self.group, self.weight))
+        return Sample(self.x[kept], self.y[kept], self.people[kept], None, self.negatives, group, weight)
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def relearn(
 
 def _matrices(features: Sequence[str], training: Sample, validation: Sample) -> tuple[xgb.QuantileDMatrix, xgb.DMatrix]:
     drawn, judged = training.to_learn, validation.to_learn
-    built = matrix(drawn.x, features, drawn.y)
+    built = matrix(drawn.x, features, drawn.y, drawn.weight)
     return built, held_out(judged.x, features, judged.y, built)
 
 
@@ -147,22 +150,6 @@ def measures(y: Array, p: Array, *, probabilities: bool) -> dict[str, float | No
         "ece": metrics.ece(y, p) if probabilities else None,
         "lift_10": metrics.lift(y, p, 0.1),
     }
-
-
-def logistic(training: Sample, *others: Array) -> tuple[Floats, ...]:
-    """Logistic regression's probabilities for each of `others` (M, F); learned on at most 40,000 evenly spaced rows.
-
-    As a model's (see `GoalModel.negatives`), they are put right where negatives were left out.
-    """
-    drawn = training.to_learn
-    step = max(1, len(drawn.y) // _BASELINE_ROWS)
-    y = drawn.y[::step]
-    if len(np.unique(y)) < 2:
-        return tuple(np.full(len(x), float(y.mean())) for x in others)
-    together = baselines.logistic_probabilities(drawn.x[::step], y, np.concatenate(others))
-    together = together / (together + (1 - together) / training.negatives)
-    ends = np.cumsum([len(x) for x in others])[:-1]
-    return tuple(np.split(together, ends))
 
 
 def importance(model: GoalModel) -> list[tuple[str, float]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models import gate, learning, metrics, scorer
+from models.challengers import CHALLENGERS
 from models.classifier import Bundle, GoalModel
 from models.learning import Learned
 from pipeline import tracking
@@ -51,16 +52,13 @@ class Contest:
     ) -> Contest:
         """Grade everybody on the test nights, and ask the gate whether the challenger may serve from `as_of`."""
         champion = tracking.champion(Tracker(lake.tracking, config.project.name), as_of)
-        ours, linear = predictions(bundle, data.lists.x), {}
-        measured = {}
-        for goal, model in bundle.models.items():
-            p_test, linear[goal] = learning.logistic(sample(data.train, goal), data.test.x, data.lists.x)
-            measured[goal] = _measured(model, data.test, goal, p_test)
+        ours, rivals = predictions(bundle, data.lists.x), rivals_of(bundle, data, config)
+        measured = {goal: _measured(model, data.test, rivals) for goal, model in bundle.models.items()}
         rows = gate_rows(data.lists, bundle)
         theirs = champion_predictions(_champion_bundle(champion, config, lake), bundle, data.lists, config)
         scores = {
             "model": scorer.relevance(ours, bundle.weights),
-            "logistic_regression": scorer.relevance(linear, bundle.weights),
+            **{rival.name: rival.lists for rival in rivals},
             "most_popular": data.lists.popularity,
             **({"champion": scorer.relevance(theirs, bundle.weights)} if theirs else {}),
         }
@@ -70,13 +68,44 @@ class Contest:
         return cls(bundle, learned, data, as_of, config, lake, measured, ndcg, verdict, champion)
 
 
-def _measured(
-    model: GoalModel, test: Rows, goal: str, linear: NDArray[np.float64]
-) -> dict[str, dict[str, float | None]]:
+@dataclass(frozen=True)
+class Rival:
+    """A challenger's answers: `test` (T,) by goal for the test's rows, `lists` (N,) to sort the lists' rows by."""
+
+    name: str
+    test: Mapping[str, NDArray[np.float64]]
+    lists: NDArray[np.float64]
+    probabilities: bool
+
+
+def rivals_of(bundle: Bundle, data: TrainingRows, config: Config) -> list[Rival]:
+    """Every challenger of `training.challengers`, learned from the rows that our model learned from.
+
+    One that gives probabilities learns each goal, as ours does; one that gives scores learns once, from what the goals
+    are worth together, and is asked for every goal how it sorts.
+    """
+    return [_rival(name, bundle, data, config.training.seed) for name in config.training.challengers]
+
+
+def _rival(name: str, bundle: Bundle, data: TrainingRows, seed: int) -> Rival:
+    challenger, goals = CHALLENGERS[name], tuple(bundle.models)
+    rows = [data.test.x] if data.test is data.lists else [data.test.x, data.lists.x]
+    if challenger.probabilities:
+        found = {goal: challenger.answers(sample(data.train, goal), *rows, seed=seed) for goal in goals}
+        lists = scorer.relevance({goal: answers[-1] for goal, answers in found.items()}, bundle.weights)
+        return Rival(name, {goal: answers[0] for goal, answers in found.items()}, lists, probabilities=True)
+    worth = scorer.relevance({goal: data.train.labels[goal].astype(np.float64) for goal in goals}, bundle.weights)
+    together = replace(sample(data.train, goals[0]), y=worth)
+    answers = challenger.answers(together, *rows, seed=seed)
+    return Rival(name, dict.fromkeys(goals, answers[0]), answers[-1], probabilities=False)
+
+
+def _measured(model: GoalModel, test: Rows, rivals: Sequence[Rival]) -> dict[str, dict[str, float | None]]:
+    goal = model.goal
     y = test.labels[goal]
     return {
         "model": learning.measures(y, model.predict(test.x), probabilities=True),
-        "logistic_regression": learning.measures(y, linear, probabilities=True),
+        **{one.name: learning.measures(y, one.test[goal], probabilities=one.probabilities) for one in rivals},
         "most_popular": learning.measures(y, test.popularity, probabilities=False),
     }
 

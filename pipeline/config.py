@@ -142,6 +142,15 @@ class Training(Settings):
     negatives: Annotated[float, Field(gt=0, le=1)] = 0.2
     """Where no impressions are logged: the share of the candidates without an engagement that are learned from."""
     device: Literal["cpu", "cuda"] = "cpu"
+    challengers: tuple[Literal["logistic_regression", "random_forest", "mlp", "rank_ndcg"], ...] = (
+        "logistic_regression",
+        "mlp",
+        "rank_ndcg",
+    )
+    """What else learns from the same rows, to stand beside the model in every table; none of it is ever published.
+
+    A random forest costs more than the other three together.
+    """
     seed: int = 7
 
 
@@ -288,7 +297,8 @@ class Config(Settings):
     @cached_property
     def sha256(self) -> str:
         """Of every effective value that can change what is published; not of where the file lies."""
-        values = self.model_dump(mode="json", exclude={"file", "limits", "engine"})
+        besides: Any = {"file": True, "limits": True, "engine": True, "training": {"challengers"}}
+        values = self.model_dump(mode="json", exclude=besides)
         for source in values["sources"]:
             source["path"] = os.path.relpath(source["path"], self.file.parent)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

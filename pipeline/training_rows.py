@@ -77,4 +77,4 @@ def _newest(rows: Rows, limit: int) -> Rows:
 
 def sample(rows: Rows, goal: str) -> Sample:
     """The rows as one goal sees them."""
-    return Sample(rows.x, rows.labels[goal], rows.person, rows.drawn, rows.negatives)
+    return Sample(rows.x, rows.labels[goal], rows.person, rows.drawn, rows.negatives, rows.group)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models import classifier
 from models.classifier import GoalModel, matrix, train
-from models.learning import Budget, Learned, Sample, curves, importance, learn, logistic, measures, relearn
+from models.learning import Budget, Learned, Sample, curves, importance, learn, measures, relearn
 from models.metrics import auc
 
 FEATURES = ("signal", "noise", "constant")
@@ -148,46 +148,6 @@ def test_a_model_without_a_split_has_no_importance() -> None:
     built = matrix(x, ["f"], np.array([0, 1] * 10))
     model = GoalModel.of("g", train(built, built, {}, 2, 2, 1), {})
     assert importance(model) == [("f", 0.0)]
-
-
-def test_logistic_regression_answers_for_each_of_the_others() -> None:
-    """Rivals' probabilities come back set by set, in their own lengths, and rank the rows too."""
-    test, validation = sample(3), sample(2, rows=50)
-    first, second = logistic(sample(1), validation.x, test.x)
-    assert (len(first), len(second)) == (50, 2000)
-    assert auc(test.y, second) > 0.75
-
-
-def test_logistic_regression_learns_on_evenly_spaced_rows_of_many() -> None:
-    """Of more than 40,000 rows every other is enough: the rest may say what it likes."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(80_002, 1)).astype(np.float32)
-    y = (x[:, 0] > 0).astype(np.float32)
-    lying = y.copy()
-    lying[1::2] = 1 - y[1::2]
-    told = Sample(x, lying, np.arange(len(y)))
-    (p,) = logistic(told, np.array([[-2.0], [2.0]], np.float32))
-    assert p[0] < 0.1
-    assert p[1] > 0.9
-
-
-def test_logistic_regression_without_both_outcomes_says_the_rate() -> None:
-    """Where nobody ever engaged there is nothing to fit, and the rate is all that is known."""
-    nobody = Sample(np.ones((5, 1)), np.zeros(5), np.arange(5))
-    (p,) = logistic(nobody, np.ones((3, 1)))
-    assert p.tolist() == [0, 0, 0]
-
-
-def test_logistic_regression_of_few_negatives_is_put_right_too() -> None:
-    """A rival that learned from a fifth of the negatives is held to the same outcome: it must not say five times it."""
-    test, whole = sample(3, 4_000), thinned(sample(1, 4_000), 0.2, 0)
-    (p,) = logistic(whole, test.x)
-    assert p.mean() == pytest.approx(test.y.mean(), abs=0.03)
-    (uncorrected,) = logistic(replace(whole.to_learn, negatives=1.0), test.x)
-    assert uncorrected.mean() > 1.5 * p.mean()
-    assert whole.drawn is not None
-    lying = np.where(whole.drawn | (whole.y > 0), whole.x.T, -whole.x.T).T  # what was left out teaches nothing
-    assert np.array_equal(logistic(replace(whole, x=lying), test.x)[0], p)
 
 
 def test_only_probabilities_are_held_to_their_word() -> None:

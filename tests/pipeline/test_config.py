@@ -175,6 +175,7 @@ def test_the_hash_is_of_what_is_published(written: Any, tmp_path: Path) -> None:
     here, there = written("[ranking]\nk = 7\n"), written("[ranking]\nk = 7\n", tmp_path / "other")
     assert here.sha256 == there.sha256
     assert written("[ranking]\nk = 8\n").sha256 != here.sha256
+    assert written("[ranking]\nk = 7\n[training]\nchallengers = []\n").sha256 == written("[ranking]\nk = 7\n").sha256
     assert written("[ranking]\nk = 20\n").sha256 == written("").sha256
 
 
