@@ -61,12 +61,13 @@ class Learned:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a search may cost."""
+    """What a search may cost, and the parameters that it tries before it looks for any itself."""
 
     trials: int
     seconds: float
     seed: int
     device: str = "cpu"
+    known: Sequence[Mapping[str, float]] = ()
 
 
 def learn(
@@ -95,6 +96,7 @@ def learn(
         rounds=ROUNDS,
         early_stopping=EARLY_STOPPING,
         fixed={"device": budget.device},
+        known=budget.known,
         storage=storage,
         study_name=study,
         on_trial=on_trial,

@@ -26,6 +26,11 @@ class Split:
     validation: Nights
     test: Nights
 
+    @property
+    def whole(self) -> bool:
+        """Whether no group is empty."""
+        return bool(self.train and self.validation and self.test)
+
 
 def split_nights(nights: Sequence[datetime], horizon: timedelta, validation: float = 0.15, test: float = 0.15) -> Split:
     """Split `nights` into training, validation and test by time.
@@ -40,19 +45,23 @@ def split_nights(nights: Sequence[datetime], horizon: timedelta, validation: flo
     ordered = tuple(sorted(set(nights)))
     sizes = [min(max(1, round(share * len(ordered))), MOST) for share in (validation, test)]
     for most in range(max(sizes), 0, -1):
-        split = _split(ordered, horizon, min(sizes[0], most), min(sizes[1], most))
-        if split.train and split.validation and split.test:
+        split = last(ordered, horizon, min(sizes[0], most), min(sizes[1], most))
+        if split.whole:
             return split
     raise ValueError(_too_few(ordered, horizon))
 
 
-def _split(ordered: Nights, horizon: timedelta, validation: int, test: int) -> Split:
+def last(ordered: Nights, horizon: timedelta, validation: int, test: int) -> Split:
+    """The last `test` of the nights (sorted), the last `validation` that mature before them, and all before those.
+
+    Groups may be empty: the caller sees to it.
+    """
     tested = ordered[-test:]
-    validated = _matured(ordered, horizon, tested)[-validation:]
-    return Split(_matured(ordered, horizon, validated), validated, tested)
+    validated = matured(ordered, horizon, tested)[-validation:]
+    return Split(matured(ordered, horizon, validated), validated, tested)
 
 
-def _matured(nights: Nights, horizon: timedelta, following: Nights) -> Nights:
+def matured(nights: Nights, horizon: timedelta, following: Nights) -> Nights:
     """The nights whose outcome is known when the following group begins."""
     return tuple(night for night in nights if following and night + horizon <= following[0])
 

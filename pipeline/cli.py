@@ -173,9 +173,24 @@ def drift(
 
 
 @app.command()
-def train(config_file: ConfigFile = None, as_of: AsOf = None, as_json: Json = False) -> None:
+def train(
+    config_file: ConfigFile = None,
+    as_of: AsOf = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            min=1,
+            help="Record and promote nothing: judge the champion's parameters at this many earlier origins.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Train a challenger on replayed nights; promote it if the gate says so."""
     settings, night = prepare(config_file, as_of)
+    if folds is not None:
+        _judge(night, settings, folds, as_json)
+        return
     from pipeline import summary
     from pipeline import train as step
 
@@ -187,6 +202,17 @@ def train(config_file: ConfigFile = None, as_of: AsOf = None, as_json: Json = Fa
             on_trial=lambda goal, trial: bars.update(line, description=f"train: {goal}, trial {trial.number}"),
         )
     answer(report.to_json(), as_json, lambda: summary.step("train", report.to_json(), people))
+
+
+def _judge(night: datetime, settings: config.Config, folds: int, as_json: bool) -> None:
+    from pipeline import rolling
+
+    with progress() as bars:
+        line = bars.add_task("train: rolling origins", total=folds)
+        report = rolling.run(
+            night, settings, folds, on_fold=lambda done, of: bars.update(line, completed=done, total=of)
+        )
+    answer(report.to_json(), as_json, lambda: rolling.draw(report, people))
 
 
 @app.command()

@@ -23,6 +23,7 @@ from pipeline.training_rows import TrainingRows, sample
 
 K = 10
 Probabilities = Mapping[str, NDArray[np.float64]]
+Figures = Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Contest:
     as_of: datetime
     config: Config
     lake: Lake
-    goals: Mapping[str, Mapping[str, Mapping[str, float | None]]]
+    goals: Mapping[str, Mapping[str, Figures]]
     ndcg: Mapping[str, metrics.Interval]
     verdict: gate.Verdict
     champion: ModelVersion | None
@@ -52,20 +53,30 @@ class Contest:
     ) -> Contest:
         """Grade everybody on the test nights, and ask the gate whether the challenger may serve from `as_of`."""
         champion = tracking.champion(Tracker(lake.tracking, config.project.name), as_of)
-        ours, rivals = predictions(bundle, data.lists.x), rivals_of(bundle, data, config)
-        measured = {goal: _measured(model, data.test, rivals) for goal, model in bundle.models.items()}
-        rows = gate_rows(data.lists, bundle)
+        ours = predictions(bundle, data.lists.x)
         theirs = champion_predictions(_champion_bundle(champion, config, lake), bundle, data.lists, config)
-        scores = {
-            "model": scorer.relevance(ours, bundle.weights),
-            **{rival.name: rival.lists for rival in rivals},
-            "most_popular": data.lists.popularity,
-            **({"champion": scorer.relevance(theirs, bundle.weights)} if theirs else {}),
-        }
-        ndcg = {name: _interval(rows, score) for name, score in scores.items()}
+        goals, ndcg = judged(bundle, data, config, ours, theirs)
         stale = is_stale(champion.as_of if champion else None, as_of, config)
-        verdict = gate.promote(rows, ours, theirs, champion_stale=stale, k=K)
-        return cls(bundle, learned, data, as_of, config, lake, measured, ndcg, verdict, champion)
+        verdict = gate.promote(gate_rows(data.lists, bundle), ours, theirs, champion_stale=stale, k=K)
+        return cls(bundle, learned, data, as_of, config, lake, goals, ndcg, verdict, champion)
+
+
+def judged(
+    bundle: Bundle, data: TrainingRows, config: Config, ours: Probabilities, theirs: Probabilities | None = None
+) -> tuple[dict[str, dict[str, Figures]], dict[str, metrics.Interval]]:
+    """The model beside its rivals on the test nights: figures by goal and name, and NDCG@10 of the lists by name.
+
+    `ours` and `theirs`, the champion's, are probabilities of the lists' rows.
+    """
+    rivals, rows = rivals_of(bundle, data, config), gate_rows(data.lists, bundle)
+    scores = {
+        "model": scorer.relevance(ours, bundle.weights),
+        **{rival.name: rival.lists for rival in rivals},
+        "most_popular": data.lists.popularity,
+        **({"champion": scorer.relevance(theirs, bundle.weights)} if theirs else {}),
+    }
+    goals = {goal: _measured(model, data.test, rivals) for goal, model in bundle.models.items()}
+    return goals, {name: _interval(rows, score) for name, score in scores.items()}
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,7 @@ def _rival(name: str, bundle: Bundle, data: TrainingRows, seed: int) -> Rival:
     return Rival(name, dict.fromkeys(goals, answers[0]), answers[-1], probabilities=False)
 
 
-def _measured(model: GoalModel, test: Rows, rivals: Sequence[Rival]) -> dict[str, dict[str, float | None]]:
+def _measured(model: GoalModel, test: Rows, rivals: Sequence[Rival]) -> dict[str, Figures]:
     goal = model.goal
     y = test.labels[goal]
     return {

@@ -134,6 +134,8 @@ class Training(Settings):
     warm_up_days: Annotated[int, Field(ge=1)] = 7
     """The first replayed night has at least this much history behind it."""
     history_days: Annotated[int, Field(ge=7)] = 365
+    search: Literal["tpe", "grid"] = "tpe"
+    """How hyper-parameters are looked for: by Optuna's TPE, or among the 24 combinations of `models.grid.GRID`."""
     trials: Annotated[int, Field(ge=1)] = 30
     seconds: Annotated[float, Field(gt=0)] = 600
     min_positives: Annotated[int, Field(ge=2)] = 30

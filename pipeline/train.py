@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from features import spec
-from models import leak, learning
+from models import grid, leak, learning
 from models.classifier import Bundle
 from models.learning import Budget, Learned, Sample
 from models.tuning import TrialRecord
@@ -116,7 +116,12 @@ def each_goal(data: TrainingRows, config: Config, learn: Learn) -> tuple[dict[st
 def budget_of(config: Config) -> Budget:
     """What the search for one goal may cost."""
     training = config.training
-    return Budget(training.trials, training.seconds / len(config.goals), training.seed, training.device)
+    seconds = training.seconds / len(config.goals)
+    if training.search == "tpe":
+        return Budget(training.trials, seconds, training.seed, training.device)
+    points = grid.points(training.seed)
+    trials = min(training.trials, 1 + len(points))  # the defaults, which every search tries first, and the grid
+    return Budget(trials, seconds, training.seed, training.device, points)
 
 
 def _fresh_journal(path: Path) -> Any:
