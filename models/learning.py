@@ -29,7 +29,7 @@ class Sample:
 
     `drawn` (N,) are the rows that a model may learn from, a share `negatives` of those that are no positives: what is
     left out of them is put right in the probabilities. None: all. `group` (N,) is one number a list (a person on a
-    night), `weight` (N,) how much each row counts while trees are grown; None: unknown, and all alike.
+    night), `weight` (N,) how much each row counts when trees are grown and judged; None: unknown, and all alike.
     """
 
     x: Array
@@ -121,7 +121,10 @@ def relearn(
 def _matrices(features: Sequence[str], training: Sample, validation: Sample) -> tuple[xgb.QuantileDMatrix, xgb.DMatrix]:
     drawn, judged = training.to_learn, validation.to_learn
     built = matrix(drawn.x, features, drawn.y, drawn.weight)
-    return built, held_out(judged.x, features, judged.y, built)
+    held = held_out(judged.x, features, judged.y, built)
+    if judged.weight is not None:  # judged otherwise than learned, trees would end where the weights begin to tell
+        held.set_weight(judged.weight)
+    return built, held
 
 
 def _learned(

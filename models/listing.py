@@ -117,6 +117,10 @@ def _likeness(lists: Ints, alike: Matrix) -> Floats:
 
 def segments(events_30d: Floats, mobile: Floats, country: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
     """Names of the groups that each list's person belongs to, by kind."""
-    active = np.select([events_30d < 3, events_30d < 30], ["new", "light"], "heavy")
     device = np.where(np.isnan(mobile), "unknown", np.where(mobile > 0.5, "mobile", "desktop"))
-    return {"activity": active, "device": device, "country": country}
+    return {"activity": activity(events_30d), "device": device, "country": country}
+
+
+def activity(events_30d: Floats) -> NDArray[np.str_]:
+    """`new`, `light` or `heavy` (N,): by how much people did in 30 days."""
+    return np.select([events_30d < 3, events_30d < 30], ["new", "light"], "heavy")

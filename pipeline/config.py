@@ -143,6 +143,8 @@ class Training(Settings):
     max_rows: Annotated[int, Field(ge=1000)] = 2_000_000
     negatives: Annotated[float, Field(gt=0, le=1)] = 0.2
     """Where no impressions are logged: the share of the candidates without an engagement that are learned from."""
+    balance: Literal["none", "segment"] = "none"
+    """`segment`: people who are new, light and heavy users count for the same in total, no row for more than five."""
     device: Literal["cpu", "cuda"] = "cpu"
     challengers: tuple[Literal["logistic_regression", "random_forest", "mlp", "rank_ndcg"], ...] = (
         "logistic_regression",

@@ -42,6 +42,9 @@ LOG = pa.schema(
 )
 """What people did. Orders appear as `purchase` (and `refund`, with a negative value)."""
 
+OUTCOME = LOG.append(pa.field("propensity", pa.float64()))
+"""The same after a night, and with what chance impressions were shown: only who learns from them asks."""
+
 POPULARITY = pa.schema(
     [("content_id", pa.string()), ("event", pa.string()), ("ts", schemas.TIMESTAMP), ("count", pa.float64())]
 )
@@ -209,7 +212,7 @@ class Archive:
         return measuring.in_lake(self.lake, nights, spec, self.config, self.on_slice)
 
     def outcome(self, as_of: datetime, horizon: timedelta) -> pa.Table:
-        """What people did in [`as_of`, `as_of` + `horizon`), as a log; people are named as they were known at `as_of`.
+        """What people did in [`as_of`, `as_of` + `horizon`), as OUTCOME; people are named as known at `as_of`.
 
         Raises:
             ValueError: That time is not over where this archive ends.
@@ -226,7 +229,7 @@ class Archive:
     def _happened(self, as_of: datetime, horizon: timedelta) -> pa.Table:
         events, transactions = (_between(t, as_of, as_of + horizon) for t in (self.events, self.transactions))
         has_orders = transactions.num_rows > 0 or _before(self.transactions, as_of).num_rows > 0
-        return _log(events, orders.newest(transactions), self._people(as_of), has_orders=has_orders)
+        return _log(events, orders.newest(transactions), self._people(as_of), has_orders=has_orders, schema=OUTCOME)
 
     @property
     def suppressed(self) -> pa.Array:
@@ -322,11 +325,13 @@ def _between(rows: pa.Table, start: datetime, end: datetime) -> pa.Table:
     return rows.filter(pc.and_(pc.greater_equal(rows["ts"], first), pc.less(rows["ts"], last)))
 
 
-def _log(events: pa.Table, transactions: pa.Table, people: People, *, has_orders: bool) -> pa.Table:
+def _log(
+    events: pa.Table, transactions: pa.Table, people: People, *, has_orders: bool, schema: pa.Schema = LOG
+) -> pa.Table:
     """Events and orders in one log, in canonical order. Where there are orders they are the truth about purchases."""
     if has_orders:
         events = _without_purchases(events)
-    rows = pa.concat_tables([events.select(LOG.names).cast(LOG), _purchases(transactions)])
+    rows = pa.concat_tables([events.select(schema.names).cast(schema), _purchases(transactions, schema)])
     persons = people.resolve(rows["person_id"].combine_chunks())
     return rows.set_column(0, LOG.field("person_id"), persons).sort_by(_CANONICAL)
 
@@ -339,10 +344,10 @@ def _without_purchases(rows: pa.Table) -> pa.Table:
     return rows.filter(pc.not_equal(rows["event"], "purchase"))
 
 
-def _purchases(transactions: pa.Table) -> pa.Table:
+def _purchases(transactions: pa.Table, schema: pa.Schema) -> pa.Table:
     sold = orders.as_events(transactions)
-    known = {name: sold[name] for name in LOG.names if name in sold.column_names}
-    return pa.table([known.get(f.name, pa.nulls(sold.num_rows, f.type)) for f in LOG], schema=LOG)
+    known = {name: sold[name] for name in schema.names if name in sold.column_names}
+    return pa.table([known.get(f.name, pa.nulls(sold.num_rows, f.type)) for f in schema], schema=schema)
 
 
 def _snapshots(lake: Lake, table: str, first: date, until: date) -> pa.Table:

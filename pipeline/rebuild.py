@@ -36,7 +36,8 @@ class Rows:
     `x` are the models' rows (N, F); `raw` the raw RFM values (N, 3) from which the scores in `x` are made; `labels` by
     goal 0 or 1 (N,); `person` pseudonyms; `group` one number a list (a person on a night); `popularity` the score that
     most-popular would give; `crm` what it said of the rows' people, as of their nights (`FACTS`, and the `group`);
-    `drawn` (N,) the rows that are learned from whatever came of them, a share `negatives` of all.
+    `drawn` (N,) the rows that are learned from whatever came of them, a share `negatives` of all; `propensity` (N,) the
+    probability with which each was shown, NaN where unknown, None where nobody ever logged one.
     """
 
     x: Dense
@@ -48,6 +49,7 @@ class Rows:
     crm: pa.Table
     drawn: NDArray[np.bool_]
     negatives: float
+    propensity: NDArray[np.float64] | None = None
 
     @property
     def size(self) -> int:
@@ -75,6 +77,7 @@ class Rows:
             popularity=self.popularity[kept],
             crm=self.crm.filter(pc.is_in(self.crm["group"], value_set=pa.array(np.unique(group), pa.int64()))),
             drawn=self.drawn[kept],
+            propensity=None if self.propensity is None else self.propensity[kept],
         )
 
     def scored(self, cuts: Cuts, goals: Sequence[str], vocabulary: Vocabulary = NO_CRM) -> Rows:
@@ -115,13 +118,19 @@ class Rebuilt:
 class _Pairs:
     """Indices of one night's people and content, sorted; `position` where it was shown, NaN where that is unknown.
 
-    `between` (pairs, Fx) is what connects them, where that is known already.
+    `between` (pairs, Fx) is what connects them, where that is known already; `propensity` as in `Rows`.
     """
 
     person: Integers
     content: Integers
     position: NDArray[np.float64]
     between: Dense | None = None
+    propensity: NDArray[np.float64] | None = None
+
+    def where(self, kept: NDArray[np.bool_]) -> _Pairs:
+        """Some of the pairs that were shown."""
+        propensity = None if self.propensity is None else self.propensity[kept]
+        return _Pairs(self.person[kept], self.content[kept], self.position[kept], propensity=propensity)
 
 
 def rebuild(
@@ -151,7 +160,7 @@ def of_night(archive: Archive, found: NightFeatures, config: Config, *, lists: b
     labels = hits(archive, as_of, found, config)
     usable = np.asarray(archive.usable(pa.array(found.history.people, pa.int64())))
     people, pairs = found.people.filter(pa.array(usable)), _shown(found, day, config)
-    shown = None if pairs is None else _rows(found, _of(pairs, usable), labels, config)
+    shown = None if pairs is None else _rows(found, pairs.where(usable[pairs.person]), labels, config)
     if shown is not None and not lists:
         return Rebuilt(as_of, people, shown, None)
     draw = _Draw(found, labels, negatives) if thinned and not lists else None
@@ -183,12 +192,6 @@ def _drawn(person: Integers, content: Integers, share: float) -> NDArray[np.bool
     return shard_of(mixed, _DRAWS) < share * _DRAWS
 
 
-def _of(pairs: _Pairs, usable: NDArray[np.bool_]) -> _Pairs:
-    """The pairs of the people who may be used; `usable` is by the night's people."""
-    kept = usable[pairs.person]
-    return _Pairs(pairs.person[kept], pairs.content[kept], pairs.position[kept])
-
-
 def joined(parts: Sequence[Rows]) -> Rows:
     """Rows of several nights as one, in the order given.
 
@@ -207,8 +210,15 @@ def joined(parts: Sequence[Rows]) -> Rows:
         popularity=np.concatenate([part.popularity for part in parts]),
         drawn=np.concatenate([part.drawn for part in parts]),
         negatives=next(part.negatives for part in parts if part.size),
+        propensity=_propensities(parts),
         crm=pa.concat_tables([_moved(part.crm, int(offset)) for part, offset in zip(parts, offsets, strict=False)]),
     )
+
+
+def _propensities(parts: Sequence[Rows]) -> NDArray[np.float64] | None:
+    if all(part.propensity is None for part in parts):
+        return None
+    return np.concatenate([np.full(p.size, np.nan) if p.propensity is None else p.propensity for p in parts])
 
 
 def _moved(said: pa.Table, offset: int) -> pa.Table:
@@ -234,6 +244,7 @@ def _rows(found: NightFeatures, pairs: _Pairs, hits: Keys, config: Config, negat
         popularity=popularity[pairs.content],
         drawn=_drawn(history.people[pairs.person], pairs.content, negatives),
         negatives=negatives,
+        propensity=pairs.propensity,
         crm=_said(found, history.people[np.unique(pairs.person)]),
     )
 
@@ -275,14 +286,18 @@ def _shown(found: NightFeatures, day: pa.Table, config: Config) -> _Pairs | None
         return None
     history = found.history
     keys, known = _keys(found, impressions)
-    position = np.asarray(impressions["position"].combine_chunks().cast(pa.float64()).fill_null(np.nan))[known]
-    order = np.lexsort((position, keys))
+    position, propensity = (
+        np.asarray(impressions[name].combine_chunks().cast(pa.float64()).fill_null(np.nan))[known]
+        for name in ("position", "propensity")
+    )
+    order = np.lexsort((propensity, position, keys))
     pairs, first = np.unique(keys[order], return_index=True)
     person, content = pairs // history.catalogue.size, pairs % history.catalogue.size
     fair = history.catalogue.listed[content]
     if config.ranking.hide_engaged and len(person):  # scipy gives no array for no pairs
         fair &= np.asarray(found.space.seen[person, content]).ravel() == 0
-    return _Pairs(person[fair], content[fair], position[order][first][fair])
+    logged = None if np.isnan(propensity).all() else propensity[order][first]
+    return _Pairs(person, content, position[order][first], propensity=logged).where(fair)
 
 
 def active(found: NightFeatures, day: pa.Table) -> NDArray[np.bool_]:

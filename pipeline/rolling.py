@@ -32,7 +32,7 @@ from pipeline.rebuild import Rebuilt, of_night
 from pipeline.records import Tracker
 from pipeline.report import Report
 from pipeline.reports.page import DASH
-from pipeline.train import bundle_of, each_goal
+from pipeline.train import each_goal
 from pipeline.training_rows import TrainingRows, grouped
 
 Params = Mapping[str, Mapping[str, Any]]
@@ -138,7 +138,8 @@ def _fold(split: Split, data: TrainingRows | str, params: Params, config: Config
     learned, skipped = each_goal(data, config, learn)
     if not learned:
         return Fold(first, last, len(split.train), skipped, {})
-    bundle = bundle_of(learned, data, split.test[0], config)
+    weights = {goal: config.goals[goal].weight for goal in learned}
+    bundle = Bundle({goal: one.model for goal, one in learned.items()}, weights)
     goals, ndcg = compare.judged(bundle, data, config, compare.predictions(bundle, data.lists.x))
     figures: dict[str, float | None] = {f"ndcg_10.{name}": _number(one.mean) for name, one in ndcg.items()}
     for goal, by_name in goals.items():

@@ -25,7 +25,7 @@ from pipeline.night import Archive
 from pipeline.records import Tracker
 from pipeline.report import Report
 from pipeline.training_record import training_record
-from pipeline.training_rows import TrainingRows, collect, sample
+from pipeline.training_rows import TrainingRows, collect, to_learn
 
 Learn = Callable[[str, tuple[str, ...], Sample, Sample], Learned]
 """Learns a goal, from features of these names, out of a training's and a validation's rows."""
@@ -109,7 +109,8 @@ def each_goal(data: TrainingRows, config: Config, learn: Learn) -> tuple[dict[st
                 f"training.min_positives is {least}"
             )
         else:
-            learned[goal] = learn(goal, names, sample(data.train, goal), sample(data.validation, goal))
+            training, validation = (to_learn(rows, goal, config) for rows in (data.train, data.validation))
+            learned[goal] = learn(goal, names, training, validation)
     return learned, skipped
 
 

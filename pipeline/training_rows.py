@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from features import crm, rfm
+import numpy as np
+
+from features import crm, rfm, spec
 from features.crm import Vocabulary
+from models import listing, weighting
 from models.learning import Sample
 from models.split import Split, split_nights
 from pipeline.build_features import Cuts, replayed_nights
@@ -78,3 +81,19 @@ def _newest(rows: Rows, limit: int) -> Rows:
 def sample(rows: Rows, goal: str) -> Sample:
     """The rows as one goal sees them."""
     return Sample(rows.x, rows.labels[goal], rows.person, rows.drawn, rows.negatives, rows.group)
+
+
+def to_learn(rows: Rows, goal: str, config: Config) -> Sample:
+    """The training's rows as one goal learns from them, weighted where propensities are logged or balance is wanted."""
+    found = sample(rows, goal)
+    balance = config.training.balance == "segment"
+    if rows.propensity is None and not balance:
+        return found
+    kept = rows.drawn | (found.y > 0)
+    learned = None if rows.propensity is None else weighting.inverse_propensity(rows.propensity[kept])
+    if balance:
+        events = rows.x[kept, spec.names(tuple(config.goals)).index("events_30d")]
+        learned = weighting.balanced(listing.activity(events.astype(np.float64)), learned)
+    weight = np.zeros(rows.size)
+    weight[kept] = learned
+    return replace(found, weight=weight)

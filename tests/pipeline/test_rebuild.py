@@ -16,6 +16,7 @@ from features import rfm, spec
 from pipeline.build_features import NightFeatures
 from pipeline.config import Config
 from pipeline.rebuild import Rebuilt, Rows, joined, rebuild
+from pipeline.training_rows import to_learn
 from tests.features.images import image
 from tests.pipeline.lakes import END, FIRST, NIGHT, Tables, archive, config_in, fortnight, split, tables
 from tests.pipeline.lakes import joined as together
@@ -323,3 +324,70 @@ def test_nobody_at_all_is_an_error(config: Config) -> None:
     nothing = rebuilt(tables(events=[{"ts": FIRST, "person": 1, "content_id": "c01"}]), config, FIRST + DAY).shown
     with pytest.raises(ValueError, match="nobody was active"):
         joined([nothing])
+
+
+# ---------------------------------------------------------------- how much rows count
+
+
+def shown_with(propensities: dict[tuple[int, str], list[tuple[int, float | None]]]) -> Tables:
+    """People and contents that were shown at these positions with these probabilities; nobody did anything."""
+    known = [{"ts": NIGHT - DAY, "person": person, "content_id": "c99"} for person in {p for p, _ in propensities}]
+    impressions = [
+        {"ts": NIGHT, "person": person, "content_id": content, "event": "impression", "position": at, "propensity": p}
+        for (person, content), times in propensities.items()
+        for at, p in times
+    ]
+    return tables(events=known + impressions, content=[{"content_id": f"c0{n}"} for n in range(1, 4)])
+
+
+def test_a_row_keeps_the_probability_of_the_place_that_it_is_of(config: Config) -> None:
+    """Of the best position, and of several there the smallest, in whatever order they came; unknown stays unknown."""
+    found = shown_with({(1, "c01"): [(3, 0.9), (1, 0.25), (1, 0.5)], (1, "c02"): [(2, None)], (2, "c01"): [(1, 0.0)]})
+    rows = rebuilt(found, config).shown
+    assert rows.propensity is not None
+    np.testing.assert_array_equal(rows.propensity, [0.25, np.nan, 0.0])
+    weight = to_learn(rows, "click", config).weight
+    assert weight is not None
+    np.testing.assert_allclose(weight / weight[1], [4, 1, 10])
+    assert weight.mean() == pytest.approx(1)
+
+
+def test_where_no_probability_is_logged_nothing_is_weighted(config: Config) -> None:
+    """Neither rows that were shown, nor candidates of people whose impressions nobody records."""
+    for found in (shown_with({(1, "c01"): [(1, None)], (2, "c02"): [(2, None)]}), fortnight(impressions=False)):
+        rows = rebuilt(found, config).shown
+        assert rows.propensity is None
+        assert to_learn(rows, "click", config).weight is None
+
+
+def test_probabilities_follow_their_rows(config: Config) -> None:
+    """Through nights on which none was logged, and through choosing some of the rows."""
+    one = rebuilt(shown_with({(1, "c01"): [(1, 0.5)], (1, "c02"): [(1, 0.1)]}), config).shown
+    other = rebuilt(shown_with({(1, "c01"): [(1, None)]}), config).shown
+    whole = joined([one, other])
+    assert whole.propensity is not None
+    np.testing.assert_array_equal(whole.propensity, [0.5, 0.1, np.nan])
+    kept = whole.where(np.array([False, True, True])).propensity
+    assert kept is not None
+    np.testing.assert_array_equal(kept, [0.1, np.nan])
+
+
+def test_balance_counts_the_rows_that_are_learned_from(tmp_path: Path) -> None:
+    """New, light and heavy people's drawn rows and engagements count for the same, and others for nothing."""
+    config = config_in(tmp_path, training={"balance": "segment", "negatives": 0.3})
+    night = rebuilt(fortnight(impressions=False), config)
+    rows = night.shown.scored(rfm.cut_points([night.people]), tuple(config.goals))
+    events = rows.x[:, spec.names(config.goals).index("events_30d")].copy()
+    rows.x[:, spec.names(config.goals).index("events_30d")] = np.where(rows.person % 3 == 0, 1, events + 30)
+    found = to_learn(rows, "read", config)
+    assert found.weight is not None
+    kept = rows.drawn | (rows.labels["read"] > 0)
+    assert kept.sum() < rows.size
+    assert not found.weight[~kept].any()
+    new = rows.person % 3 == 0
+    assert found.weight[new].sum() == pytest.approx(found.weight[~new].sum())
+    assert found.weight[kept].mean() == pytest.approx(1)
+    learned = found.to_learn.weight
+    assert learned is not None
+    np.testing.assert_array_equal(learned, found.weight[kept])
+    assert to_learn(rows, "read", config_in(tmp_path)).weight is None
