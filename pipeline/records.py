@@ -69,6 +69,14 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Signature:
+    """What a model reads (a float32 a feature, missing allowed) and what it answers (a double each), in order."""
+
+    inputs: Sequence[str] = ()
+    outputs: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class TrainingRecord:
     """Everything that is kept about one training, as plain data.
 
@@ -90,7 +98,10 @@ class TrainingRecord:
     tags: Mapping[str, str] = field(default_factory=dict)
     html: str = ""
     description: str = ""
-    """Markdown; shown at the top of the run and of the model version."""
+    """Shown at the top of the model version, and of the run where it has no card."""
+    card: str = ""
+    """Markdown; shown at the top of the run."""
+    signature: Signature = field(default_factory=Signature)
     seconds: float = 0.0
 
 
@@ -151,9 +162,24 @@ def training_files(training: TrainingRecord) -> dict[str, bytes]:
     return {
         "index.html": training.html.encode(),
         **{f"model/{name}": content for name, content in training.files.items()},
+        **signature_file(training),
         **{f"pictures/{name}": content for name, content in training.pictures.items()},
         **{f"tables/{name}.csv": csv_bytes(table) for name, table in training.tables.items()},
     }
+
+
+def signature_file(training: TrainingRecord) -> dict[str, bytes]:
+    """`model/MLmodel`, in which MLflow's pages look for the schema. It names no flavor: MLflow can load nothing of it.
+
+    JSON, which is YAML as well.
+    """
+    inputs = [{"type": "float", "name": name, "required": False} for name in training.signature.inputs]
+    outputs = [{"type": "double", "name": name, "required": True} for name in training.signature.outputs]
+    if not inputs:
+        return {}
+    signature = {"inputs": json.dumps(inputs), "outputs": json.dumps(outputs), "params": None}
+    content = {"artifact_path": "model", "flavors": {}, "signature": signature}
+    return {"model/MLmodel": json.dumps(content, indent=1).encode()}
 
 
 def training_tags(training: TrainingRecord) -> dict[str, str]:
@@ -162,7 +188,7 @@ def training_tags(training: TrainingRecord) -> dict[str, str]:
     given = {
         "as_of": iso(training.as_of),
         "goals": ",".join(training.goals),
-        "mlflow.note.content": training.description,
+        "mlflow.note.content": training.card or training.description,
     }
     return {**training.tags, **lake, **given}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -76,8 +76,8 @@ def line_chart(
     lines = [kept for kept in map(_finite, lines) if kept.x]
     if not lines:
         return ""
-    x = _scale([value for line in lines for value in line.x], _LEFT, width - _RIGHT, zero=zero)
-    y = _scale([value for line in lines for value in line.y], _HEIGHT - _BOTTOM, _TOP, zero=zero)
+    x = scale_of([value for line in lines for value in line.x], _LEFT, width - _RIGHT, zero=zero)
+    y = scale_of([value for line in lines for value in line.y], _HEIGHT - _BOTTOM, _TOP, zero=zero)
     parts = [*_axes(x, y, x_label, width)]
     if diagonal:
         low, high = max(x.low, y.low), min(x.high, y.high)
@@ -87,7 +87,7 @@ def line_chart(
     parts += [_drawn(line, x, y, index) for index, line in enumerate(lines)]
     if len(lines) > 1:
         parts += [_legend(line.name, index, width) for index, line in enumerate(lines)]
-    return _svg(width, _HEIGHT, parts)
+    return picture(width, _HEIGHT, parts)
 
 
 def interval_chart(rows: Sequence[tuple[str, float, float | None, float | None]]) -> str:
@@ -97,11 +97,11 @@ def interval_chart(rows: Sequence[tuple[str, float, float | None, float | None]]
         return ""
     left, width, step = 150, 640, 28
     ends = [end for _, mean, low, high in rows for end in (mean, low, high) if end is not None and math.isfinite(end)]
-    x = _scale(ends, left, width - 70, zero=True)
+    x = scale_of(ends, left, width - 70, zero=True)
     bottom = step * len(rows) + 8
-    parts = [_tick_line(x(tick), 4, bottom) + _label(x(tick), bottom + 16, _short(tick)) for tick in _ticks(x)]
+    parts = [tick_line(x(tick), 4, bottom) + label(x(tick), bottom + 16, short(tick)) for tick in ticks(x)]
     parts += [_interval(row, x, step * index + 20, first=index == 0) for index, row in enumerate(rows)]
-    return _svg(width, bottom + 24, parts)
+    return picture(width, bottom + 24, parts)
 
 
 def histogram(bars: Histogram, *, width: int = 420, height: int = 150) -> str:
@@ -114,10 +114,10 @@ def histogram(bars: Histogram, *, width: int = 420, height: int = 150) -> str:
         parts.append(f'<path class="then" d="{_outline(bars.before, room, scale)}"/>')
     parts += [_stands(one, at, floor) for one, at in zip(bars.apart, room.apart, strict=True)]
     parts.append(f'<line class="axis" x1="0" x2="{width}" y1="{floor}" y2="{floor}"/>')
-    parts += [_label(x, floor + 13, text) for x, text in _bar_labels(bars, room)]
+    parts += [label(x, floor + 13, text) for x, text in _bar_labels(bars, room)]
     if bars.log:
-        parts.append(_label(room(len(bars.now)), 9, "logarithmic scale", "end"))
-    return _svg(width, height, parts)
+        parts.append(label(room(len(bars.now)), 9, "logarithmic scale", "end"))
+    return picture(width, height, parts)
 
 
 def sparkline(bars: Histogram) -> str:
@@ -131,7 +131,7 @@ def sparkline(bars: Histogram) -> str:
     if bars.before is not None:
         parts.append(f'<path class="then" d="{_outline(bars.before, room, scale)}"/>')
     parts += [_stands(one, at, 33, top=2, words=False) for one, at in zip(bars.apart, room.apart, strict=True)]
-    return _svg(width, height, [*parts, f'<line class="axis" x1="0" x2="{width}" y1="33.5" y2="33.5"/>'])
+    return picture(width, height, [*parts, f'<line class="axis" x1="0" x2="{width}" y1="33.5" y2="33.5"/>'])
 
 
 def figure(caption: str, svg: str) -> str:
@@ -145,8 +145,9 @@ def standalone(svg: str) -> bytes:
     return svg.replace(">", f">{style}", 1).encode()
 
 
-def _svg(width: int, height: int, parts: Sequence[str]) -> str:
-    opening = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">'
+def picture(width: float, height: float, parts: Iterable[str]) -> str:
+    """The parts as one SVG."""
+    opening = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img">'
     return f"{opening}{''.join(parts)}</svg>"
 
 
@@ -155,7 +156,8 @@ def _finite(line: Line) -> Line:
     return Line(line.name, [x for x, _ in pairs], [y for _, y in pairs], line.dots)
 
 
-def _scale(values: Sequence[float], start: float, end: float, *, zero: bool) -> Scale:
+def scale_of(values: Sequence[float], start: float, end: float, *, zero: bool) -> Scale:
+    """A scale that holds all values, with a margin; `zero` makes it begin there."""
     low, high = min(values), max(values)
     low = min(low, 0.0) if zero else low
     if high - low < 1e-9 * max(1.0, abs(high)):  # one value, or as good as one: it goes in the middle
@@ -164,7 +166,7 @@ def _scale(values: Sequence[float], start: float, end: float, *, zero: bool) -> 
     return Scale(low if zero else low - margin, high + margin, start, end)
 
 
-def _ticks(scale: Scale, wanted: int = 4) -> Iterator[float]:
+def ticks(scale: Scale, wanted: int = 4) -> Iterator[float]:
     """Round values inside the scale, 1, 2 or 5 times a power of ten apart."""
     rough = (scale.high - scale.low) / wanted
     power = 10.0 ** math.floor(math.log10(rough))
@@ -175,12 +177,12 @@ def _ticks(scale: Scale, wanted: int = 4) -> Iterator[float]:
 
 def _axes(x: Scale, y: Scale, x_label: str, width: int) -> Iterator[str]:
     floor = _HEIGHT - _BOTTOM
-    for tick in _ticks(y):
+    for tick in ticks(y):
         yield f'<line class="axis" x1="{_LEFT}" x2="{width - _RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
-        yield _label(_LEFT - 6, y(tick) + 4, _short(tick), "end")
-    for tick in _ticks(x):
-        yield _label(x(tick), floor + 15, _short(tick))
-    yield _label(width - _RIGHT, _HEIGHT - 3, x_label, "end")
+        yield label(_LEFT - 6, y(tick) + 4, short(tick), "end")
+    for tick in ticks(x):
+        yield label(x(tick), floor + 15, short(tick))
+    yield label(width - _RIGHT, _HEIGHT - 3, x_label, "end")
 
 
 def _drawn(line: Line, x: Scale, y: Scale, index: int) -> str:
@@ -218,15 +220,18 @@ def _guide(x1: float, y1: float, x2: float, y2: float) -> str:
     return f'<line class="guide" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
 
-def _tick_line(x: float, top: float, bottom: float) -> str:
+def tick_line(x: float, top: float, bottom: float) -> str:
+    """A quiet vertical line."""
     return f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>'
 
 
-def _label(x: float, y: float, label: str, anchor: str = "middle") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(label)}</text>'
+def label(x: float, y: float, words: str, anchor: str = "middle") -> str:
+    """Words in the picture."""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """A number below an axis."""
     return f"{value:.3g}" if value else "0"
 
 
@@ -278,7 +283,7 @@ def _stands(one: Apart, at: tuple[float, float], floor: float, *, top: float = 1
         return drawn
     highest = min(scale(one.now), scale(one.before or 0.0))
     middle = x + width / 2
-    return drawn + _label(middle, highest - 4, _per_cent(one.now)) + _label(middle, floor + 13, one.label)
+    return drawn + label(middle, highest - 4, _per_cent(one.now)) + label(middle, floor + 13, one.label)
 
 
 def _bar_labels(bars: Histogram, room: _Room) -> Iterator[tuple[float, str]]:
@@ -286,12 +291,12 @@ def _bar_labels(bars: Histogram, room: _Room) -> Iterator[tuple[float, str]]:
     if bars.labels:
         widest = 6.2 * max(map(len, bars.labels)) + 6
         every = max(1, math.ceil(widest / room.step))
-        yield from ((room(i + 0.5), label) for i, label in enumerate(bars.labels) if i % every == 0)
+        yield from ((room(i + 0.5), words) for i, words in enumerate(bars.labels) if i % every == 0)
         return
     place = math.log10 if bars.log else float
     low, high = place(bars.edges[0]), place(bars.edges[-1])
     x = Scale(low, high, room(0), room(len(bars.now)))
-    yield from ((x(place(tick)), _rounded(tick)) for tick in (_decades(bars.edges) if bars.log else _ticks(x, 5)))
+    yield from ((x(place(tick)), _rounded(tick)) for tick in (_decades(bars.edges) if bars.log else ticks(x, 5)))
 
 
 def _decades(edges: Sequence[float]) -> Iterator[float]:
@@ -307,7 +312,7 @@ def _rounded(value: float) -> str:
     for unit, letter in ((1e6, "M"), (1e3, "k")):
         if abs(value) >= unit:
             return f"{value / unit:g}{letter}"
-    return _short(value)
+    return short(value)
 
 
 def _per_cent(share: float) -> str:

@@ -7,12 +7,15 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 DASH = "\N{EN DASH}"
+TIMES = "\N{MULTIPLICATION SIGN}"
 
 PALETTE = """
 :root { color-scheme: light dark; --paper: #fdfdfc; --ink: #1d2125; --quiet: #68707a; --line: #e3e4e1; --wash: #f4f4f1;
-  --accent: #1f6f78; --second: #b4793a; --third: #8a8f98; --good: #2f7d4f; --bad: #b3423a; }
+  --accent: #1f6f78; --second: #b4793a; --third: #8a8f98; --good: #2f7d4f; --bad: #b3423a;
+  --v0: #1f6f9a; --v1: #5b6fae; --v2: #8e68a6; --v3: #c0628a; --v4: #d0604a; --vn: #cfd1d3; }
 @media (prefers-color-scheme: dark) { :root { --paper: #15181b; --ink: #e4e6e8; --quiet: #98a1ab; --line: #2b3036;
-  --wash: #1c2024; --accent: #5cb8c0; --second: #d9a066; --third: #7d848d; --good: #6fbf8e; --bad: #e08078; } }
+  --wash: #1c2024; --accent: #5cb8c0; --second: #d9a066; --third: #7d848d; --good: #6fbf8e; --bad: #e08078;
+  --v0: #4fa8d8; --v1: #7d93d6; --v2: #a98bcb; --v3: #d886ab; --v4: #ef8a70; --vn: #454b52; } }
 """
 
 CHART_STYLE = """
@@ -24,6 +27,10 @@ svg .dot.s0 { fill: var(--accent); } svg .dot.s1 { fill: var(--second); } svg .d
 svg text.s0 { fill: var(--accent); stroke: none; } svg text.s1 { fill: var(--second); stroke: none; }
 svg text.s2 { fill: var(--third); stroke: none; } svg text.name { font-size: 12.5px; fill: var(--ink); }
 svg .bars { fill: var(--accent); opacity: .62; } svg .apart { fill: var(--third); opacity: .55; }
+svg .swarm { fill: none; stroke-width: 2.9; stroke-linecap: round; opacity: .85; }
+svg .v0 { stroke: var(--v0); } svg .v1 { stroke: var(--v1); } svg .v2 { stroke: var(--v2); }
+svg .v3 { stroke: var(--v3); } svg .v4 { stroke: var(--v4); } svg .vn { stroke: var(--vn); }
+svg text.small { font-size: 10px; } svg .hollow { fill: var(--paper); stroke: var(--third); stroke-width: 1.4; }
 svg .then { fill: none; stroke: var(--second); stroke-width: 1.6; stroke-linejoin: round; }
 """
 
@@ -52,6 +59,7 @@ tr.group span { font-weight: 400; color: var(--quiet); margin-left: .6rem; }
 .best { font-weight: 650; }
 .interval { display: block; color: var(--quiet); font-size: .74rem; line-height: 1.2;
   white-space: nowrap; font-weight: 400; }
+.good { color: var(--good); font-weight: 600; }
 .yes { color: var(--bad); font-weight: 600; }
 .no { color: var(--quiet); }
 .bar { display: inline-block; width: 9rem; height: .55rem;
@@ -78,6 +86,24 @@ svg { width: 100%; height: auto; }
 .key { display: inline-block; width: .8rem; height: .65rem; margin: 0 .3rem 0 0; background: var(--accent);
   opacity: .62; } .key.before { background: none; border-top: 2px solid var(--second); height: .3rem; opacity: 1;
   margin-left: .9rem; }
+.lists { max-width: 47rem; } .beside { color: var(--quiet); font-size: .76rem; display: inline-block;
+  min-width: 6.2rem; } details td { white-space: nowrap; } details td, details th { padding-right: .7rem; }
+.close td, .close th { padding-right: .55rem; font-size: .8rem; } .close th { font-size: .73rem; }
+.whisker svg { width: 150px; height: 18px; display: block; margin-left: auto; }
+details { border-top: 1px solid var(--line); padding: .7rem 0; }
+details:last-of-type { border-bottom: 1px solid var(--line); }
+summary { cursor: pointer; font-size: .9rem; max-width: 54rem; } summary b { margin-right: .5rem; font-weight: 650; }
+.trio { display: grid; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); gap: 1.6rem 2.4rem;
+  margin-top: 1rem; }
+article { border-top: 2px solid var(--accent); padding-top: .7rem; min-width: 0; } article p { font-size: .86rem; }
+article h3 { margin: .1rem 0 .5rem; font: 400 1.1rem/1.3 Charter, "Iowan Old Style", "Source Serif 4", Georgia, serif;
+  overflow-wrap: anywhere; } article h3 code { font-size: .72rem; color: var(--quiet); }
+article .kind { color: var(--quiet); font-size: .78rem; margin: 0; }
+article dl { gap: .35rem 1.3rem; margin: .5rem 0 .7rem; padding: .5rem 0; } article dt { font-size: .72rem; }
+article dd { font-size: .86rem; } article ol { list-style: none; padding: 0; margin: .6rem 0; font-size: .84rem; }
+article li { padding: .4rem 0 .4rem .8rem; border-left: 3px solid var(--accent); margin: .35rem 0; line-height: 1.4; }
+article li.down { border-color: var(--second); }
+article li span { display: block; color: var(--quiet); font-size: .78rem; }
 ul { padding-left: 1.1rem; margin: .4rem 0; } li { margin: .2rem 0; } code { font-size: .86em; }
 footer { margin-top: 3.4rem; color: var(--quiet); font-size: .8rem; border-top: 1px solid var(--line);
   padding-top: .9rem; }

@@ -9,6 +9,10 @@ from typing import NotRequired, TypedDict
 
 from pipeline.reports import charts
 from pipeline.reports import page as paper
+from pipeline.reports.examples import Example, examples_of
+from pipeline.reports.search import Search, Step, TrialRow, history_chart, search_of
+from pipeline.reports.slices import SliceRow, slices_of
+from pipeline.reports.swarm import EffectRow, swarm
 
 Measure = float | tuple[float, float, float] | None
 """A value, or a value with the ends of its interval."""
@@ -21,18 +25,7 @@ _MEASURES = {
     "lift_10": ("Lift at 10 %", 2, max),
 }
 """Name -> title, digits, and which of several values is the best."""
-_TRIALS_SHOWN = 8
 _FEATURES_SHOWN = 12
-
-
-class TrialRow(TypedDict):
-    """One set of parameters that was tried; `value` is validation log-loss, None where there is none."""
-
-    number: int
-    params: Mapping[str, object]
-    value: float | None
-    state: str
-    seconds: float
 
 
 class GoalResult(TypedDict):
@@ -54,6 +47,24 @@ class GoalResult(TypedDict):
     importance: NotRequired[Sequence[tuple[str, float]]]
     """Features with their gain; any scale, any order."""
     trials: NotRequired[Sequence[TrialRow]]
+    history: NotRequired[Sequence[Step]]
+    settings: NotRequired[Mapping[str, float] | str]
+    """Each setting's share of what made trials differ; or why it is not told."""
+    effects: NotRequired[Sequence[EffectRow]]
+    slices: NotRequired[Sequence[SliceRow]]
+    audit: NotRequired[str]
+    """Which group is served worst, and whether that may be chance."""
+
+
+class CheckRow(TypedDict):
+    """One comparison that the decision rests on: a difference with its 95 % interval, and what it had to pass."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    bound: float
+    passed: bool
 
 
 class Training(TypedDict):
@@ -68,6 +79,10 @@ class Training(TypedDict):
     ranking: NotRequired[Sequence[tuple[str, float, float | None, float | None]]]
     skipped: NotRequired[Sequence[tuple[str, str]]]
     """Goals that were not trained, and why."""
+    checks: NotRequired[Sequence[CheckRow]]
+    examples: NotRequired[Sequence[Example]]
+    examples_note: NotRequired[str]
+    """Which rows they are, and how they were chosen."""
     footer: NotRequired[str]
 
 
@@ -77,15 +92,20 @@ def training_report(training: Training) -> str:
     body = [
         f"<p>{escape(reason)}</p>" if reason else "",
         paper.facts(training.get("facts", ())),
+        _checks_section(training.get("checks", ())),
         _ranking_section(training),
         _goals_section(training["goals"]),
+        _examples_section(training),
+        _effects_section(training["goals"]),
+        _slices_section(training["goals"]),
         _shape_section(training["goals"]),
+        _search_section(training["goals"]),
         _importance_section(training["goals"]),
-        _trials_section(training["goals"]),
         _skipped_section(training.get("skipped", ())),
     ]
+    verdict = training["verdict"][:1].upper() + training["verdict"][1:]
     kicker = f"{training['project']} · training · {training['as_of']}"
-    return paper.page(f"Training {training['as_of']}", kicker, training["verdict"], body, training.get("footer", ""))
+    return paper.page(f"Training {training['as_of']}", kicker, verdict, body, training.get("footer", ""))
 
 
 def training_pictures(training: Training) -> dict[str, bytes]:
@@ -93,7 +113,27 @@ def training_pictures(training: Training) -> dict[str, bytes]:
     drawn = {"ranking": charts.interval_chart(training.get("ranking", ()))}
     for goal in training["goals"]:
         drawn |= {f"{goal['name']}-{name}": svg for name, (_, svg) in _goal_charts(goal).items()}
+        drawn[f"{goal['name']}-effects"] = swarm(goal.get("effects", ()))
+        drawn[f"{goal['name']}-trials"] = history_chart(goal.get("history", ()))
     return {f"{name}.svg": charts.standalone(svg) for name, svg in drawn.items() if svg}
+
+
+def _checks_section(checks: Sequence[CheckRow]) -> str:
+    rows = [
+        paper.row(
+            [
+                escape(one["name"]),
+                f"{one['value']:+.4f}",
+                f"{one['low']:+.4f} to {one['high']:+.4f}",
+                f"{one['bound']:+.4f}",
+                '<span class="good">passed</span>' if one["passed"] else '<span class="yes">not passed</span>',
+            ]
+        )
+        for one in checks
+    ]
+    note = "Differences on the same people's lists, with 95 % intervals over people."
+    columns = ["Check", "Difference", "Interval", "Bound", ""]
+    return paper.section("Decision", note, paper.table(columns, rows) if rows else "")
 
 
 def _ranking_section(training: Training) -> str:
@@ -101,13 +141,17 @@ def _ranking_section(training: Training) -> str:
         "NDCG@10 of whole lists on the test nights, each person counted once. A line is the 95 % interval over people; "
         "longer to the right is better."
     )
-    return paper.section("Ranking", note, charts.interval_chart(training.get("ranking", ())))
+    drawn = charts.interval_chart(training.get("ranking", ()))
+    return paper.section("Lists", note, f'<div class="lists">{drawn}</div>' if drawn else "")
 
 
 def _goals_section(goals: Sequence[GoalResult]) -> str:
     if not goals:
         return ""
-    note = "All on the same test rows. The best in a column is bold; for log-loss and ECE lower is better."
+    note = (
+        "All on the same test rows, small figures are 95 % intervals over people. The best in a column is bold; for "
+        "log-loss and ECE (how far probabilities are off) lower is better."
+    )
     rows = [line for goal in goals for line in _goal_rows(goal)]
     return paper.section("Goals", note, paper.table(["", *(title for title, _, _ in _MEASURES.values())], rows))
 
@@ -146,6 +190,38 @@ def _cell(measure: Measure, digits: int, *, bold: bool) -> str:
     return f'<span class="best">{shown}</span>' if bold else shown
 
 
+def _examples_section(training: Training) -> str:
+    note = training.get("examples_note", "")
+    return paper.section("Three rows in words", note, examples_of(training.get("examples", ())))
+
+
+def _effects_section(goals: Sequence[GoalResult]) -> str:
+    note = (
+        "Every dot is a row of the test nights: how far right, so much did the feature raise the odds there. Its "
+        "colour says how high the feature's value was. To the right: the factor by which it moves the odds on average, "
+        "either way. It says what the model does, not what causes anything."
+    )
+    parts = []
+    for goal in goals:
+        drawn = swarm(goal.get("effects", ()))
+        parts.append(f'<h3>{escape(goal["name"])}</h3><div class="wide">{drawn}</div>' if drawn else "")
+    return paper.section("What moves the odds", note, *parts)
+
+
+def _slices_section(goals: Sequence[GoalResult]) -> str:
+    note = (
+        "Does it work for everybody? AUC within each group with its interval (dashed: the mean of the kind's "
+        "groups; amber lies surely below it), the engagement that was expected against what was observed (red: "
+        "they differ beyond the interval), and the group's part of the first ten places over its part of the people. "
+        "Groups of fewer than 11 people are counted as other."
+    )
+    parts = [
+        slices_of(goal["name"], goal.get("audit", ""), goal.get("slices", ()), opened=index == 0)
+        for index, goal in enumerate(goals)
+    ]
+    return paper.section("Groups of people", note, *parts)
+
+
 def _shape_section(goals: Sequence[GoalResult]) -> str:
     note = (
         "Observed share on the dashed line means: of those given 20 %, one in five did it. "
@@ -180,9 +256,9 @@ def _goal_charts(goal: GoalResult) -> dict[str, tuple[str, str]]:
 
 
 def _importance_section(goals: Sequence[GoalResult]) -> str:
-    note = "Share of the total gain. It says what the model looks at, not what causes anything."
+    note = "Share of the total gain in training."
     tables = "".join(_importance(goal) for goal in goals)
-    return paper.section("What the model looks at", note, f'<div class="pair">{tables}</div>' if tables else "")
+    return paper.section("What the trees split on", note, f'<div class="pair">{tables}</div>' if tables else "")
 
 
 def _importance(goal: GoalResult) -> str:
@@ -198,35 +274,16 @@ def _importance(goal: GoalResult) -> str:
     return f"<div><h3>{escape(goal['name'])}</h3>{paper.table(['Feature', '', 'Gain'], rows, texts=2)}</div>"
 
 
-def _trials_section(goals: Sequence[GoalResult]) -> str:
-    note = "Validation log-loss, best first. A pruned trial was stopped early because it was behind."
-    return paper.section("Trials", note, *(_trials(goal) for goal in goals))
+def _search_section(goals: Sequence[GoalResult]) -> str:
+    note = (
+        "Log-loss on the validation nights: less is better, and what is far behind is drawn at the upper edge. A "
+        "pruned trial was stopped early because it was behind. Below, the best trials first."
+    )
+    return paper.section("Search", note, *(search_of(goal["name"], _search(goal)) for goal in goals))
 
 
-def _trials(goal: GoalResult) -> str:
-    given = goal.get("trials", ())
-    if not given:
-        return ""
-    ordered = sorted(given, key=_trial_order)
-    names = list(dict.fromkeys(name for trial in ordered for name in trial["params"]))
-    rows = [_trial_row(trial, names) for trial in ordered[:_TRIALS_SHOWN]]
-    left_out = len(ordered) - len(rows)
-    rest = f'<p class="note">{left_out} more in MLflow.</p>' if left_out else ""
-    columns = ["Trial", "State", "Log-loss", *(name.replace("_", " ") for name in names), "Seconds"]
-    return f"<h3>{escape(goal['name'])}</h3>" + paper.table(columns, rows, texts=2) + rest
-
-
-def _trial_order(trial: TrialRow) -> tuple[bool, float, int]:
-    """Finished trials before pruned ones, whose value is that of an early round."""
-    value = trial["value"]
-    return trial["state"] != "COMPLETE", math.inf if value is None else value, trial["number"]
-
-
-def _trial_row(trial: TrialRow, names: Sequence[str]) -> str:
-    params = [escape(paper.text(trial["params"].get(name))) for name in names]
-    state = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed"}.get(trial["state"], trial["state"].lower())
-    value = paper.number(trial["value"], 5)
-    return paper.row([str(trial["number"]), escape(state), value, *params, paper.number(trial["seconds"], 1)], texts=2)
+def _search(goal: GoalResult) -> Search:
+    return Search(trials=goal.get("trials", ()), history=goal.get("history", ()), settings=goal.get("settings", {}))
 
 
 def _skipped_section(skipped: Sequence[tuple[str, str]]) -> str:

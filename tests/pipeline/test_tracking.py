@@ -19,10 +19,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from mlflow import MlflowClient
+from mlflow.models import Model
 
 from pipeline import tracking
 from pipeline.errors import ShortlistError
-from pipeline.records import Grade, Tracker, TrainingRecord, Trial
+from pipeline.records import Grade, Signature, Tracker, TrainingRecord, Trial
 
 NIGHT = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -114,6 +115,32 @@ def test_training_is_one_run_with_everything_in_its_place(tracker: Tracker, clie
         "index.html", "model", "pictures", "tables",
     }  # fmt: skip
     assert run.info.end_time - run.info.start_time >= 60_000
+
+
+def test_the_card_is_the_run_s_and_the_verdict_the_version_s(tracker: Tracker, client: MlflowClient) -> None:
+    """The run's description is the card, the version's the verdict; a training without a card shows the verdict."""
+    version = tracking.log_training(tracker, record(description="Promoted.", card="**Promoted.** And why."))
+    bare = tracking.log_training(tracker, record(description="Kept."))
+    described = {number: client.get_model_version(tracker.model_name, number) for number in (version, bare)}
+    notes = [client.get_run(str(one.run_id)).data.tags["mlflow.note.content"] for one in described.values()]
+    assert notes == ["**Promoted.** And why.", "Kept."]
+    assert [one.description for one in described.values()] == ["Promoted.", "Kept."]
+
+
+def test_a_version_has_a_signature_and_can_still_not_be_loaded_by_mlflow(tracker: Tracker) -> None:
+    """MLflow reads what goes in and what comes out, and finds no flavor that would unpickle anything."""
+    signature = Signature(("age_days", "crm_country"), ("p_click", "p_read"))
+    tracking.log_training(tracker, record(signature=signature))
+    (found,) = tracking.versions(tracker)
+    model = Model.load(str(found.folder / "model"))
+    assert model.signature is not None
+    assert [(one.name, str(one.type), one.required) for one in model.signature.inputs.inputs] == [
+        ("age_days", "DataType.float", False),
+        ("crm_country", "DataType.float", False),
+    ]
+    assert model.signature.outputs.input_names() == ["p_click", "p_read"]
+    assert model.flavors == {}
+    assert tracking.load_bundle_files(tracker, found.version) == FILES
 
 
 def test_trials_are_nested_below_their_training(tracker: Tracker, client: MlflowClient) -> None:

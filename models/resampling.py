@@ -1,0 +1,152 @@
+"""How sure figures of a ranking are: people are drawn again with replacement, and every figure is worked out anew.
+
+The rows are sorted once. What a draw changes is only how often each row counts, so AUC, average precision and lift of
+all draws come out of one product of a sparse matrix (stretches of the ranking x people) with how often each person was
+drawn. With everybody once, they are `models.metrics`' figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from models.metrics import Interval
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+DRAWS = 200
+"""Enough for the ends of a 95 % interval that people look at; a decision is made on 1,000 (`models.gate`)."""
+
+FIGURES = ("auc", "pr_auc", "lift_10")
+
+_CELLS = 4_000_000
+"""Stretches x draws that are worked on at a time: 32 MB an array."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Whose each row is (N,), as a place among so many people, who are drawn again and again.
+
+    The first draw is everybody once: the figures themselves. The same people and seed are the same draws, so that
+    figures of several scores can be paired.
+    """
+
+    owner: Ints
+    people: int
+    draws: int
+    seed: int
+
+    @classmethod
+    def of(cls, people: Array, draws: int = DRAWS, seed: int = 0) -> Draws:
+        """For rows of these people (N,)."""
+        known, owner = np.unique(people, return_inverse=True)
+        return cls(owner.astype(np.int64), len(known), draws, seed)
+
+    def figures(self, y: Array, score: Array) -> dict[str, Floats]:
+        """`FIGURES` of scores (N,) against `y` (N,) 0 or 1: (draws + 1,) each, NaN where a draw has one class only."""
+        ranking = _Ranking.of(np.asarray(y) > 0, np.asarray(score, np.float64), self.owner, self.people)
+        parts = [ranking.figures(times) for times in self._times(ranking.every.shape[0])]
+        return {name: np.concatenate([part[name] for part in parts]) for name in FIGURES}
+
+    def means(self, values: Array) -> Floats:
+        """The mean of `values` (N,) over the rows, (draws + 1,)."""
+        totals = np.bincount(self.owner, weights=np.asarray(values, np.float64), minlength=self.people)
+        rows = np.bincount(self.owner, minlength=self.people).astype(np.float64)
+        parts = [(totals @ times) / np.maximum(rows @ times, 1.0) for times in self._times(1)]
+        return np.asarray(np.concatenate(parts))
+
+    def _times(self, beside: int) -> Iterator[Floats]:
+        """How often each person was drawn (people, some draws), so many at a time as fit with `beside` rows more."""
+        if self.people * (self.draws + 1) <= _CELLS:
+            step = max(1, _CELLS // max(beside, 1))
+            yield from (self._few[:, at : at + step] for at in range(0, self.draws + 1, step))
+            return
+        step = max(1, _CELLS // (self.people + beside))
+        for at in range(0, self.draws + 1, step):
+            yield self._drawn(at, min(at + step, self.draws + 1))
+
+    @cached_property
+    def _few(self) -> Floats:
+        """All draws at once, where there are few people: they are asked for again for every score."""
+        return self._drawn(0, self.draws + 1)
+
+    def _drawn(self, start: int, stop: int) -> Floats:
+        times = np.ones((self.people, stop - start))
+        for draw in range(max(start, 1), stop) if self.people else ():
+            rng = np.random.default_rng((self.seed, draw))
+            drawn = rng.integers(0, self.people, self.people)
+            times[:, draw - start] = np.bincount(drawn, minlength=self.people)
+        return times
+
+
+def interval(drawn: Floats, level: float = 0.95) -> Interval:
+    """The figure (the first of `drawn`) with the percentile interval of the others; NaN without any."""
+    known = drawn[1:][np.isfinite(drawn[1:])]
+    if not len(known):
+        return Interval(float(drawn[0]), float("nan"), float("nan"))
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(drawn[0]), float(low), float(high))
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """Rows, best first, as stretches: 2 j are those before the j-th block with positives, 2 j + 1 is that block.
+
+    A block are the rows of one score. `every` (2 K + 1, people) counts rows, `positive` (K, people) those of the blocks
+    that are positive.
+    """
+
+    every: Any
+    positive: Any
+
+    @classmethod
+    def of(cls, positive: NDArray[np.bool_], score: Floats, owner: Ints, people: int) -> _Ranking:
+        block = np.unique(-score, return_inverse=True)[1]
+        found = np.unique(block[positive])
+        at = np.searchsorted(found, block)
+        inside = at < len(found)
+        inside[inside] = found[at[inside]] == block[inside]
+        stretch = 2 * at + inside
+        return cls(
+            _counted(stretch, owner, (2 * len(found) + 1, people)),
+            _counted(at[positive], owner[positive], (len(found), people)),
+        )
+
+    def figures(self, times: Floats) -> dict[str, Floats]:
+        """By name (draws,), of how often each person was drawn (people, draws)."""
+        rows, hits = np.asarray(self.every @ times), np.asarray(self.positive @ times)
+        total, positives = rows.sum(axis=0), hits.sum(axis=0)
+        negatives = total - positives
+        ends, found = rows.cumsum(axis=0)[1::2], hits.cumsum(axis=0)
+        misses = rows[1::2] - hits
+        behind = negatives - (ends - found) + misses / 2
+        with np.errstate(invalid="ignore", divide="ignore"):
+            auc = (hits * behind).sum(axis=0) / (positives * negatives)
+            precision = np.where(ends > 0, found / np.maximum(ends, 1), 0.0)
+            average = (hits * precision).sum(axis=0) / positives
+        return {"auc": auc, "pr_auc": average, "lift_10": _lift(rows, hits, 0.1)}
+
+
+def _counted(row: Ints, person: Ints, shape: tuple[int, int]) -> Any:
+    return sparse.coo_matrix((np.ones(len(row)), (row, person)), shape=shape).tocsr()
+
+
+def _lift(rows: Floats, hits: Floats, share: float) -> Floats:
+    """Positives in the best `share` of the rows over what chance would find, tied rows in equal parts (draws,)."""
+    taken = np.vstack([np.zeros(rows.shape[1]), rows.cumsum(axis=0)])
+    gains = np.zeros_like(rows)
+    gains[1::2] = hits
+    found = np.vstack([np.zeros(rows.shape[1]), gains.cumsum(axis=0)])
+    lifts = np.full(rows.shape[1], np.nan)
+    for draw in np.flatnonzero(found[-1] > 0):
+        reached = np.interp(share * taken[-1, draw], taken[:, draw], found[:, draw])
+        lifts[draw] = reached / found[-1, draw] / share
+    return lifts

@@ -1,0 +1,113 @@
+"""Worked examples: what the words say is what the row holds, and the factors multiply to its odds."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy.special import expit, logit
+
+from features import spec, words
+from models.classifier import Bundle, GoalModel, matrix, train
+from pipeline import who
+from pipeline.build_features import NO_CRM
+from pipeline.rebuild import Rows
+from pipeline.tell_examples import Telling, worded
+
+GOALS = ("click",)
+NAMES = spec.names(GOALS)
+NIGHT = datetime(2026, 6, 30, tzinfo=UTC)
+LISTS, SIZE = 30, 30
+
+
+def rows() -> Rows:
+    """Thirty lists of thirty; `covisit` and `events_7d` decide what is clicked."""
+    rng = np.random.default_rng(0)
+    n = LISTS * SIZE
+    x = rng.normal(size=(n, len(NAMES))).astype(np.float32)
+    x[:, NAMES.index("events_7d")] = rng.integers(0, 9, n)
+    x[rng.random(x.shape) < 0.02] = np.nan
+    covisit, events = (np.nan_to_num(x[:, NAMES.index(name)]) for name in ("covisit", "events_7d"))
+    log_odds = 0.7 * covisit + 0.2 * events - 2
+    person = np.repeat((np.arange(LISTS) + 1) << 40, SIZE)
+    return Rows(
+        x=x,
+        raw=np.zeros((n, 3)),
+        labels={"click": (rng.random(n) < expit(log_odds)).astype(np.float32)},
+        person=person,
+        group=np.repeat(np.arange(LISTS), SIZE),
+        popularity=np.zeros(n),
+        crm=pa.table({"group": pa.array([], pa.int64())}),
+        drawn=np.ones(n, bool),
+        negatives=1.0,
+    )
+
+
+@pytest.fixture(name="telling", scope="module")
+def _telling() -> Telling:
+    lists = rows()
+    y = lists.labels["click"]
+    built = matrix(lists.x, NAMES, y)
+    booster = train(built, matrix(lists.x, NAMES, y, ref=built), {"max_depth": 2}, 10, 5, 0)
+    model = GoalModel.of("click", booster, {}).calibrated(lists.x, y, lists.person)
+    return Telling.of(lists, [NIGHT], Bundle({"click": model}, {"click": 1.0}), GOALS, NO_CRM, None)
+
+
+def test_the_words_are_the_row(telling: Telling) -> None:
+    """Each example is a row of its kind: place, probability, person, outcome, and every reason with its value."""
+    told = list(telling.told())
+    assert [one["title"] for one in told] == [
+        "Listed high, and engaged", "Listed high, and not engaged", "Engaged, but listed low",
+    ]  # fmt: skip
+    lists, features = telling.rows, {one.name: one for one in telling.features}
+    p = telling.bundle.models["click"].predict(lists.x)
+    for one in told:
+        facts = dict(one["facts"])
+        place = int(facts["Place"].split(" of ")[0])
+        (row,) = [
+            row
+            for row in range(lists.size)
+            if who.short(int(lists.person[row])) == facts["Person"] and telling.place[row] == place
+        ]
+        mine = lists.group == lists.group[row]
+        assert place == 1 + int((p[mine] > p[row]).sum()) or place <= int((p[mine] >= p[row]).sum())
+        assert facts["Night"] == "2026-06-30"
+        engaged = lists.labels["click"][row] > 0
+        assert one["happened"] == ("What happened: click." if engaged else "What happened: nothing.")
+        assert (place > 10) if "low" in one["title"] else (place <= 3)
+        assert engaged == ("not engaged" not in one["title"])
+        moved = telling.bundle.models["click"].contributions(lists.x[row : row + 1])[0]
+        by_size = sorted(zip(NAMES, moved[:-1], lists.x[row], strict=True), key=lambda c: -abs(c[1]))[:5]
+        for reason, (name, moves, value) in zip(one["reasons"], by_size, strict=True):
+            assert reason["words"] == worded(features[name], float(value))
+            assert reason["factor"] == pytest.approx(math.exp(moves))
+
+
+def test_the_factors_multiply_to_the_odds(telling: Telling) -> None:
+    """Where the odds begin, the reasons and all the rest make the odds before calibration."""
+    model = telling.bundle.models["click"]
+    for row in (0, 77):
+        reasons, _ = telling._reasons(row)
+        moved = model.contributions(telling.rows.x[row : row + 1])[0]
+        rest = moved[:-1].sum() - sum(math.log(one["factor"]) for one in reasons)
+        margin = float(model.margin(telling.rows.x[row : row + 1])[0])
+        assert moved[-1] + rest + sum(math.log(one["factor"]) for one in reasons) == pytest.approx(margin, abs=1e-4)
+        assert float(model.probabilities(np.array([margin]))[0]) == pytest.approx(telling.p[row])
+        assert logit(expit(margin)) == pytest.approx(margin)
+
+
+def test_every_feature_has_words_for_every_value() -> None:
+    """A value, nothing and what is missing read as words; of a person they are those of `shortlist features`."""
+    for one in spec.features(("click",)):
+        for value in (0.0, 1.0, 0.123, float("nan")):
+            said = worded(one, value)
+            assert said
+            assert "nan" not in said.split()
+    events = next(one for one in spec.features(GOALS) if one.name == "events_7d")
+    assert worded(events, 3.0) == words.in_words(events, 3.0) == "3 things done in 7 days"
+    share = next(one for one in spec.features(GOALS) if one.name == "affinity_category_7d")
+    assert worded(share, 0.25).startswith("25 % of the person's decayed activity")
+    assert worded(share, float("nan")).endswith(": not known")
