@@ -22,6 +22,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
 
 from models.learning import Sample
 
@@ -95,8 +96,9 @@ def _probabilities(fit: Callable[[Array, Array, int], Predict]) -> Callable[...,
         x, y = np.asarray(drawn.x[rows], np.float32), drawn.y[rows]
         if len(np.unique(y)) < 2:  # nothing to tell apart: the rate is all that is known
             return tuple(np.full(len(one), float(y.mean())) for one in others)
-        predict = fit(x, y, seed)
-        found = (_in_blocks(predict, one) for one in others)
+        with threadpool_limits(1, "blas"):  # small matrices: threads mostly wait, and sums would depend on their number
+            predict = fit(x, y, seed)
+            found = [_in_blocks(predict, one) for one in others]
         return tuple(p / (p + (1 - p) / training.negatives) for p in found)
 
     return answers
