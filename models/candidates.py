@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models import factors, neighbours
 from models.engagement import Engagement, Linear, Ratio
+from models.places import EMPTY, first_choices, interleaved
 
 Dense = NDArray[Any]
 Integers = NDArray[np.int64]
@@ -29,7 +30,8 @@ SOURCES = (
 )
 """In the order in which ties between sources are broken."""
 
-_NEVER = np.iinfo(np.int32).max
+FIRST_LOOK = 3
+"""How deep sources are asked first, in times their share of the places: most people's list is full by then."""
 
 
 @dataclass(frozen=True)
@@ -75,47 +77,23 @@ def choose(scores: Mapping[str, Dense], eligible: NDArray[np.bool_], limit: int)
         limit: Contents a person at the most.
     """
     people, contents = eligible.shape
-    best = np.full((people, contents), _NEVER, np.int32)
-    for number, source in enumerate(SOURCES):
-        if source in scores:
-            score = scores[source]
-            place = _places(score, eligible, limit) if score.ndim == 2 else _shared_places(score, eligible, limit)
-            best = np.minimum(best, np.where(place < _NEVER, place * len(SOURCES) + number, _NEVER))
-    chosen = _first(best, limit)
-    person, content = np.nonzero(chosen)
-    return Candidates(person.astype(np.int64), content.astype(np.int64), best[chosen].astype(np.int64) % len(SOURCES))
+    there = [number for number, source in enumerate(SOURCES) if source in scores]
+    given = [scores[SOURCES[number]] for number in there]
+    found, source = np.full((people, limit), EMPTY, np.int32), np.zeros((people, limit), np.int32)
+    rows, depth = np.arange(people), 1 + FIRST_LOOK * limit // max(len(there), 1)
+    while len(rows) and there:
+        choices = np.stack([first_choices(one, eligible, depth, rows) for one in given])
+        found[rows], source[rows], short = interleaved(choices, contents, limit)
+        rows, depth = rows[short & (depth < min(limit, contents))], 2 * depth
+    person, place = np.nonzero(found != EMPTY)
+    numbers = np.array(there, np.int64)
+    return Candidates(person, found[person, place].astype(np.int64), numbers[source[person, place]])
 
 
 def proposed(score: Dense, eligible: NDArray[np.bool_], limit: int) -> NDArray[np.bool_]:
     """What one source alone would propose: (people, contents)."""
-    place = _places(score, eligible, limit) if score.ndim == 2 else _shared_places(score, eligible, limit)
-    return place < _NEVER
-
-
-def _places(score: Dense, eligible: NDArray[np.bool_], limit: int) -> NDArray[np.int32]:
-    """The place of each content in the source's own list for the person, from 0; _NEVER beyond `limit`."""
-    usable = np.where(eligible & (np.nan_to_num(score) > 0), score, -np.inf)
-    order = np.argsort(-usable, axis=1, kind="stable")[:, :limit]
-    place = np.full(usable.shape, _NEVER, np.int32)
-    np.put_along_axis(place, order, np.arange(order.shape[1], dtype=np.int32)[None, :], axis=1)
-    return np.where(np.isfinite(usable), place, _NEVER)
-
-
-def _shared_places(score: Dense, eligible: NDArray[np.bool_], limit: int) -> NDArray[np.int32]:
-    """The same of a score that all people share: sorted once, then counted through for each."""
-    usable = np.flatnonzero(np.isfinite(score) & (score > 0))
-    order = usable[np.argsort(-score[usable], kind="stable")]
-    place = np.full(eligible.shape, _NEVER, np.int32)
-    mine = eligible[:, order]
-    nth = np.cumsum(mine, axis=1, dtype=np.int32) - 1
-    place[:, order] = np.where(mine & (nth < limit), nth, _NEVER)
-    return place
-
-
-def _first(best: NDArray[np.int32], limit: int) -> NDArray[np.bool_]:
-    """The `limit` smallest priorities of each row; no two proposals of a row share one."""
-    proposed = best < _NEVER
-    if best.shape[1] <= limit:
-        return proposed
-    threshold = np.partition(best, limit - 1, axis=1)[:, limit - 1 : limit]
-    return proposed & (best <= threshold)
+    found = np.zeros(eligible.shape, bool)
+    choices = first_choices(score, eligible, limit)
+    person, place = np.nonzero(choices != EMPTY)
+    found[person, choices[person, place]] = True
+    return found

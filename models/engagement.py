@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from models import products
+from models.products import Readers, Tiles
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Dense = NDArray[np.float32]
@@ -42,11 +45,12 @@ class Engagement:
     @cached_property
     def pairs(self) -> Pairs:
         """Each person with each content once."""
-        keys = self.person * max(self.contents, 1) + self.content
-        found, at = np.unique(keys, return_inverse=True)
-        last = np.full(len(found), np.iinfo(np.int64).min)
-        np.maximum.at(last, at, self.ts)
-        return Pairs(found // max(self.contents, 1), found % max(self.contents, 1), last)
+        return Pairs(*products.distinct(*self.by_content, self.person, self.ts, self.people))
+
+    @cached_property
+    def by_content(self) -> tuple[Ints, Ints]:
+        """Where each content's rows start (contents + 1,), and which they are: by content, person and ts."""
+        return products.grouped(self.content, self.contents)
 
     @cached_property
     def session(self) -> Ints:
@@ -56,9 +60,14 @@ class Engagement:
         return np.asarray(np.cumsum(begins) - 1)
 
     @cached_property
+    def row_starts(self) -> Ints:
+        """Where each person's rows start (people + 1,)."""
+        return np.searchsorted(self.person, np.arange(self.people + 1))
+
+    @cached_property
     def readers(self) -> Floats:
         """How many people ever turned to each content (contents,)."""
-        return np.bincount(self.pairs.content, minlength=self.contents).astype(np.float64)
+        return np.diff(self.pairs.content_starts).astype(np.float64)
 
     @cached_property
     def rarity(self) -> Floats:
@@ -71,9 +80,17 @@ class Engagement:
         return of_length_one(self.by_pair(self.rarity[self.pairs.content]))
 
     def by_pair(self, values: Floats) -> Matrix:
-        """(people, contents) with a value for each of `pairs`."""
+        """(people, contents) with a value for each of `pairs`; what is 0 takes no room."""
+        if np.count_nonzero(values) < len(values):
+            kept = np.flatnonzero(values)
+            return self.by_some_pairs(kept, values[kept])
+        return sparse.csr_matrix((values, self.pairs.content, self.pairs.starts), shape=(self.people, self.contents))
+
+    def by_some_pairs(self, kept: Ints, values: Floats) -> Matrix:
+        """(people, contents) with a value for each of some pairs, `kept` (sorted)."""
+        starts = np.searchsorted(kept, self.pairs.starts)
         shape = (self.people, self.contents)
-        return sparse.csr_matrix((values, (self.pairs.person, self.pairs.content)), shape=shape)
+        return sparse.csr_matrix((values, self.pairs.content[kept], starts), shape=shape)
 
     def fading(self, ts: Ints, half_life: float) -> Floats:
         """2^(-age / half-life) of instants; `half_life` in microseconds."""
@@ -87,11 +104,19 @@ class Engagement:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Sorted by person and content: when the person `last` turned to it."""
+    """Sorted by person and content: when the person `last` turned to it.
+
+    Person u's are `starts[u]` to `starts[u + 1]`. Sorted by content and person they are `of_content`, where `readers`
+    are their people and content i's are `content_starts[i]` to `content_starts[i + 1]`.
+    """
 
     person: Ints
     content: Ints
     last: Ints
+    starts: Ints
+    of_content: Ints
+    content_starts: Ints
+    readers: Ints
 
 
 @dataclass(frozen=True)
@@ -113,19 +138,27 @@ class Linear:
     """
 
     person: Matrix
-    content: Matrix
+    content: Matrix | Tiles
     own: Matrix | None = None
 
     def scores(self, rows: Ints, content: Ints) -> Dense:
         """(people of `rows`, those contents)."""
-        found = self.person[rows] @ self._of(self.content, content)
+        every = np.array_equal(content, np.arange(self.content.shape[1]))
+        found = self._product(rows, None if every else content)
         if self.own is not None:
-            found = found - self._of(self.own[rows], content)
-        return np.asarray(found.toarray() if sparse.issparse(found) else found, np.float32)
+            said = sparse.coo_matrix(self.own[rows] if every else self.own[rows][:, content])
+            found[said.row, said.col] -= said.data.astype(np.float32)
+        return found
 
-    @staticmethod
-    def _of(matrix: Matrix, content: Ints) -> Matrix:
-        return matrix if np.array_equal(content, np.arange(matrix.shape[1])) else matrix[:, content]
+    def _product(self, rows: Ints, content: Ints | None) -> Dense:
+        """Of some contents, or of all; whatever the matrices are, nothing of `people` by `contents` is sparse."""
+        matrix = self.content
+        if isinstance(matrix, Tiles):
+            return products.of_people(_parts(self.person), rows, matrix if content is None else matrix.columns(content))
+        if sparse.issparse(matrix):
+            few = products.of_few(_parts(self.person), rows, _parts(matrix), matrix.shape[1])
+            return few if content is None else few[:, content]
+        return np.asarray(self.person[rows] @ (matrix if content is None else matrix[:, content]), np.float32)
 
 
 @dataclass(frozen=True)
@@ -161,10 +194,17 @@ def entries(matrix: Matrix, rows: Ints, columns: Ints) -> Floats:
     return np.asarray(matrix[rows, columns], np.float64).ravel() if len(rows) else np.zeros(0)
 
 
+def _parts(matrix: Matrix) -> Readers:
+    return matrix.indptr, matrix.indices, matrix.data
+
+
 def of_length_one(matrix: Matrix) -> Matrix:
-    """Each row by its length; a row of nothing stays so."""
-    length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
-    return sparse.csr_matrix(sparse.diags(np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)) @ matrix)
+    """Each row by its length; a row of nothing stays so. Entries stay where they are."""
+    many = np.diff(matrix.indptr)
+    length = np.sqrt(np.bincount(np.repeat(np.arange(len(many)), many), weights=matrix.data**2, minlength=len(many)))
+    scale = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
+    data = matrix.data * np.repeat(scale, many)
+    return sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def standardised(scores: Dense) -> Dense:

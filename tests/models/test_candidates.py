@@ -68,6 +68,21 @@ def test_sources_are_interleaved_as_by_hand(world: tuple[dict[str, list[list[flo
     assert sorted(zip(found.person, found.content, strict=True)) == list(zip(found.person, found.content, strict=True))
 
 
+@pytest.mark.parametrize("alike", [0.0, 0.9, 1.0])
+def test_many_contents_are_interleaved_as_by_hand(alike: float) -> None:
+    """However much sources agree, so however deep one has to look until enough are there."""
+    rng = np.random.default_rng(2)
+    people, contents, limit = 4, 150, 40
+    common, allowed = rng.random((people, contents)), rng.random((people, contents)) < 0.8
+    names = ("trending", "beside", "neighbours", "factors")
+    scores = {name: alike * common + (1 - alike) * rng.random((people, contents)) for name in names}
+    found = choose(scores, allowed, limit)
+    for person in range(people):
+        rows = found.person == person
+        got = dict(zip(found.content[rows].tolist(), [SOURCES[at] for at in found.source[rows]], strict=True))
+        assert got == by_hand({n: v[person].tolist() for n, v in scores.items()}, allowed[person].tolist(), limit)
+
+
 def test_every_source_has_its_turn() -> None:
     """With room for two, the first choices of two sources go in, however much better the first source's second is."""
     scores = {"trending": [9, 8, 0], "covisit": [0, 0, 0.1]}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from models import candidates
 from models.contenders import CONTENDERS
@@ -111,7 +112,8 @@ def test_what_ranks_writes_nothing_into_the_engagement(one: Engagement) -> None:
 
 def test_what_is_subtracted_is_ones_own() -> None:
     """A product of two, less what a person says about herself."""
-    linear = Linear(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0, 6.0], [7.0, 8.0]]), np.array([[1, 2], [3, 4]]))
+    own = sparse.csr_matrix([[1.0, 2.0], [3.0, 4.0]])
+    linear = Linear(own, np.array([[5.0, 6.0], [7.0, 8.0]]), own)
     assert linear.scores(np.array([1]), np.array([0, 1])).tolist() == [[40.0, 46.0]]
     assert linear.scores(np.array([1, 0]), np.array([1])).tolist() == [[46.0], [20.0]]
 
