@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from features import phrases, spec, words
 from features.crm import Vocabulary
 from features.spec import Feature
-from models import examples, scorer, shap_summary
+from models import examples, listing, scorer, shap_summary
 from models.classifier import Bundle
 from models.examples import Kind
-from pipeline import who
 from pipeline.compare import predictions
 from pipeline.rebuild import Rows
 from pipeline.recognise import Content, Lookup, nights_of
@@ -112,12 +111,18 @@ class Telling:
     def _facts(self, row: int, content: Content | None) -> Iterator[tuple[str, str]]:
         if self.nights is not None:
             yield "Night", f"{self.nights[row].date()}"
-        yield "Person", who.short(int(self.rows.person[row]))
+        yield "Person", self._kind_of_person(row)
         if content and content.category:
             yield "Category", content.category
         size = int((self.rows.group == self.rows.group[row]).sum())
         yield "Place", f"{int(self.place[row])} of {size}"
         yield f"P({self.goal})", phrases.percent(float(self.p[row]))
+
+    def _kind_of_person(self, row: int) -> str:
+        """No pseudonym, however short: a page outlives who is forgotten."""
+        events, mobile = (self.rows.x[row : row + 1, self._column(name)] for name in ("events_30d", "mobile_share"))
+        kinds = listing.segments(events, mobile, np.array([""], object))
+        return ", ".join(str(kinds[kind][0]) for kind in ("activity", "device") if kinds[kind][0] != "unknown")
 
     def _happened(self, row: int) -> str:
         reached = [goal for goal in self.rows.labels if self.rows.labels[goal][row] > 0]
@@ -136,6 +141,9 @@ class Telling:
 
 def worded(feature: Feature, value: float) -> str:
     """What a feature's value says, in one line; what is missing is said with what it would have been."""
+    if feature.name == scorer.POSITION:
+        place = "a place that is not known" if math.isnan(value) else f"place {value:.0f}"
+        return f"seen at {place}: lists are judged as if everything stood at the top"
     if feature.measure is None and math.isnan(value):
         return f"{feature.meaning}: not known"
     return words.in_words(feature, value).replace(" %: of ", " % of ", 1)

@@ -15,7 +15,7 @@ class Reason(TypedDict):
 
 
 class Example(TypedDict):
-    """One row. `person` is a pseudonym, shortened; `facts` are labels with what they stand for, in their order."""
+    """One row; `facts` are labels with what they stand for, in their order. Nothing in it names the person."""
 
     title: str
     content: str
