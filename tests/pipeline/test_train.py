@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from features import spec
+from features import rfm, spec
+from models.calibration import IDENTITY
+from models.classifier import GoalModel
+from models.learning import Learned, Sample
+from models.split import Split
 from pipeline import config as configuration
 from pipeline import tracking, train
+from pipeline.build_features import NO_CRM
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
+from pipeline.rebuild import rebuild
 from pipeline.records import Tracker
 from pipeline.training_rows import TrainingRows
+from tests.pipeline.lakes import NIGHT, archive, config_in, fortnight
 from tests.worlds import World
 
 AS_OF = datetime(2026, 7, 1, tzinfo=UTC)
@@ -46,3 +54,23 @@ def test_a_feature_that_tells_the_answer_stops_the_training_and_is_named(
     assert "click: quality (AUC 1.0000 by itself)" in str(raised.value)
     assert "Nothing was trained" in str(raised.value)
     assert len(tracking.versions(tracker)) == before
+
+
+@pytest.mark.parametrize("balance", ["none", "segment"])
+def test_trees_are_grown_and_stopped_by_the_same_weights(balance: str, tmp_path: Path) -> None:
+    """Balanced, rows count differently in training and in validation alike; otherwise they all count for one."""
+    config = config_in(tmp_path, training={"balance": balance, "min_positives": 2})
+    night = next(rebuild(archive(fortnight(), config), [NIGHT], config, lists=True))
+    rows = night.shown.scored(rfm.cut_points([night.people]), tuple(config.goals))
+    data = TrainingRows(Split((), (), ()), {}, NO_CRM, rows, rows, rows, rows)
+    seen: list[Sample] = []
+
+    def learn(goal: str, names: tuple[str, ...], training: Sample, validation: Sample) -> Learned:
+        seen.extend((training, validation))
+        return Learned(GoalModel(goal, names, b"", IDENTITY, 0, {}), (), ())
+
+    learned, _ = train.each_goal(data, config, learn)
+    assert len(seen) == 2 * len(learned) > 0
+    for one in seen:
+        assert (one.weight is None) == (balance == "none")
+        assert one.weight is None or len(np.unique(one.weight)) > 1
