@@ -120,7 +120,8 @@ class Telling:
 
     def _kind_of_person(self, row: int) -> str:
         """No pseudonym, however short: a page outlives who is forgotten."""
-        events, mobile = (self.rows.x[row : row + 1, self._column(name)] for name in ("events_30d", "mobile_share"))
+        columns = [self._column(name) for name in ("events_30d", "mobile_share")]
+        events, mobile = self.rows.x[row : row + 1, columns].astype(np.float64).T
         kinds = listing.segments(events, mobile, np.array([""], object))
         return ", ".join(str(kinds[kind][0]) for kind in ("activity", "device") if kinds[kind][0] != "unknown")
 
