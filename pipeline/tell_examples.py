@@ -111,12 +111,12 @@ class Telling:
     def _facts(self, row: int, content: Content | None) -> Iterator[tuple[str, str]]:
         if self.nights is not None:
             yield "Night", f"{self.nights[row].date()}"
-        yield "Person", self._kind_of_person(row)
-        if content and content.category:
-            yield "Category", content.category
         size = int((self.rows.group == self.rows.group[row]).sum())
         yield "Place", f"{int(self.place[row])} of {size}"
+        yield "Person", self._kind_of_person(row)
         yield f"P({self.goal})", phrases.percent(float(self.p[row]))
+        if content and content.category:
+            yield "Category", content.category
 
     def _kind_of_person(self, row: int) -> str:
         """No pseudonym, however short: a page outlives who is forgotten."""

@@ -99,9 +99,10 @@ article { border-top: 2px solid var(--accent); padding-top: .7rem; min-width: 0;
 article h3 { margin: .1rem 0 .5rem; font: 400 1.1rem/1.3 Charter, "Iowan Old Style", "Source Serif 4", Georgia, serif;
   overflow-wrap: anywhere; } article h3 code { font-size: .72rem; color: var(--quiet); }
 article .kind { color: var(--quiet); font-size: .78rem; margin: 0; }
-article dl { display: grid; grid-template-columns: repeat(3, auto); gap: .35rem 1.3rem;
+article dl { display: grid; grid-template-columns: 1fr 1fr; gap: .35rem 1.3rem;
   margin: .5rem 0 .7rem; padding: .5rem 0; } article dt { font-size: .72rem; }
-article dd { font-size: .86rem; } article ol { list-style: none; padding: 0; margin: .6rem 0; font-size: .84rem; }
+article dd { font-size: .86rem; white-space: nowrap; }
+article ol { list-style: none; padding: 0; margin: .6rem 0; font-size: .84rem; }
 article li { padding: .4rem 0 .4rem .8rem; border-left: 3px solid var(--accent); margin: .35rem 0; line-height: 1.4; }
 article li.down { border-color: var(--second); }
 article li span { display: block; color: var(--quiet); font-size: .78rem; }
