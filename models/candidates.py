@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from models import factors, neighbours
 from models.engagement import Engagement, Linear, Ratio
-from models.places import EMPTY, first_choices, interleaved
+from models.exploration import Exploration
+from models.places import EMPTY, first_choices, interleaved, sort
 
 Dense = NDArray[Any]
 Integers = NDArray[np.int64]
@@ -27,8 +28,11 @@ SOURCES = (
     "followed",
     "sessions",
     "factors",
+    "explore",
 )
-"""In the order in which ties between sources are broken."""
+"""In the order in which ties between sources are broken; what is explored comes in last, in places of its own."""
+
+EXPLORE = SOURCES.index("explore")
 
 FIRST_LOOK = 3
 """How deep sources are asked first, in times their share of the places: most people's list is full by then."""
@@ -67,16 +71,22 @@ def personal(engagement: Engagement, busy: Engagement) -> dict[str, Linear | Rat
     }
 
 
-def choose(scores: Mapping[str, Dense], eligible: NDArray[np.bool_], limit: int) -> Candidates:
+def choose(
+    scores: Mapping[str, Dense], eligible: NDArray[np.bool_], limit: int, exploration: Exploration | None = None
+) -> Candidates:
     """At most `limit` contents a person: every source's first choice, then every source's second, and so on.
+
+    What is explored takes the last places, as many as it has a right to and finds contents for.
 
     Args:
         scores: A (people, content) or (content,) array a source; 0, negative or NaN is no proposal. Higher is better,
             ties go to the smaller index.
         eligible: (people, content), what may be proposed at all.
         limit: Contents a person at the most.
+        exploration: What may be drawn by lot, of this very block; nothing by default.
     """
     people, contents = eligible.shape
+    eligible = np.ascontiguousarray(eligible)
     there = [number for number, source in enumerate(SOURCES) if source in scores]
     given = [scores[SOURCES[number]] for number in there]
     found, source = np.full((people, limit), EMPTY, np.int32), np.zeros((people, limit), np.int32)
@@ -85,9 +95,12 @@ def choose(scores: Mapping[str, Dense], eligible: NDArray[np.bool_], limit: int)
         choices = np.stack([first_choices(one, eligible, depth, rows) for one in given])
         found[rows], source[rows], short = interleaved(choices, contents, limit)
         rows, depth = rows[short & (depth < min(limit, contents))], 2 * depth
+    source = np.array([*there, EXPLORE], np.int32)[source]
+    if exploration is not None:
+        exploration.added(found, source, eligible, EXPLORE)
+    sort(found, source, contents)
     person, place = np.nonzero(found != EMPTY)
-    numbers = np.array(there, np.int64)
-    return Candidates(person, found[person, place].astype(np.int64), numbers[source[person, place]])
+    return Candidates(person, found[person, place].astype(np.int64), source[person, place].astype(np.int64))
 
 
 def proposed(score: Dense, eligible: NDArray[np.bool_], limit: int) -> NDArray[np.bool_]:

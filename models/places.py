@@ -30,13 +30,13 @@ def first_choices(score: Dense, eligible: NDArray[np.bool_], limit: int, rows: R
         limit: At least 1.
         rows: Whose choices; by default everybody's.
     """
-    rows = np.arange(len(eligible)) if rows is None else rows
+    rows, eligible = np.arange(len(eligible)) if rows is None else rows, np.ascontiguousarray(eligible)
     found = np.full((len(rows), min(limit, eligible.shape[1])), EMPTY, np.int32)
     if score.ndim == 1:
         usable = np.flatnonzero(score > 0)
         _first_eligible(usable[np.argsort(-score[usable], kind="stable")], eligible, rows, found)
     elif found.size:
-        values = score if score.dtype in (np.float32, np.float64) else score.astype(np.float64)
+        values = np.ascontiguousarray(score, score.dtype if score.dtype == np.float32 else np.float64)
         contents = eligible.shape[1]
         best, ordered = np.empty((2, -(-contents // LANE)), values.dtype)
         _first_choices(
@@ -54,14 +54,19 @@ def interleaved(choices: NDArray[np.int32], contents: int, limit: int) -> tuple[
         limit: Contents a person at the most.
 
     Returns:
-        Sorted contents (people, limit), -1 after the last; the place in `choices` of the source of each; and
-        whether (people,) `choices` had to be deeper to tell.
+        Contents (people, limit) in the order in which they were dealt, -1 after the last; the place in `choices` of
+        the source of each; and whether (people,) `choices` had to be deeper to tell.
     """
     people = choices.shape[1]
     found, source = np.full((people, limit), EMPTY, np.int32), np.zeros((people, limit), np.int32)
     short = np.zeros(people, np.bool_)
     _interleave(choices, found, source, short, np.full(contents, EMPTY, np.int32))
     return found, source, short
+
+
+def sort(found: Choices, source: NDArray[np.int32], contents: int) -> None:
+    """Sort each row's contents, -1 last, and their sources with them; in place."""
+    _sort_rows(found, source, np.full(contents, EMPTY, np.int32))
 
 
 @compiled()  # type: ignore[untyped-decorator]
@@ -170,12 +175,24 @@ def _interleave(
                 content = choices[number, person, place]
                 if content != EMPTY and many < limit and brought[content] == EMPTY:
                     brought[content] = number
+                    found[person, many], source[person, many] = content, number
                     many += 1
         for number in range(sources):
             going_on = going_on or (places > 0 and choices[number, person, places - 1] != EMPTY)
         short[person] = many < limit and going_on
+        for at in range(many):
+            brought[found[person, at]] = EMPTY
+
+
+@compiled()  # type: ignore[untyped-decorator]
+def _sort_rows(found: Choices, source: NDArray[np.int32], brought: NDArray[np.int32]) -> None:
+    """By going through all contents: they are few, and nothing is compared. `brought` is EMPTY before and after."""
+    for person in range(len(found)):
+        for at in range(found.shape[1]):
+            if found[person, at] != EMPTY:
+                brought[found[person, at]] = source[person, at]
         many = 0
-        for content in range(len(brought)):  # sorted, without sorting
+        for content in range(len(brought)):
             if brought[content] != EMPTY:
                 found[person, many], source[person, many] = content, brought[content]
                 brought[content] = EMPTY

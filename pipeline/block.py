@@ -15,6 +15,12 @@ from models.engagement import Linear, Ratio, standardised
 
 Dense = NDArray[Any]
 
+NEW_DAYS = 30.0
+"""A younger content is new: all who ever turned to it did so in the time for which people are counted."""
+
+KNOWN = 3
+"""People who turned to a content until it is one that somebody knows."""
+
 
 @dataclass(frozen=True)
 class NightBlock:
@@ -66,6 +72,12 @@ class NightBlock:
         found = np.zeros(self.shape, np.float32)
         found[:, there] = scores
         return found
+
+    @property
+    def unread(self) -> NDArray[np.int64]:
+        """Contents that are new and that next to nobody turned to yet, as places in the block."""
+        new = self.shared["age_days"][self.content] < NEW_DAYS
+        return np.flatnonzero(new & (self.shared["people_30d"][self.content] < KNOWN))
 
     @property
     def proposals(self) -> dict[str, Dense]:

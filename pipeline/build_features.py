@@ -24,6 +24,7 @@ from models import candidates, scorer
 from models.candidates import Candidates
 from models.classifier import Bundle
 from models.engagement import Engagement, Linear, Ratio
+from models.exploration import Exploration
 from pipeline import feature_report
 from pipeline.block import NightBlock
 from pipeline.config import Config
@@ -167,8 +168,18 @@ class NightFeatures:
 
     def candidates(self, block: NightBlock, config: Config) -> Candidates:
         """The candidates of a block's people, as indices of the night."""
-        chosen = candidates.choose(block.proposals, self.eligible(block, config), config.ranking.candidates)
+        limit, eligible = config.ranking.candidates, self.eligible(block, config)
+        chosen = candidates.choose(block.proposals, eligible, limit, self._exploration(block, config))
         return Candidates(block.people[chosen.person], block.content[chosen.content], chosen.source)
+
+    def _exploration(self, block: NightBlock, config: Config) -> Exploration | None:
+        """What may be drawn by lot; None where nothing is to be, or nothing is unread."""
+        share, limit, unread = config.ranking.explore, config.ranking.candidates, block.unread
+        if not share or not len(unread):
+            return None
+        ids = self.history.catalogue.ids.take(pa.array(block.content[unread])).to_pylist()
+        people = self.history.people[block.people]
+        return Exploration.of(share, limit, unread, ids, people, self.history.as_of)
 
     def eligible(self, block: NightBlock, config: Config) -> NDArray[np.bool_]:
         """What may be listed for whom: good enough, and (by default) not yet engaged with; (people, contents)."""

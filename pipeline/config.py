@@ -121,6 +121,8 @@ class Ranking(Settings):
 
     k: Annotated[int, Field(ge=1, le=500)] = 20
     candidates: Annotated[int, Field(ge=1)] = 200
+    explore: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """The share of the candidates that is drawn by lot from new contents that next to nobody turned to yet."""
     max_per_category: Annotated[int, Field(ge=1)] = 5
     min_quality: float = 0.0
     hide_engaged: bool = True

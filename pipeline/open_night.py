@@ -78,6 +78,8 @@ class OpenNight:
                 found[source] += self._hit(block.people[person], block.content[content], keys)
             chosen = self.found.candidates(block, config)
             found["union"] += self._hit(chosen.person, chosen.content, keys)
+            drawn = chosen.source == candidates.EXPLORE
+            found["explore"] += self._hit(chosen.person[drawn], chosen.content[drawn], keys)
         return found
 
     def readings(self, archive: Archive, window: timedelta) -> int:

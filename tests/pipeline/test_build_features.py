@@ -200,7 +200,7 @@ def test_blocks_say_what_the_specification_lists(found: NightFeatures) -> None:
     """In its order, which is the model's."""
     (block,) = found.blocks()
     assert tuple(block.said) == tuple(spec.SAID)
-    assert set(block.proposals) == set(SOURCES)
+    assert {*block.proposals, "explore"} == set(SOURCES)
 
 
 def test_only_listed_content_that_is_new_to_the_person_is_a_candidate(found: NightFeatures, config: Config) -> None:
@@ -210,6 +210,34 @@ def test_only_listed_content_that_is_new_to_the_person_is_a_candidate(found: Nig
     assert all(found.history.catalogue.listed[content] for _, content, _ in pairs)
     assert not any(found.space.seen[person, content] for person, content, _ in pairs)
     assert max(np.bincount([person for person, _, _ in pairs])) <= config.ranking.candidates
+
+
+def test_what_nobody_knows_is_among_the_candidates(tmp_path: Path) -> None:
+    """A quarter of the places for what is new and known to fewer than three; the same in blocks of one person."""
+    born = {**{f"known-{i}": 20 for i in range(9)}, **{f"new-{i}": 5 for i in range(6)}, "old": 40}
+    content = [{"content_id": name, "published_at": NIGHT - days * DAY} for name, days in born.items()]
+    readings = [(person, f"known-{(person + i) % 9}") for person in range(1, 8) for i in range(5)] + [(1, "new-0")]
+    events = [{"ts": NIGHT - 2 * DAY, "person": person, "content_id": name} for person, name in readings]
+    night = archive(tables(events=events, content=content), config_in(tmp_path)).night(NIGHT)
+
+    def chosen(share: float, one_by_one: bool) -> set[tuple[int, str, str]]:
+        config = config_in(tmp_path / f"{share}", ranking={"candidates": 4, "explore": share})
+        found = NightFeatures.of(night, config)
+        blocks = [found.blocks(np.array([i])) for i in range(7)] if one_by_one else [found.blocks()]
+        pairs = [found.candidates(block, config) for some in blocks for block in some]
+        ids = found.history.catalogue.ids.to_pylist()
+        return {
+            (person, ids[content], SOURCES[source])
+            for one in pairs
+            for person, content, source in zip(one.person, one.content, one.source, strict=True)
+        }
+
+    drawn = [(person, name) for person, name, source in chosen(0.25, one_by_one=False) if source == "explore"]
+    assert sorted(person for person, _ in drawn) == list(range(7))
+    assert {name for _, name in drawn} <= {f"new-{i}" for i in range(6)}
+    assert len({name for _, name in drawn}) > 2
+    assert chosen(0.25, one_by_one=True) == chosen(0.25, one_by_one=False)
+    assert not [pair for pair in chosen(0.0, one_by_one=False) if pair[2] == "explore"]
 
 
 def test_what_was_engaged_with_may_be_shown_again_if_one_says_so(tmp_path: Path) -> None:
