@@ -84,7 +84,7 @@ def _answered(
     content = _filled(requests, "content_id").cast(pa.string())
     words = words.with_contents(pc.unique(content).to_pylist())
     rows = encoded(shard, words.codes)
-    at = np.asarray(pc.index_in(content, value_set=pa.array(words.contents)).combine_chunks())
+    at = np.asarray(pc.index_in(content, value_set=pa.array(words.contents, pa.string())).combine_chunks())
     asked = _asked(rows, _ints(_filled(requests, "person_id")), _ints(_filled(requests, "as_of")), at.astype(np.int32))
     out = np.empty((program.columns, requests.num_rows))
     layout = _layout(program)

@@ -46,6 +46,14 @@ def test_answers_about_many_are_those_counted_by_hand() -> None:
     assert_by_hand(rows, many_requests(rows, 1200))
 
 
+def test_nothing_asked_where_nothing_is_known_is_no_answer() -> None:
+    """On a log's first night there is no content yet to ask about: no rows, and the columns all the same."""
+    nothing = PairSpec(Groups.of(pa.table({"content_id": pa.array([], pa.string())})))
+    found = pair_kernel(shard_of([]), requests_of([]), nothing)
+    assert found.num_rows == 0
+    assert found.column_names == [*REQUESTS.names, *nothing.names]
+
+
 # ---------------------------------------------------------------- what is known, and whose it is
 
 
