@@ -78,9 +78,8 @@ def train(
     `params` are XGBoost's own (`device` among them: "cpu" or "cuda"); the objective is binary log-loss. Returns the
     booster with all its trees; `best_iteration` says where it was best.
     """
-    settings = {"tree_method": "hist", "eval_metric": "logloss", "max_bin": MAX_BIN, **params}
     return xgb.train(
-        {**settings, "objective": "binary:logistic", "seed": seed},
+        _settings(params, seed),
         train_matrix,
         rounds,
         evals=[(validation_matrix, "validation")],
@@ -88,6 +87,16 @@ def train(
         callbacks=list(callbacks),
         verbose_eval=False,
     )
+
+
+def grow(train_matrix: xgb.QuantileDMatrix, params: Mapping[str, Json], rounds: int, seed: int) -> xgb.Booster:
+    """Boost exactly `rounds` trees, judged by nobody."""
+    return xgb.train(_settings(params, seed), train_matrix, rounds, verbose_eval=False)
+
+
+def _settings(params: Mapping[str, Json], seed: int) -> dict[str, Json]:
+    settings = {"tree_method": "hist", "eval_metric": "logloss", "max_bin": MAX_BIN, **params}
+    return {**settings, "objective": "binary:logistic", "seed": seed}
 
 
 @dataclass(frozen=True)
@@ -145,11 +154,16 @@ class GoalModel:
 
 @dataclass(frozen=True)
 class Bundle:
-    """Everything that scoring needs: a model a goal, the goals' weights, and JSON that the features were built with."""
+    """Everything that scoring needs: a model a goal, the goals' weights, and JSON that the features were built with.
+
+    `models` are what was judged: they know nothing of the newest nights, so those can tell how good they are. `anew`
+    are the same recipes learned from the newest nights too; what of it there is serves in their place.
+    """
 
     models: Mapping[str, GoalModel]
     weights: Mapping[str, float]
     context: Mapping[str, Json] = field(default_factory=dict)
+    anew: Mapping[str, GoalModel] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse goals that do not match, or that cannot name a file."""
@@ -157,16 +171,31 @@ class Bundle:
             raise ValueError(
                 f"bundle: models for {sorted(self.models)}, weights for {sorted(self.weights)}; need the same goals."
             )
+        if not set(self.anew) <= set(self.models):
+            raise ValueError(f"bundle: {sorted(self.anew)} learned anew, but only {sorted(self.models)} were judged.")
         odd = [goal for goal in self.models if not re.fullmatch(r"[A-Za-z0-9_-]+", goal)]
         if odd:
             raise ValueError(f"bundle: goals {odd} cannot name files; use letters, digits, '-' and '_'.")
 
+    @property
+    def serving(self) -> dict[str, GoalModel]:
+        """The models that people's lists are made with."""
+        return {**self.models, **self.anew}
+
     def to_files(self) -> dict[str, bytes]:
-        """The files by name: `<goal>.ubj` for each goal, and `bundle.json` with their sha256 and all the rest."""
-        goals = {goal: self._goal(model) for goal, model in self.models.items()}
-        manifest = {"format": FORMAT, "goals": goals, "context": dict(self.context)}
+        """The files by name: `<goal>.ubj` of what serves, `<goal>.judged.ubj` where another one was judged, and
+        `bundle.json` with their sha256 and all the rest.
+        """
+        judged = {goal: self.models[goal] for goal in self.anew}
+        manifest = {
+            "format": FORMAT,
+            "goals": {goal: self._goal(model) for goal, model in self.serving.items()},
+            "judged": {goal: self._goal(model) for goal, model in judged.items()},
+            "context": dict(self.context),
+        }
         text = json.dumps(manifest, sort_keys=True, indent=1, allow_nan=False)
-        trees = {_file(goal): model.booster_ubj for goal, model in self.models.items()}
+        trees = {_file(goal): model.booster_ubj for goal, model in self.serving.items()}
+        trees |= {_judged_file(goal): model.booster_ubj for goal, model in judged.items()}
         return {**dict(sorted(trees.items())), MANIFEST: text.encode()}
 
     @staticmethod
@@ -178,8 +207,10 @@ class Bundle:
                 f"{MANIFEST}: format {manifest['format']}, expected {FORMAT}; use the version that wrote it."
             )
         goals = manifest["goals"]
-        models = {goal: _model(goal, entry, _file_of(files, _file(goal))) for goal, entry in goals.items()}
-        return Bundle(models, {goal: entry["weight"] for goal, entry in goals.items()}, manifest["context"])
+        serving = {goal: _model(goal, entry, _file(goal), files) for goal, entry in goals.items()}
+        judged = {goal: _model(goal, one, _judged_file(goal), files) for goal, one in manifest.get("judged", {}).items()}
+        weights = {goal: entry["weight"] for goal, entry in goals.items()}
+        return Bundle({**serving, **judged}, weights, manifest["context"], {goal: serving[goal] for goal in judged})
 
     def _goal(self, model: GoalModel) -> dict[str, Json]:
         return {
@@ -193,10 +224,11 @@ class Bundle:
         }
 
 
-def _model(goal: str, entry: Mapping[str, Json], trees: bytes) -> GoalModel:
+def _model(goal: str, entry: Mapping[str, Json], file: str, files: Mapping[str, bytes]) -> GoalModel:
+    trees = _file_of(files, file)
     if _sha256(trees) != entry["sha256"]:
         raise ValueError(
-            f"{_file(goal)}: sha256 is {_sha256(trees)}, {MANIFEST} says {entry['sha256']}; the file was changed "
+            f"{file}: sha256 is {_sha256(trees)}, {MANIFEST} says {entry['sha256']}; the file was changed "
             "after it was written. Fetch the model again."
         )
     calibration = Calibration.from_json(json.dumps(entry["calibration"]))
@@ -219,6 +251,10 @@ def _file_of(files: Mapping[str, bytes], name: str) -> bytes:
 
 def _file(goal: str) -> str:
     return f"{goal}.ubj"
+
+
+def _judged_file(goal: str) -> str:
+    return f"{goal}.judged.ubj"
 
 
 def _sha256(content: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from models import metrics
-from models.classifier import GoalModel, held_out, matrix, train
+from models.classifier import GoalModel, grow, held_out, matrix, train
 from models.tuning import Recorder, Trained, TrialRecord, Tuned, tune
 
 Array = NDArray[Any]
@@ -116,6 +116,25 @@ def relearn(
     """The same without a search: with the parameters of an earlier one (`GoalModel.params`)."""
     best = _trained(*_matrices(features, training, validation), params, seed)
     return _learned(goal, best, params, training, validation, ())
+
+
+def anew(model: GoalModel, samples: Sequence[Sample], seed: int) -> GoalModel:
+    """The recipe of `model` (parameters, rounds, calibration), its trees grown on what may be learned from `samples`.
+
+    For what serves: `model` was judged on rows that it must not have learned from, and those are the newest ones.
+    """
+    drawn = [sample.to_learn for sample in samples]
+    x, y = (np.concatenate([getattr(one, name) for one in drawn]) for name in ("x", "y"))
+    built = matrix(x, model.features, y, _weights(drawn))
+    booster = grow(built, model.params, model.best_iteration + 1, seed)
+    return replace(model, booster_ubj=bytes(booster.save_raw("ubj")))
+
+
+def _weights(samples: Sequence[Sample]) -> Array | None:
+    """How much each row counts; 1 where some samples say so and others do not."""
+    if all(one.weight is None for one in samples):
+        return None
+    return np.concatenate([np.ones(len(one.y)) if one.weight is None else one.weight for one in samples])
 
 
 def _matrices(features: Sequence[str], training: Sample, validation: Sample) -> tuple[xgb.QuantileDMatrix, xgb.DMatrix]:

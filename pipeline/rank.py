@@ -133,7 +133,7 @@ def _blocks(found: NightFeatures, bundle: Bundle | None, config: Config, people:
             continue
         x = scorer.rows(by_person, by_content, between, person, chosen.content, found.position)
         weights = {goal: config.goals[goal].weight for goal in bundle.models}  # tonight's, not those of the training
-        one = scorer.score(bundle.models, weights, x)
+        one = scorer.score(bundle.serving, weights, x)
         yield Scored(person, chosen.content, chosen.source, one.relevance, one.probabilities, facts)
 
 

@@ -136,7 +136,13 @@ def _fresh_journal(path: Path) -> Any:
 
 
 def bundle_of(learned: Mapping[str, Learned], data: TrainingRows, as_of: datetime, config: Config) -> Bundle:
-    """Everything that scoring needs of what was learned."""
+    """Everything that scoring needs of what was learned; what serves learns from the newest nights too."""
+    models = {goal: one.model for goal, one in learned.items()}
+    every = (data.train, data.validation, data.test)
+    anew = {
+        goal: learning.anew(model, [to_learn(rows, goal, config) for rows in every], config.training.seed)
+        for goal, model in models.items()
+    }
     context = {
         "as_of": as_of.isoformat(),
         "cuts": dict(data.cuts),
@@ -146,7 +152,7 @@ def bundle_of(learned: Mapping[str, Learned], data: TrainingRows, as_of: datetim
         "goals": goals_of(config),
     }
     weights = {goal: config.goals[goal].weight for goal in learned}
-    return Bundle({goal: one.model for goal, one in learned.items()}, weights, context)
+    return Bundle(models, weights, context, anew)
 
 
 # ---------------------------------------------------------------- records

@@ -192,6 +192,34 @@ def test_a_changed_or_missing_file_is_named(model: GoalModel) -> None:
             Bundle.from_files({other: content for other, content in files.items() if other != name})
 
 
+def test_what_serves_and_what_was_judged_travel_together(model: GoalModel, thinned: GoalModel) -> None:
+    """Both come back as they were, each from its own file; what serves is under the goal's plain name."""
+    both = replace(bundle(model), anew={"click": thinned})
+    files = both.to_files()
+    assert sorted(files) == ["bundle.json", "click.judged.ubj", "click.ubj"]
+    assert files["click.ubj"] == thinned.booster_ubj
+    again = Bundle.from_files(files)
+    assert again == both
+    assert (again.models["click"], again.serving["click"]) == (model, thinned)
+    with pytest.raises(ValueError, match=r"click\.judged\.ubj: sha256"):
+        Bundle.from_files({**files, "click.judged.ubj": thinned.booster_ubj})
+
+
+def test_a_bundle_of_before_there_were_two_serves_the_one(model: GoalModel) -> None:
+    """A manifest that knows of none judged otherwise."""
+    files = bundle(model).to_files()
+    manifest = json.loads(files["bundle.json"])
+    assert manifest.pop("judged") == {}
+    old = Bundle.from_files({**files, "bundle.json": json.dumps(manifest).encode()})
+    assert old.serving == old.models == {"click": model}
+
+
+def test_nothing_serves_that_was_not_judged(model: GoalModel) -> None:
+    """A goal learned anew that nobody ever held to account is refused."""
+    with pytest.raises(ValueError, match=r"\['read'\] learned anew"):
+        replace(bundle(model), anew={"read": model})
+
+
 def test_a_bundle_of_another_format_is_refused(model: GoalModel) -> None:
     """A bundle that a later version wrote is not guessed at."""
     files = bundle(model).to_files()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models import classifier
 from models.classifier import GoalModel, matrix, train
-from models.learning import Budget, Learned, Sample, curves, importance, learn, measures, relearn
+from models.learning import Budget, Learned, Sample, anew, curves, importance, learn, measures, relearn
 from models.metrics import auc
 
 FEATURES = ("signal", "noise", "constant")
@@ -170,3 +170,31 @@ def test_curves_run_from_end_to_end_and_are_thin_enough_to_draw() -> None:
     for across, up in found.values():
         assert len(across) == len(up) <= 101
         assert across == sorted(across)
+
+
+def test_anew_on_the_same_rows_is_the_same_model(learned: Learned) -> None:
+    """The recipe is all of it: parameters, rounds, seed and calibration."""
+    again, x = anew(learned.model, [sample(1)], 5), sample(3).x
+    assert np.array_equal(again.predict(x), learned.model.predict(x))
+    assert again.booster.num_boosted_rounds() == learned.model.booster.num_boosted_rounds()
+
+
+def test_anew_learns_from_all_that_it_gets(learned: Learned) -> None:
+    """Newer rows in which all is turned round change its mind, though neither rounds nor calibration."""
+    turned = [replace(one, y=1 - one.y) for one in (sample(4), sample(5), sample(6))]
+    again, x = anew(learned.model, [sample(1), *turned], 5), np.array([[2, 0, 1], [-2, 0, 1]], np.float32)
+    assert np.diff(learned.model.predict(x))[0] < 0 < np.diff(again.predict(x))[0]
+    assert (again.calibration, again.best_iteration) == (learned.model.calibration, learned.model.best_iteration)
+
+
+def test_anew_learns_from_what_was_drawn_and_as_it_weighs(learned: Learned) -> None:
+    """Held-out nights have all their negatives; of them too only those count that were drawn. Weight 0 counts not."""
+    first, second = sample(1), sample(4)
+    drawn = np.random.default_rng(0).random(2000) < 0.3
+    kept = drawn | (second.y > 0)
+    few = replace(second, x=second.x[kept], y=second.y[kept], people=second.people[kept])
+    x = sample(3).x
+    some = anew(learned.model, [first, replace(second, drawn=drawn)], 5)
+    assert np.array_equal(some.predict(x), anew(learned.model, [first, few], 5).predict(x))
+    heavy = anew(learned.model, [first, replace(second, y=1 - second.y, weight=np.zeros(2000))], 5)
+    assert auc(sample(3).y, heavy.predict(x)) > 0.8

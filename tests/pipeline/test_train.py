@@ -12,14 +12,15 @@ import pytest
 
 from features import rfm, spec
 from models.calibration import IDENTITY
-from models.classifier import GoalModel
+from models.classifier import Bundle, GoalModel
 from models.learning import Learned, Sample
 from models.split import Split
 from pipeline import config as configuration
-from pipeline import tracking, train
-from pipeline.build_features import NO_CRM
+from pipeline import compare, rank, tracking, train
+from pipeline.build_features import NO_CRM, NightFeatures
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
+from pipeline.night import Archive
 from pipeline.rebuild import rebuild
 from pipeline.records import Tracker
 from pipeline.training_rows import TrainingRows
@@ -54,6 +55,33 @@ def test_a_feature_that_tells_the_answer_stops_the_training_and_is_named(
     assert "click: quality (AUC 1.0000 by itself)" in str(raised.value)
     assert "Nothing was trained" in str(raised.value)
     assert len(tracking.versions(tracker)) == before
+
+
+def test_what_serves_knows_the_newest_nights_and_what_is_judged_does_not(small_night: World) -> None:
+    """Lists come of trees grown on all nights; the gate asks their twins, for whom the test nights are news."""
+    config = configuration.load(small_night.config)
+    tracker = Tracker(Lake.of(config).tracking, config.project.name)
+    version = tracking.versions(tracker)[0].version
+    bundle = Bundle.from_files(tracking.load_bundle_files(tracker, version))
+    assert set(bundle.anew) == set(bundle.models)
+    x = np.random.default_rng(0).normal(size=(50, len(next(iter(bundle.models.values())).features)))
+    for goal, served in bundle.anew.items():
+        assert served.booster_ubj != bundle.models[goal].booster_ubj
+        assert (served.params, served.calibration) == (bundle.models[goal].params, bundle.models[goal].calibration)
+        assert np.array_equal(compare.predictions(bundle, x)[goal], bundle.models[goal].predict(x))
+
+
+def test_lists_are_made_by_what_serves(small_night: World) -> None:
+    """Not by its judged twin: one that serves and says half as much is heard."""
+    config = configuration.load(small_night.config)
+    model = rank.Model.serving(AS_OF, config, Lake.of(config)).bundle
+    assert model is not None
+    found = NightFeatures.of(Archive.load(Lake.of(config), config, AS_OF).night(AS_OF), config)
+    lower = {goal: replace(one, negatives=one.negatives / 2) for goal, one in model.serving.items()}
+    served, lowered = (
+        rank.score(found, one, config, np.arange(5)).relevance for one in (model, replace(model, anew=lower))
+    )
+    assert (lowered < served).all()
 
 
 @pytest.mark.parametrize("balance", ["none", "segment"])
