@@ -208,7 +208,8 @@ class Bundle:
             )
         goals = manifest["goals"]
         serving = {goal: _model(goal, entry, _file(goal), files) for goal, entry in goals.items()}
-        judged = {goal: _model(goal, one, _judged_file(goal), files) for goal, one in manifest.get("judged", {}).items()}
+        twins = manifest.get("judged", {})
+        judged = {goal: _model(goal, entry, _judged_file(goal), files) for goal, entry in twins.items()}
         weights = {goal: entry["weight"] for goal, entry in goals.items()}
         return Bundle({**serving, **judged}, weights, manifest["context"], {goal: serving[goal] for goal in judged})
 

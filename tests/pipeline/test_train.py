@@ -15,8 +15,8 @@ from models.calibration import IDENTITY
 from models.classifier import Bundle, GoalModel
 from models.learning import Learned, Sample
 from models.split import Split
-from pipeline import config as configuration
 from pipeline import compare, rank, tracking, train
+from pipeline import config as configuration
 from pipeline.build_features import NO_CRM, NightFeatures
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
@@ -77,11 +77,12 @@ def test_lists_are_made_by_what_serves(small_night: World) -> None:
     model = rank.Model.serving(AS_OF, config, Lake.of(config)).bundle
     assert model is not None
     found = NightFeatures.of(Archive.load(Lake.of(config), config, AS_OF).night(AS_OF), config)
-    lower = {goal: replace(one, negatives=one.negatives / 2) for goal, one in model.serving.items()}
-    served, lowered = (
-        rank.score(found, one, config, np.arange(5)).relevance for one in (model, replace(model, anew=lower))
+    bold = {goal: replace(one, calibration=IDENTITY) for goal, one in model.serving.items()}
+    timid = {goal: replace(one, negatives=one.negatives / 2) for goal, one in bold.items()}
+    said, halved = (
+        rank.score(found, replace(model, anew=one), config, np.arange(5)).relevance for one in (bold, timid)
     )
-    assert (lowered < served).all()
+    assert (halved < said).all()
 
 
 @pytest.mark.parametrize("balance", ["none", "segment"])
