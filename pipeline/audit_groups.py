@@ -14,8 +14,8 @@ from features.crm import Vocabulary
 from features.measures import Attribute
 from models import listing
 from models.slices import OTHER, Members, Slice, Worst, exposures, members, merged, slice_of
+from pipeline.lookup import UNKNOWN, Lookup
 from pipeline.rebuild import Rows
-from pipeline.recognise import UNKNOWN, Lookup
 
 PLACES = 10
 _ATTRIBUTES = 6

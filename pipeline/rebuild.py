@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 import numpy as np
 import pyarrow as pa
@@ -34,17 +36,22 @@ class Rows:
     """Pairs of people and content on past nights (N of them), sorted by night, person and content.
 
     `x` are the models' rows (N, F); `raw` the raw RFM values (N, 3) from which the scores in `x` are made; `labels` by
-    goal 0 or 1 (N,); `person` pseudonyms; `group` one number a list (a person on a night); `popularity` the score that
-    most-popular would give; `crm` what it said of the rows' people, as of their nights (`FACTS`, and the `group`);
-    `drawn` (N,) the rows that are learned from whatever came of them, a share `negatives` of all; `propensity` (N,) the
-    probability with which each was shown, NaN where unknown, None where nobody ever logged one.
+    goal 0 or 1 (N,); `person` pseudonyms; `content` (N,) places among `ids`, all contents that the nights knew, sorted;
+    `group` one number a list (a person on a night), growing from night to night; `nights` each with its first list's
+    number, where any may be gone by now; `popularity` the score that most-popular would give; `crm` what it said of the
+    rows' people, as of their nights (`FACTS`, and the `group`); `drawn` (N,) the rows that are learned from whatever
+    came of them, a share `negatives` of all; `propensity` (N,) the probability with which each was shown, NaN where
+    unknown, None where nobody ever logged one.
     """
 
     x: Dense
     raw: NDArray[np.float64]
     labels: Mapping[str, NDArray[np.float32]]
     person: Integers
+    content: NDArray[np.int32]
+    ids: pa.Array
     group: Integers
+    nights: tuple[tuple[int, datetime], ...]
     popularity: NDArray[np.float64]
     crm: pa.Table
     drawn: NDArray[np.bool_]
@@ -55,6 +62,14 @@ class Rows:
     def size(self) -> int:
         """How many pairs there are."""
         return len(self.person)
+
+    def content_id(self, row: int) -> str:
+        """The content that a row is of."""
+        return str(self.ids[int(self.content[row])])
+
+    def night(self, row: int) -> datetime:
+        """The night that a row is of."""
+        return self.nights[bisect_right(self.nights, self.group[row], key=itemgetter(0)) - 1][1]
 
     @property
     def thinned(self) -> Rows:
@@ -73,6 +88,7 @@ class Rows:
             raw=self.raw[kept],
             labels={goal: values[kept] for goal, values in self.labels.items()},
             person=self.person[kept],
+            content=self.content[kept],
             group=group,
             popularity=self.popularity[kept],
             crm=self.crm.filter(pc.is_in(self.crm["group"], value_set=pa.array(np.unique(group), pa.int64()))),
@@ -198,20 +214,28 @@ def joined(parts: Sequence[Rows]) -> Rows:
     Raises:
         ValueError: There are none.
     """
-    if not sum(part.size for part in parts):
+    parts = [part for part in parts if part.size]
+    if not parts:
         raise ValueError("nobody was active on the replayed nights, so there is nothing to learn from")
-    offsets = np.cumsum([0, *(int(part.group.max()) + 1 if part.size else 0 for part in parts)])
+    offsets = np.cumsum([0, *(int(part.group.max()) + 1 for part in parts)])[: len(parts)].tolist()
+    ids = pc.unique(pa.concat_arrays([part.ids for part in parts])).sort()
+    places = [np.asarray(pc.index_in(part.ids, value_set=ids)) for part in parts]
     return Rows(
         x=np.concatenate([part.x for part in parts]),
         raw=np.concatenate([part.raw for part in parts]),
         labels={goal: np.concatenate([part.labels[goal] for part in parts]) for goal in parts[0].labels},
         person=np.concatenate([part.person for part in parts]),
-        group=np.concatenate([part.group + offset for part, offset in zip(parts, offsets, strict=False)]),
+        content=np.concatenate([place[part.content] for part, place in zip(parts, places, strict=True)]),
+        ids=ids,
+        group=np.concatenate([part.group + offset for part, offset in zip(parts, offsets, strict=True)]),
+        nights=tuple(
+            (first + offset, as_of) for part, offset in zip(parts, offsets, strict=True) for first, as_of in part.nights
+        ),
         popularity=np.concatenate([part.popularity for part in parts]),
         drawn=np.concatenate([part.drawn for part in parts]),
-        negatives=next(part.negatives for part in parts if part.size),
+        negatives=parts[0].negatives,
         propensity=_propensities(parts),
-        crm=pa.concat_tables([_moved(part.crm, int(offset)) for part, offset in zip(parts, offsets, strict=False)]),
+        crm=pa.concat_tables([_moved(part.crm, offset) for part, offset in zip(parts, offsets, strict=True)]),
     )
 
 
@@ -240,7 +264,10 @@ def _rows(found: NightFeatures, pairs: _Pairs, hits: Keys, config: Config, negat
         raw=np.column_stack(raw),
         labels={goal: np.isin(keys, hits[goal]).astype(np.float32) for goal in goals},
         person=history.people[pairs.person],
+        content=pairs.content.astype(np.int32),
+        ids=history.catalogue.ids,
         group=pairs.person,
+        nights=((0, found.night.as_of),),
         popularity=popularity[pairs.content],
         drawn=_drawn(history.people[pairs.person], pairs.content, negatives),
         negatives=negatives,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +16,14 @@ from models import examples, listing, scorer, shap_summary
 from models.classifier import Bundle
 from models.examples import Kind
 from pipeline.compare import predictions
+from pipeline.lookup import Content, Lookup
 from pipeline.rebuild import Rows
-from pipeline.recognise import Content, Lookup, nights_of
 from pipeline.reports.examples import Example, Reason
 
 MOST_ROWS = 40_000
 """Rows of lists that are looked through; whole lists, evenly spaced."""
 
 _REASONS = 5
-_UNTOLD = "A content that the catalogue does not tell from others"
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,6 @@ class Telling:
     """Lists that were looked through, how they were judged for one goal, and what is needed to say so in words."""
 
     rows: Rows
-    nights: Sequence[datetime] | None
     goal: str
     bundle: Bundle
     features: Sequence[Feature]
@@ -45,22 +42,18 @@ class Telling:
     def of(
         cls,
         lists: Rows,
-        nights: Sequence[datetime],
         bundle: Bundle,
         goals: Sequence[str],
         vocabulary: Vocabulary,
         lookup: Lookup | None,
     ) -> Telling:
         """Of the goal that brought most, by its weight."""
-        kept = _some_lists(lists.group)
-        found = nights_of(lists.person, nights)
-        rows = lists.where(kept)
+        rows = lists.where(_some_lists(lists.group))
         by_goal = predictions(bundle, rows.x)
         place = examples.places(rows.group, scorer.relevance(by_goal, bundle.weights))
         goal = max(bundle.models, key=lambda one: (bundle.weights[one] * float(rows.labels[one].sum()), one))
         features = [one for one in spec.features(goals, crm=vocabulary.attributes) if one.modelled]
-        told = [found[row] for row in np.flatnonzero(kept)] if found else None
-        return cls(rows, told, goal, bundle, features, by_goal[goal], place, lookup)
+        return cls(rows, goal, bundle, features, by_goal[goal], place, lookup)
 
     @property
     def note(self) -> str:
@@ -78,44 +71,35 @@ class Telling:
                 yield self._example(kind)
 
     def _example(self, kind: Kind) -> Example:
-        row, content = self._recognised(kind)
+        row = int(kind.rows[0])
+        content = self._content(row)
         reasons, summing = self._reasons(row)
         example = Example(
             title=kind.title,
-            content=(content.title or content.content_id) if content else _UNTOLD,
+            content=content.title or content.content_id,
             facts=list(self._facts(row, content)),
             happened=self._happened(row),
             reasons=reasons,
             summing=summing,
         )
-        if content and content.title:
+        if content.title:
             example["content_id"] = content.content_id
         return example
 
-    def _recognised(self, kind: Kind) -> tuple[int, Content | None]:
-        """The first of the kind whose content is known, else the first."""
-        for row in kind.rows.tolist():
-            if found := self._content(row):
-                return row, found
-        return int(kind.rows[0]), None
-
-    def _content(self, row: int) -> Content | None:
-        if self.lookup is None or self.nights is None:
-            return None
-        age, quality = (float(self.rows.x[row, self._column(name)]) for name in ("age_days", "quality"))
-        return self.lookup.content(self.nights[row], age, quality)
+    def _content(self, row: int) -> Content:
+        content_id = self.rows.content_id(row)
+        return self.lookup.content(self.rows.night(row), content_id) if self.lookup else Content(content_id)
 
     def _column(self, name: str) -> int:
         return next(place for place, one in enumerate(self.features) if one.name == name)
 
-    def _facts(self, row: int, content: Content | None) -> Iterator[tuple[str, str]]:
-        if self.nights is not None:
-            yield "Night", f"{self.nights[row].date()}"
+    def _facts(self, row: int, content: Content) -> Iterator[tuple[str, str]]:
+        yield "Night", f"{self.rows.night(row).date()}"
         size = int((self.rows.group == self.rows.group[row]).sum())
         yield "Place", f"{int(self.place[row])} of {size}"
         yield "Person", self._kind_of_person(row)
         yield f"P({self.goal})", phrases.percent(float(self.p[row]))
-        if content and content.category:
+        if content.category:
             yield "Category", content.category
 
     def _kind_of_person(self, row: int) -> str:

@@ -22,7 +22,7 @@ from models.slices import Slice
 from pipeline import audit_groups, records
 from pipeline.audit_groups import Groups
 from pipeline.compare import Contest
-from pipeline.recognise import Lookup
+from pipeline.lookup import Lookup
 from pipeline.reports.search import Step
 from pipeline.reports.slices import SliceRow
 from pipeline.reports.swarm import EffectRow
@@ -78,9 +78,7 @@ class Evidence:
     def telling(self) -> Telling:
         """Rows of the lists to tell in words."""
         one = self.contest
-        return Telling.of(
-            one.data.lists, one.data.split.test, one.bundle, tuple(one.config.goals), one.data.vocabulary, self.lookup
-        )
+        return Telling.of(one.data.lists, one.bundle, tuple(one.config.goals), one.data.vocabulary, self.lookup)
 
 
 def training_page(evidence: Evidence, skipped: Mapping[str, str]) -> Training:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from mlflow.tracking import MlflowClient
 
@@ -40,7 +41,10 @@ def rows(seed: int, lists: int = 100) -> Rows:
         raw=np.zeros((len(x), 3)),
         labels={"click": reached[:, 0], "purchase": reached[:, 1]},
         person=np.arange(len(x)) // 12,
+        content=np.arange(len(x), dtype=np.int32) % 6,
+        ids=pa.array([f"c{number}" for number in range(6)]),
         group=np.arange(len(x)) // 6,
+        nights=((0, NIGHT),),
         popularity=np.zeros(len(x)),
         crm=crm.FACTS.empty_table(),
         drawn=np.ones(len(x), bool),

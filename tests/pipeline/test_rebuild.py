@@ -125,6 +125,7 @@ def assert_is(rows: Rows, expected: dict[Pair, float], hand: ByHand) -> None:
     """The rows are exactly these pairs, by person and content, with their positions, labels and popularity."""
     pairs = sorted(expected)
     assert rows.person.tolist() == [person for person, _ in pairs]
+    assert [rows.content_id(row) for row in range(rows.size)] == [content for _, content in pairs]
     position = rows.x[:, spec.names(hand.goals).index("position")]
     np.testing.assert_array_equal(position, np.array([expected[pair] for pair in pairs], np.float32))
     for goal in hand.goals:
@@ -309,6 +310,28 @@ def test_nights_are_joined_in_order_and_lists_stay_apart(config: Config) -> None
     first, second = np.split(whole.group, [parts[0].size])
     assert not set(first) & set(second)
     assert len(set(whole.group)) == sum(len(set(part.person)) for part in parts)
+
+
+def test_rows_know_their_content_and_their_night(config: Config) -> None:
+    """Joined to other nights, of which one is empty and one knew other contents; chosen; scored: each row is its own's.
+
+    It costs a row four bytes.
+    """
+    nothing = rebuilt(tables(events=[{"ts": FIRST, "person": 1, "content_id": "c01"}]), config, FIRST + DAY).shown
+    other = rebuilt(shown_with({(1, "c02"): [(1, 0.5)], (2, "c01"): [(1, 0.1)]}), config).shown
+    nights = list(rebuild(archive(fortnight(), config), [NIGHT, NIGHT + DAY], config, lists=False))
+    parts = [other, nights[0].shown, nothing, nights[1].shown]
+    expected = [
+        (int(part.person[row]), part.content_id(row), as_of)
+        for part, as_of in zip(parts, (NIGHT, NIGHT, FIRST + DAY, NIGHT + DAY), strict=True)
+        for row in range(part.size)
+    ]
+    assert other.ids != parts[1].ids
+    kept = np.random.default_rng(0).random(len(expected)) < 0.3
+    rows = joined(parts).where(kept).scored(rfm.cut_points([nights[0].people]), tuple(config.goals))
+    found = [(int(rows.person[row]), rows.content_id(row), rows.night(row)) for row in range(rows.size)]
+    assert found == [row for row, chosen in zip(expected, kept, strict=True) if chosen]
+    assert rows.content.itemsize == 4
 
 
 def test_an_empty_night_joins_without_a_trace(config: Config) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +38,10 @@ def rows() -> Rows:
         raw=np.zeros((n, 3)),
         labels={"click": (rng.random(n) < expit(log_odds)).astype(np.float32)},
         person=person,
+        content=np.tile(np.arange(SIZE, dtype=np.int32), LISTS),
+        ids=pa.array([f"c{number:02d}" for number in range(SIZE)]),
         group=np.repeat(np.arange(LISTS), SIZE),
+        nights=((0, NIGHT - timedelta(days=1)), (LISTS // 2, NIGHT)),
         popularity=np.zeros(n),
         crm=pa.table({"group": pa.array([], pa.int64())}),
         drawn=np.ones(n, bool),
@@ -53,7 +56,7 @@ def _telling() -> Telling:
     built = matrix(lists.x, NAMES, y)
     booster = train(built, matrix(lists.x, NAMES, y, ref=built), {"max_depth": 2}, 10, 5, 0)
     model = GoalModel.of("click", booster, {}).calibrated(lists.x, y, lists.person)
-    return Telling.of(lists, [NIGHT], Bundle({"click": model}, {"click": 1.0}), GOALS, NO_CRM, None)
+    return Telling.of(lists, Bundle({"click": model}, {"click": 1.0}), GOALS, NO_CRM, None)
 
 
 def strongest(telling: Telling, row: int) -> dict[str, float]:
@@ -85,7 +88,8 @@ def test_the_words_are_the_row(telling: Telling) -> None:
         assert facts["Person"].split(", ")[0] in ("new", "light", "heavy")
         mine = lists.group == lists.group[row]
         assert place == 1 + int((p[mine] > p[row]).sum()) or place <= int((p[mine] >= p[row]).sum())
-        assert facts["Night"] == "2026-06-30"
+        assert facts["Night"] == ("2026-06-29" if lists.group[row] < LISTS // 2 else "2026-06-30")
+        assert one["content"] == f"c{row % SIZE:02d}"
         engaged = lists.labels["click"][row] > 0
         assert one["happened"] == ("What happened: click." if engaged else "What happened: nothing.")
         assert (place > 10) if "low" in one["title"] else (place <= 3)

@@ -1,8 +1,4 @@
-"""What a training's rows do not say of themselves, looked up in the lake: their night, their content, their country.
-
-Rows are numbers. Only few of them are ever shown to people, so these few are recognised afterwards: a content by its
-age and quality on the night, to the last bit, and only where no other content of the night has the same.
-"""
+"""What a training's rows do not say of themselves, looked up in the lake: a content's title, a person's country."""
 
 from __future__ import annotations
 
@@ -16,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.history import DAY
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
@@ -28,11 +23,11 @@ _CATALOGUE_DAYS = 8
 
 
 class Content(NamedTuple):
-    """A content as people know it; the title is empty where the catalogue has none."""
+    """A content as people know it; what the catalogue does not say is empty."""
 
     content_id: str
-    title: str
-    category: str
+    title: str = ""
+    category: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,33 +59,14 @@ class Lookup:
         at = order[np.minimum(np.searchsorted(ids, people, sorter=order), len(ids) - 1)]
         return np.where(ids[at] == people, names[at], UNKNOWN)
 
-    def content(self, night: datetime, age_days: float, quality: float) -> Content | None:
-        """The one content of the night that is as old and as good (float32 both); None where it is none, or several."""
+    def content(self, night: datetime, content_id: str) -> Content:
+        """What the night's catalogue said of a content: only its id, where that is nothing."""
         catalogue = self._catalogue(night)
-        instant = int(pa.scalar(night, pa.timestamp("us", tz="UTC")).cast(pa.int64()).as_py())
-        born = np.asarray(pc.fill_null(catalogue["published_at"].cast(pa.int64()), 0)).astype(np.int64)
-        ages = ((instant - born) / DAY).astype(np.float32)
-        good = np.asarray(catalogue["quality"].cast(pa.float32()).fill_null(np.nan))
-        same = (good == np.float32(quality)) | (np.isnan(good) & np.isnan(quality))
-        found = np.flatnonzero((ages == np.float32(age_days)) & same & (born != 0))
-        if len(found) != 1:
-            return None
-        row = catalogue.slice(int(found[0]), 1).to_pylist()[0]
-        return Content(row["content_id"], row["title"] or "", row["category"] or "")
+        found = catalogue.filter(pc.equal(catalogue["content_id"], content_id)).to_pylist()
+        row = found[0] if found else {"title": None, "category": None}
+        return Content(content_id, row["title"] or "", row["category"] or "")
 
     def _catalogue(self, night: datetime) -> pa.Table:
         """The catalogue as of the night; nobody's log is needed for it."""
         tables = ("events", "transactions", "popularity", "identities", "customers", "suppressions")
         return replace(self.archive, **{name: getattr(self.archive, name)[:0] for name in tables}).night(night).content
-
-
-def nights_of(people: NDArray[np.int64], nights: Sequence[datetime]) -> list[datetime] | None:
-    """The night of each row (N,), of rows sorted by night and then by person; None where it cannot be told.
-
-    Where a smaller person follows a larger one, a night begins: so it is known that there are at least as many nights,
-    and where that is all of them, it is known where each begins.
-    """
-    begins = np.r_[False, people[1:] < people[:-1]][: len(people)]
-    if int(begins.sum()) != len(nights) - 1:
-        return None
-    return [nights[place] for place in np.cumsum(begins)]
