@@ -1,4 +1,4 @@
-"""Quality on real data: what lists would have been worth, and who will engage told from who will not.
+"""Quality: what lists would have been worth on real data, who will engage told from who will not, and a known truth.
 
 Each section is a module of its own.
 
@@ -7,14 +7,14 @@ Each section is a module of its own.
 
 from __future__ import annotations
 
-from benchmarks import quality_deskdrop, quality_journey, quality_shoppers
+from benchmarks import quality_deskdrop, quality_journey, quality_shoppers, quality_world
 from benchmarks.table import QUICK, finish
 
 
 def main() -> None:
     """Measure, print, write."""
     trials, times = (1, 1) if QUICK else (3, 3)
-    found = quality_deskdrop.rows(quick=QUICK)
+    found = quality_deskdrop.rows(quick=QUICK) + quality_world.rows(quick=QUICK)
     finish("quality", found + quality_journey.rows(trials, times) + quality_shoppers.rows(trials, times))
 
 
