@@ -324,7 +324,7 @@ _RANKED = (
     Column("rank", pa.int32(), "1..K, 1 is best", required=True, minimum=1),
     Column("content_id", pa.string(), "the content to show", required=True),
     Column(
-        "score", pa.float64(), "relevance: sum of goal weight x calibrated probability; falls with rank", required=True
+        "score", pa.float64(), "relevance: sum of goal weight x value x probability; falls with rank", required=True
     ),
 )
 _PROVENANCE = (

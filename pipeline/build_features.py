@@ -200,8 +200,8 @@ def goal_rules(config: Config) -> dict[str, GoalRule]:
 
 
 def goals_of(config: Config) -> dict[str, Any]:
-    """What a model depends on of the goals: everything but their weights, which only ranking uses."""
-    return {name: goal.model_dump(mode="json", exclude={"weight"}) for name, goal in config.goals.items()}
+    """What a model depends on of the goals: everything but their weights and values, which only ranking uses."""
+    return {name: goal.model_dump(mode="json", exclude={"weight", "value"}) for name, goal in config.goals.items()}
 
 
 def crm_of(bundle: Bundle | None) -> Vocabulary:

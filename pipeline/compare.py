@@ -28,7 +28,10 @@ Figures = Mapping[str, float | None]
 
 @dataclass(frozen=True)
 class Contest:
-    """The challenger, its rivals' figures on the same test rows, and the gate's verdict."""
+    """The challenger, its rivals on the same test rows, and the gate's verdict.
+
+    `listed` are the challenger's probabilities of the lists' rows.
+    """
 
     bundle: Bundle
     learned: Mapping[str, Learned]
@@ -36,6 +39,8 @@ class Contest:
     as_of: datetime
     config: Config
     lake: Lake
+    rivals: Sequence[Rival]
+    listed: Probabilities
     goals: Mapping[str, Mapping[str, Figures]]
     ndcg: Mapping[str, metrics.Interval]
     verdict: gate.Verdict
@@ -55,10 +60,11 @@ class Contest:
         champion = tracking.champion(Tracker(lake.tracking, config.project.name), as_of)
         ours = predictions(bundle, data.lists.x)
         theirs = champion_predictions(_champion_bundle(champion, config, lake), bundle, data.lists, config)
-        goals, ndcg = judged(bundle, data, config, ours, theirs)
+        rivals = rivals_of(bundle, data, config)
+        goals, ndcg = _judged(bundle, data, rivals, ours, theirs)
         stale = is_stale(champion.as_of if champion else None, as_of, config)
         verdict = gate.promote(gate_rows(data.lists, bundle), ours, theirs, champion_stale=stale, k=K)
-        return cls(bundle, learned, data, as_of, config, lake, goals, ndcg, verdict, champion)
+        return cls(bundle, learned, data, as_of, config, lake, rivals, ours, goals, ndcg, verdict, champion)
 
 
 def judged(
@@ -68,7 +74,13 @@ def judged(
 
     `ours` and `theirs`, the champion's, are probabilities of the lists' rows.
     """
-    rivals, rows = rivals_of(bundle, data, config), gate_rows(data.lists, bundle)
+    return _judged(bundle, data, rivals_of(bundle, data, config), ours, theirs)
+
+
+def _judged(
+    bundle: Bundle, data: TrainingRows, rivals: Sequence[Rival], ours: Probabilities, theirs: Probabilities | None
+) -> tuple[dict[str, dict[str, Figures]], dict[str, metrics.Interval]]:
+    rows = gate_rows(data.lists, bundle)
     scores = {
         "model": scorer.relevance(ours, bundle.weights),
         **{rival.name: rival.lists for rival in rivals},

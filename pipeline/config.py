@@ -100,6 +100,14 @@ class Goal(Settings):
     min_dwell_seconds: Annotated[float, Field(gt=0)] | None = None
     horizon_days: Annotated[float, Field(gt=0, le=60)] = 1
     weight: Annotated[float, Field(ge=0)] = 1.0
+    """How much the campaign cares for it."""
+    value: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """What one such engagement is worth, in the campaign's currency."""
+
+    @property
+    def worth(self) -> float:
+        """What counts in relevance: weight x value."""
+        return self.weight * self.value
 
     @property
     def horizon(self) -> timedelta:

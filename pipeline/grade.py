@@ -95,7 +95,7 @@ def _grade(name: str, night: datetime, archive: Archive, config: Config, lake: L
 
 
 def wanted(found: NightFeatures, archive: Archive, config: Config, window: timedelta | None = None) -> Any:
-    """People x content: summed weights of the goals that each reached in time, of what a list could have held.
+    """People x content: summed worth of the goals that each reached in time, of what a list could have held.
 
     In time is within the goal's horizon, or within `window`.
     """
@@ -106,7 +106,7 @@ def wanted(found: NightFeatures, archive: Archive, config: Config, window: timed
     for goal, keys in hits(archive, found.night.as_of, found, config, window).items():
         person, content = keys // catalogue.size, keys % catalogue.size
         could = catalogue.listed[content]
-        weights = np.full(int(could.sum()), config.goals[goal].weight)
+        weights = np.full(int(could.sum()), config.goals[goal].worth)
         total = total + sparse.csr_matrix((weights, (person[could], content[could])), shape=total.shape)
     if config.ranking.hide_engaged:
         total = total - total.multiply(found.space.seen > 0)

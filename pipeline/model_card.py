@@ -50,7 +50,8 @@ def _sections(training: Training) -> Iterator[str]:
 
 
 def _facts(training: Training) -> str:
-    return "### Data\n" + _bullets(f"{name}: {text(value)}" for name, value in training.get("facts", ()))
+    told = _bullets(f"{name}: {text(value)}" for name, value in training.get("facts", ()))
+    return f"### Data\n{told}" + (f"\n\n{serves}" if (serves := training.get("serves")) else "")
 
 
 def _lists(training: Training) -> str:

@@ -132,7 +132,7 @@ def _blocks(found: NightFeatures, bundle: Bundle | None, config: Config, people:
             yield Scored(person, chosen.content, chosen.source, _gravity(found)[chosen.content], {}, facts)
             continue
         x = scorer.rows(by_person, by_content, between, person, chosen.content, found.position)
-        weights = {goal: config.goals[goal].weight for goal in bundle.models}  # tonight's, not those of the training
+        weights = {goal: config.goals[goal].worth for goal in bundle.models}  # tonight's, not those of the training
         one = scorer.score(bundle.serving, weights, x)
         yield Scored(person, chosen.content, chosen.source, one.relevance, one.probabilities, facts)
 

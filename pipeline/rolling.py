@@ -138,7 +138,7 @@ def _fold(split: Split, data: TrainingRows | str, params: Params, config: Config
     learned, skipped = each_goal(data, config, learn)
     if not learned:
         return Fold(first, last, len(split.train), skipped, {})
-    weights = {goal: config.goals[goal].weight for goal in learned}
+    weights = {goal: config.goals[goal].worth for goal in learned}
     bundle = Bundle({goal: one.model for goal, one in learned.items()}, weights)
     goals, ndcg = compare.judged(bundle, data, config, compare.predictions(bundle, data.lists.x))
     figures: dict[str, float | None] = {f"ndcg_10.{name}": _number(one.mean) for name, one in ndcg.items()}

@@ -151,7 +151,7 @@ def bundle_of(learned: Mapping[str, Learned], data: TrainingRows, as_of: datetim
         "configuration_sha256": config.sha256,
         "goals": goals_of(config),
     }
-    weights = {goal: config.goals[goal].weight for goal in learned}
+    weights = {goal: config.goals[goal].worth for goal in learned}
     return Bundle(models, weights, context, anew)
 
 

@@ -16,17 +16,20 @@ from features.crm import Vocabulary
 from features.spec import Feature
 from models import learning, metrics, search_history, shap_summary
 from models import slices as groups
+from models.goal_weights import NDCG, VALUE, Suggestion
 from models.resampling import FIGURES, Draws, interval
 from models.shap_summary import Effect
 from models.slices import Slice
-from pipeline import audit_groups, records
+from pipeline import audit_groups, records, suggest_weights
 from pipeline.audit_groups import Groups
 from pipeline.compare import Contest
+from pipeline.config import Goal
 from pipeline.lookup import Lookup
 from pipeline.reports.search import Step
 from pipeline.reports.slices import SliceRow
 from pipeline.reports.swarm import EffectRow
 from pipeline.reports.training import CheckRow, GoalResult, Measure, Training
+from pipeline.reports.weights import WeightsRow, in_words
 from pipeline.tell_examples import Telling
 
 EFFECTS = 12
@@ -75,6 +78,11 @@ class Evidence:
         return Draws.of(self.contest.data.test.person)
 
     @cached_property
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        """Weights of the goals that would rank better by some measure."""
+        return suggest_weights.suggestions(self.contest)
+
+    @cached_property
     def telling(self) -> Telling:
         """Rows of the lists to tell in words."""
         one = self.contest
@@ -95,6 +103,9 @@ def training_page(evidence: Evidence, skipped: Mapping[str, str]) -> Training:
         ],
         ranking=[(_spaced(name), *found) for name, found in contest.ndcg.items()],
         goals=[_goal_result(goal, evidence) for goal in contest.bundle.models],
+        serves=_serves(contest),
+        weights=[_weights_row(one) for one in evidence.suggestions],
+        weights_note=_weights_note(contest),
         examples=list(evidence.telling.told()),
         examples_note=evidence.telling.note,
         skipped=list(skipped.items()),
@@ -116,6 +127,45 @@ def _facts(contest: Contest) -> Iterator[tuple[str, object]]:
     if contest.champion is not None:
         yield "Champion before", f"version {contest.champion.version}"
     yield from _crm(data.vocabulary)
+
+
+def _serves(contest: Contest) -> str:
+    """Nothing where the very trees that are judged would serve."""
+    if not contest.bundle.anew:
+        return ""
+    newest = contest.data.split.test[-1]
+    return (
+        "The trees that are judged here grew on the training nights alone; those that make lists, once promoted, were "
+        f"grown anew with the same recipe on all nights up to {newest:%Y-%m-%d}."
+    )
+
+
+def _weights_note(contest: Contest) -> str:
+    today = {goal: contest.config.goals[goal].weight for goal in sorted(contest.bundle.models)}
+    shown = "" if contest.data.test is contest.data.lists else " (what people were shown, sorted among itself)"
+    return (
+        f"Today: {in_words(today)}; only what they are to each other matters. The others were looked for on the lists "
+        f"of the validation nights{shown}, and judged on those of the test nights, with 95 % intervals over people. "
+        "They are never used by themselves: shortlist.toml says what a goal is worth to you."
+    )
+
+
+def _weights_row(one: Suggestion) -> WeightsRow:
+    return WeightsRow(
+        measure=_measure_name(one.metric),
+        weights=one.weights,
+        today=one.today,
+        suggested=one.suggested,
+        difference=one.difference,
+        better=one.better,
+    )
+
+
+def _measure_name(metric: str) -> str:
+    if metric == VALUE:
+        return "value of what is reached in the first ten places"
+    goal = metric.removeprefix(NDCG).removeprefix(".")
+    return f"NDCG@10 of {goal or 'all goals as weighted today'}"
 
 
 def _span(first: object, last: object) -> str:
@@ -148,7 +198,7 @@ def _goal_result(goal: str, evidence: Evidence) -> GoalResult:
     return GoalResult(
         name=goal,
         models=models,
-        note=f"{len(y):,} test rows, {y.mean():.2%} engaged, weight {contest.bundle.weights[goal]:g}{lead}",
+        note=f"{len(y):,} test rows, {y.mean():.2%} engaged, {_weight(contest.config.goals[goal])}{lead}",
         reliability=drawn["reliability"],
         roc=drawn["roc"],
         precision_recall=drawn["precision_recall"],
@@ -170,17 +220,24 @@ def _goal_result(goal: str, evidence: Evidence) -> GoalResult:
 
 
 def _measured(goal: str, evidence: Evidence) -> tuple[dict[str, dict[str, Measure]], str]:
-    """Every rival's figures, with intervals where its scores are at hand; and how far ours leads most-popular."""
+    """Every rival's figures with intervals, all of the same draws; and how far ours leads most-popular."""
     contest, draws = evidence.contest, evidence.draws
-    y, p = contest.data.test.labels[goal], evidence.probabilities[goal]
-    ours, popular = draws.figures(y, p), draws.figures(y, contest.data.test.popularity)
-    measures: dict[str, dict[str, Measure]] = {_spaced(name): dict(m) for name, m in contest.goals[goal].items()}
-    for name, drawn in (("model", ours), ("most popular", popular)):
-        if name in measures:
-            measures[name] |= {figure: _known(interval(drawn[figure])) for figure in FIGURES}
-    losses = draws.means(metrics.log_losses(y, p))
-    measures["model"]["log_loss"] = _known(interval(losses))
-    return measures, _lead(ours["auc"] - popular["auc"])
+    test = contest.data.test
+    y, p = test.labels[goal], evidence.probabilities[goal]
+    scores = {"model": p, **{one.name: one.test[goal] for one in contest.rivals}, "most_popular": test.popularity}
+    honest = {"model", *(one.name for one in contest.rivals if one.probabilities)}
+    drawn = {name: draws.figures(y, score) for name, score in scores.items()}
+    measures: dict[str, dict[str, Measure]] = {name: dict(found) for name, found in contest.goals[goal].items()}
+    for name, figures in drawn.items():
+        measures[name] |= {figure: _known(interval(figures[figure])) for figure in FIGURES}
+    for name in honest:
+        measures[name]["log_loss"] = _known(interval(draws.means(metrics.log_losses(y, scores[name]))))
+    lead = _lead(drawn["model"]["auc"] - drawn["most_popular"]["auc"])
+    return {_spaced(name): found for name, found in measures.items()}, lead
+
+
+def _weight(goal: Goal) -> str:
+    return f"weight {goal.weight:g}" + (f" at a value of {goal.value:g}" if goal.value != 1 else "")
 
 
 def _lead(difference: Floats) -> str:

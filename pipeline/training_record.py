@@ -9,6 +9,7 @@ import pyarrow as pa
 from features import spec
 from models import learning
 from models.classifier import GoalModel
+from models.goal_weights import Suggestion
 from models.shap_summary import Effect
 from models.slices import Slice
 from models.tuning import TrialRecord
@@ -16,6 +17,7 @@ from pipeline.compare import Contest
 from pipeline.model_card import model_card
 from pipeline.records import Signature, TrainingRecord, Trial
 from pipeline.reports import training_pictures, training_report
+from pipeline.reports.weights import in_words
 from pipeline.training_page import Evidence, training_page
 
 
@@ -28,7 +30,7 @@ def training_record(contest: Contest, skipped: Mapping[str, str], seconds: float
         goals=tuple(contest.bundle.models),
         files=contest.bundle.to_files(),
         params=config.model_dump(mode="json", exclude={"file", "sources"}),
-        metrics=_figures(contest),
+        metrics=_figures(contest) | _weights_figures(evidence.suggestions),
         curves={f"{goal}.validation_log_loss": one.curve for goal, one in contest.learned.items()},
         trials=[_trial(goal, record) for goal, one in contest.learned.items() for record in one.trials],
         tables=_tables(evidence),
@@ -38,6 +40,7 @@ def training_record(contest: Contest, skipped: Mapping[str, str], seconds: float
             "configuration_sha256": config.sha256,
             "nights": f"{contest.data.split.train[0].date()} .. {contest.data.split.test[-1].date()}",
             "verdict": contest.verdict.reason,
+            **{f"suggested_weights.{one.metric}": _suggested(one) for one in evidence.suggestions},
         },
         html=training_report(page),
         description=contest.verdict.reason,
@@ -61,6 +64,18 @@ def _figures(contest: Contest) -> dict[str, float | None]:
     return figures
 
 
+def _weights_figures(found: Sequence[Suggestion]) -> dict[str, float | None]:
+    return {
+        f"weights.{one.metric}.{name}": value
+        for one in found
+        for name, value in (("today", one.today), ("tried", one.suggested), ("difference", one.difference.mean))
+    }
+
+
+def _suggested(one: Suggestion) -> str:
+    return in_words(one.weights) if one.better else "none"
+
+
 def _trial(goal: str, record: TrialRecord) -> Trial:
     return Trial(goal, record.number, dict(record.params), record.value, record.state.upper(), record.seconds)
 
@@ -71,6 +86,7 @@ def _tables(evidence: Evidence) -> dict[str, pa.Table]:
         **{f"importance_{goal}": _importance_table(one.model) for goal, one in contest.learned.items()},
         **{f"effects_{goal}": _effects_table(found) for goal, found in evidence.effects.items()},
         **{f"groups_{goal}": _groups_table(found) for goal, found in evidence.slices.items()},
+        **({"goal_weights": _weights_table(evidence.suggestions)} if evidence.suggestions else {}),
     }
 
 
@@ -85,6 +101,24 @@ def _effects_table(effects: Sequence[Effect]) -> pa.Table:
             "feature": pa.array([one.name for one in effects], pa.string()),
             "mean_absolute_log_odds": pa.array([one.mean for one in effects], pa.float64()),
         }
+    )
+
+
+def _weights_table(found: Sequence[Suggestion]) -> pa.Table:
+    return pa.Table.from_pylist(
+        [
+            {
+                "measure": one.metric,
+                **{f"weight_{goal}": weight for goal, weight in one.weights.items()},
+                "today": one.today,
+                "tried": one.suggested,
+                "difference": one.difference.mean,
+                "difference_low": one.difference.low,
+                "difference_high": one.difference.high,
+                "suggested": one.better,
+            }
+            for one in found
+        ]
     )
 
 

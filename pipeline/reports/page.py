@@ -61,7 +61,7 @@ tr.group span { font-weight: 400; color: var(--quiet); margin-left: .6rem; }
   white-space: nowrap; font-weight: 400; }
 .good { color: var(--good); font-weight: 600; }
 .yes { color: var(--bad); font-weight: 600; }
-.no { color: var(--quiet); }
+.no { color: var(--quiet); } .whole { white-space: nowrap; }
 .bar { display: inline-block; width: 9rem; height: .55rem;
   background: var(--wash);
   border-radius: 2px; overflow: hidden; }

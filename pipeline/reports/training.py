@@ -13,6 +13,7 @@ from pipeline.reports.examples import Example, examples_of
 from pipeline.reports.search import Search, Step, TrialRow, history_chart, search_of
 from pipeline.reports.slices import SliceRow, slices_of
 from pipeline.reports.swarm import EffectRow, swarm
+from pipeline.reports.weights import WeightsRow, weights_section
 
 Measure = float | tuple[float, float, float] | None
 """A value, or a value with the ends of its interval."""
@@ -83,18 +84,25 @@ class Training(TypedDict):
     examples: NotRequired[Sequence[Example]]
     examples_note: NotRequired[str]
     """Which rows they are, and how they were chosen."""
+    serves: NotRequired[str]
+    """Which trees make lists, where they are not those that are judged here."""
+    weights: NotRequired[Sequence[WeightsRow]]
+    weights_note: NotRequired[str]
+    """What today's are, what the others were looked for on, and what they were judged on."""
     footer: NotRequired[str]
 
 
 def training_report(training: Training) -> str:
     """The whole page as one HTML file."""
-    reason = training.get("reason", "")
+    reason, serves = training.get("reason", ""), training.get("serves", "")
     body = [
         f"<p>{escape(reason)}</p>" if reason else "",
         paper.facts(training.get("facts", ())),
+        f'<p class="note">{escape(serves)}</p>' if serves else "",
         _checks_section(training.get("checks", ())),
         _ranking_section(training),
         _goals_section(training["goals"]),
+        weights_section(training.get("weights_note", ""), training.get("weights", ())),
         _examples_section(training),
         _effects_section(training["goals"]),
         _slices_section(training["goals"]),

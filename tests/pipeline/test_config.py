@@ -92,6 +92,7 @@ def test_all_complaints_come_at_once(written: Any) -> None:
         ("[project]\ntimezone = 'Europe/Berln'\n", ("project.timezone", "'Europe/Berln'", "`Europe/Berlin`")),
         ("[goals.read]\nevents = ['liek']\n", ("goals.read", "unknown event 'liek'", "`like`")),
         ("[goals.read]\nweight = 1.0\n", ("goals.read", "`events`, `min_dwell_seconds` or both")),
+        ('[goals.read]\nevents = ["like"]\nvalue = 0\n', ("goals.read.value", "greater than 0")),
         ("[[sources]]\nname='a'\nformat='table'\npath='x.csv'\n", ("sources.0", "needs table =")),
         (
             "[[sources]]\nname='a'\nformat='table'\ntable='events'\npath='x.csv'\ncolumns={content='c'}\n",

@@ -8,11 +8,13 @@ from tests.pipeline.test_reports import goal, training
 
 def test_a_card_says_what_the_page_says() -> None:
     """Verdict, data, figures with intervals, what moves the odds, groups, what was not learned, and how to go back."""
+    serves = "What serves was grown anew."
     effects = [{"name": "covisit", "meaning": "", "mean": 0.5, "contributions": [], "levels": []}]
-    card = model_card(training(goals=[goal(effects=effects, audit="Ranked worst: device, mobile.")]))
+    card = model_card(training(goals=[goal(effects=effects, audit="Ranked worst: device, mobile.")], serves=serves))
     assert card.startswith("**Promoted: 8 % better.**")
     for part in (
         "- Rows: 418\N{NARROW NO-BREAK SPACE}220",
+        "What serves was grown anew.",
         "| Shortlist | 0.1400 (0.1300 to 0.1500) |",
         "| most popular | 0.0900 |",
         "| model | 0.781 (0.774 to 0.789) | 0.200 | 3.90 | 0.0200 |",

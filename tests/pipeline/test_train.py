@@ -83,6 +83,9 @@ def test_lists_are_made_by_what_serves(small_night: World) -> None:
         rank.score(found, replace(model, anew=one), config, np.arange(5)).relevance for one in (bold, timid)
     )
     assert (halved < said).all()
+    goals = {goal: one.model_copy(update={"value": 3.0}) for goal, one in config.goals.items()}
+    dear = rank.score(found, model, config.model_copy(update={"goals": goals}), np.arange(5)).relevance
+    np.testing.assert_allclose(np.sort(dear), 3 * np.sort(rank.score(found, model, config, np.arange(5)).relevance))
 
 
 @pytest.mark.parametrize("balance", ["none", "segment"])

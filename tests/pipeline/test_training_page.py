@@ -16,6 +16,8 @@ from pipeline.records import Tracker
 from tests.pipeline.test_reports import Reader
 from tests.worlds import World
 
+RIVALS = ("model", "logistic regression", "mlp", "rank ndcg", "most popular")
+
 
 @pytest.fixture(name="tracker", scope="module")
 def _tracker(default_night: World) -> Tracker:
@@ -45,11 +47,15 @@ def test_the_page_has_every_part(files: Path) -> None:
     assert "//" not in re.sub(r"http://www\.w3\.org/2000/svg", "", page)
     titles = re.findall("<h2>([^<]+)</h2>", page)
     assert titles == [
-        "Decision", "Lists", "Goals", "Three rows in words", "What moves the odds", "Groups of people", "Shape",
-        "Search", "What the trees split on", "Left out",
+        "Decision", "Lists", "Goals", "Weights that would rank better", "Three rows in words", "What moves the odds",
+        "Groups of people", "Shape", "Search", "What the trees split on", "Left out",
     ]  # fmt: skip
-    ours = next(row for row in reader.rows if row[0] == "model" and len(row) == 6)
-    assert re.fullmatch(r"0\.\d{3}0\.\d{3} . 0\.\d{3}", ours[1]), "AUC with its interval"
+    rows = [row for row in reader.rows if row[0] in RIVALS and len(row) == 6]
+    assert [row[0] for row in rows[: len(RIVALS)]] == list(RIVALS)
+    for row in rows:
+        auc, *_, log_loss, _, _ = row[1:]
+        assert re.fullmatch(r"0\.\d{3}0\.\d{3} . 0\.\d{3}", auc), f"AUC of {row[0]} with its interval"
+        assert len(log_loss) == (1 if row[0] in ("rank ndcg", "most popular") else 21), "only of a probability"
 
 
 def test_the_rows_in_words_name_real_contents(files: Path, default_night: World) -> None:
@@ -78,6 +84,30 @@ def test_tables_for_analysts(files: Path) -> None:
         sizes = [float(row["mean_absolute_log_odds"]) for row in csv.DictReader(file)]
     assert len(sizes) == 12
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_weights_are_suggested_and_not_used(mlflow: MlflowClient, run: str, files: Path) -> None:
+    """By every measure what today's do, which is what the lists did; and what others did, told where sure."""
+    found = mlflow.get_run(run).data
+    with (files / "tables" / "goal_weights.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["measure"]: row for row in csv.DictReader(file)}
+    assert {"ndcg_10", "ndcg_10.click", "ndcg_10.read", "value_10"} <= set(rows)
+    assert float(rows["ndcg_10"]["today"]) == pytest.approx(found.metrics["ndcg_10"])
+    bundle = json.loads((files / "model" / "bundle.json").read_text(encoding="utf-8"))
+    today = {goal: one["weight"] for goal, one in bundle["goals"].items()}
+    assert today == {goal: {"click": 0.2, "read": 0.5, "purchase": 1.0}[goal] for goal in today}
+    for measure, row in rows.items():
+        tag = found.tags[f"suggested_weights.{measure}"]
+        assert (tag == "none") == (float(row["difference_low"]) <= 0) == (row["suggested"] == "false")
+        assert found.metrics[f"weights.{measure}.tried"] == pytest.approx(float(row["tried"]))
+        assert sum(float(row[f"weight_{goal}"]) for goal in today) == pytest.approx(sum(today.values()), rel=0.01)
+
+
+def test_page_and_card_say_what_serves(files: Path, mlflow: MlflowClient, run: str) -> None:
+    """What was judged is not what makes lists: that is the same recipe on all nights up to the newest."""
+    said = "once promoted, were grown anew with the same recipe on all nights up to 2026-06-30."
+    assert said in (files / "index.html").read_text(encoding="utf-8")
+    assert said in mlflow.get_run(run).data.tags["mlflow.note.content"]
 
 
 def test_card_signature_and_data_sets(mlflow: MlflowClient, run: str, files: Path) -> None:

@@ -38,6 +38,12 @@ def example(**changes: Any) -> dict[str, Any]:
     return {**made, "reasons": reasons, "summing": "The odds begin at 1 to 20.", **changes}
 
 
+def weights(**changes: Any) -> dict[str, Any]:
+    """Weights that were better by a measure."""
+    figures = {"today": 0.2, "suggested": 0.25, "difference": (0.05, 0.01, 0.09), "better": True}
+    return {"measure": "NDCG@10 of click", "weights": {"click": 0.3, "read": 1.4}, **figures, **changes}
+
+
 def page(**changes: Any) -> str:
     """A page with one goal that has all of it."""
     steps = [{"number": n, "value": v, "whole": n != 1, "best": b} for n, (v, b) in enumerate([(0.3, 0.3), (0.5, 0.3)])]
@@ -71,10 +77,25 @@ def test_names_from_outside_are_only_text() -> None:
         settings={HOSTILE: 1.0},
     )
     check = {"name": HOSTILE, "value": 0.1, "low": 0.0, "high": 0.2, "bound": 0.0, "passed": True}
-    found = training_report(training(goals=[changed], examples=[one], examples_note=HOSTILE, checks=[check]))
+    suggested = {"weights": [weights(measure=HOSTILE, weights={HOSTILE: 1.0})], "weights_note": HOSTILE}
+    found = training_report(
+        training(goals=[changed], examples=[one], examples_note=HOSTILE, checks=[check], serves=HOSTILE, **suggested)
+    )
     assert "<script" not in found.lower()
     assert Reader(found).open == []
     assert "<script" not in training_pictures(training(goals=[changed]))["click-effects.svg"].decode().lower()
+
+
+def test_weights_that_are_no_better_are_no_suggestion() -> None:
+    """Each measure with its weights and difference, and a sentence on what is left; no section where none was tried."""
+    worse = weights(measure="value", difference=(0.01, -0.02, 0.04), better=False)
+    found = training_report(training(weights=[weights(), worse], weights_note="Today: click 1."))
+    rows = Reader(found).rows
+    assert ["NDCG@10 of click", "click 0.3, read 1.4", "0.2", "0.25", "+0.05+0.01 to +0.09", "better"] in rows
+    assert next(row for row in rows if row[0] == "value")[-1] == "none"
+    assert "Better beyond doubt by NDCG@10 of click. What is gained" in found
+    assert "There is no suggestion" in training_report(training(weights=[worse]))
+    assert "Weights that would" not in training_report(training())
 
 
 def test_groups_show_figures_and_dashes() -> None:
