@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,8 @@ from pipeline.build_features import goals_of
 from pipeline.compare import Contest
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
-from pipeline.lake import NIGHT, Lake
+from pipeline.known_trials import journal, known_trials, storage
+from pipeline.lake import Lake
 from pipeline.night import Archive
 from pipeline.records import Tracker
 from pipeline.report import Report
@@ -86,13 +87,13 @@ def _learn(
     data: TrainingRows, as_of: datetime, config: Config, lake: Lake, on_trial: Callable[[str, TrialRecord], None] | None
 ) -> tuple[dict[str, Learned], dict[str, str]]:
     """Every goal that has enough engagements, searched for; and for the others why not."""
-    storage = _fresh_journal(lake.studies / f"{as_of.strftime(NIGHT)}.log")
+    kept, budget = _fresh_journal(journal(as_of, lake)), budget_of(config)
+    known = known_trials(as_of, config, lake) if config.training.search == "tpe" else {}
 
     def search(goal: str, names: tuple[str, ...], training: Sample, validation: Sample) -> Learned:
         told = partial(on_trial, goal) if on_trial else None
-        return learning.learn(
-            goal, names, training, validation, budget_of(config), storage=storage, study=goal, on_trial=told
-        )
+        begun = replace(budget, known=(*known.get(goal, ()), *budget.known))
+        return learning.learn(goal, names, training, validation, begun, storage=kept, study=goal, on_trial=told)
 
     return each_goal(data, config, search)
 
@@ -127,12 +128,9 @@ def budget_of(config: Config) -> Budget:
 
 def _fresh_journal(path: Path) -> Any:
     """Optuna's journal; one that an interrupted training left is dropped, so that this one does not depend on it."""
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    return JournalStorage(JournalFileBackend(str(path)))
+    return storage(path)
 
 
 def bundle_of(learned: Mapping[str, Learned], data: TrainingRows, as_of: datetime, config: Config) -> Bundle:
