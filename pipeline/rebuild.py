@@ -117,7 +117,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """One past night: `shown` is what people could respond to, `lists` the whole candidate sets of people who came."""
+    """One past night: `shown` is what people could respond to, `lists` the whole candidate sets of people who came.
+
+    `people` are everybody's `person_id` and raw RFM values: cut-points are learned from all, not from who came.
+    """
 
     as_of: datetime
     people: pa.Table
@@ -175,7 +178,8 @@ def of_night(archive: Archive, found: NightFeatures, config: Config, *, lists: b
     day = archive.outcome(as_of, max(_DAY, config.project.step))
     labels = hits(archive, as_of, found, config)
     usable = np.asarray(archive.usable(pa.array(found.history.people, pa.int64())))
-    people, pairs = found.people.filter(pa.array(usable)), _shown(found, day, config)
+    people = found.people.select(["person_id", *rfm.RAW]).filter(pa.array(usable))
+    pairs = _shown(found, day, config)
     shown = None if pairs is None else _rows(found, pairs.where(usable[pairs.person]), labels, config)
     if shown is not None and not lists:
         return Rebuilt(as_of, people, shown, None)
