@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,13 +13,17 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from models import metrics
-from models.classifier import GoalModel, grow, held_out, matrix, train
+from models.batches import Batch, Stream
+from models.classifier import GoalModel, binned, grow, held_out, train
 from models.tuning import Recorder, Trained, TrialRecord, Tuned, tune
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
 ROUNDS, EARLY_STOPPING = 400, 20
+BATCH = 65_536
+"""Rows that are copied at a time to be binned."""
+
 _CURVE_POINTS = 101
 
 
@@ -41,11 +45,16 @@ class Sample:
     weight: Array | None = None
 
     @property
+    def taught(self) -> NDArray[np.bool_] | None:
+        """Which rows (N,) a model learns from: positives and what was drawn. None: all."""
+        return None if self.drawn is None else self.drawn | (self.y > 0)
+
+    @property
     def to_learn(self) -> Sample:
         """The positives, and the negatives that were drawn."""
-        if self.drawn is None:
+        kept = self.taught
+        if kept is None:
             return self
-        kept = self.drawn | (self.y > 0)
         group, weight = (None if one is None else one[kept] for one in (self.group, self.weight))
         return Sample(self.x[kept], self.y[kept], self.people[kept], None, self.negatives, group, weight)
 
@@ -123,27 +132,42 @@ def anew(model: GoalModel, samples: Sequence[Sample], seed: int) -> GoalModel:
 
     For what serves: `model` was judged on rows that it must not have learned from, and those are the newest ones.
     """
-    drawn = [sample.to_learn for sample in samples]
-    x, y = (np.concatenate([getattr(one, name) for one in drawn]) for name in ("x", "y"))
-    built = matrix(x, model.features, y, _weights(drawn))
+    built = binned(stream(samples), model.features)
     booster = grow(built, model.params, model.best_iteration + 1, seed)
     return replace(model, booster_ubj=bytes(booster.save_raw("ubj")))
 
 
-def _weights(samples: Sequence[Sample]) -> Array | None:
-    """How much each row counts; 1 where some samples say so and others do not."""
-    if all(one.weight is None for one in samples):
-        return None
-    return np.concatenate([np.ones(len(one.y)) if one.weight is None else one.weight for one in samples])
+def stream(samples: Sequence[Sample]) -> Stream:
+    """The rows that may be learned from, sample after sample, none of them copied before its batch is asked for.
+
+    Where some samples say how much each row counts and others do not, theirs count 1.
+    """
+    weighted = any(sample.weight is not None for sample in samples)
+    masks = [sample.taught for sample in samples]
+    rows = sum(len(one.y) if mask is None else int(mask.sum()) for one, mask in zip(samples, masks, strict=True))
+
+    def batches() -> Iterator[Batch]:
+        for sample, mask in zip(samples, masks, strict=True):
+            yield from _batches(sample, mask, weighted)
+
+    return Stream(rows, batches)
+
+
+def _batches(sample: Sample, mask: NDArray[np.bool_] | None, weighted: bool) -> Iterator[Batch]:
+    weight = np.ones(len(sample.y)) if weighted and sample.weight is None else sample.weight
+    for start in range(0, max(1, len(sample.y)), BATCH):  # of no rows, one batch of none
+        part = slice(start, start + BATCH)
+        batch = Batch(sample.x[part], sample.y[part], None if weight is None else weight[part])
+        yield batch if mask is None else batch.where(mask[part])
 
 
 def _matrices(features: Sequence[str], training: Sample, validation: Sample) -> tuple[xgb.QuantileDMatrix, xgb.DMatrix]:
-    drawn, judged = training.to_learn, validation.to_learn
-    built = matrix(drawn.x, features, drawn.y, drawn.weight)
-    held = held_out(judged.x, features, judged.y, built)
-    if judged.weight is not None:  # judged otherwise than learned, trees would end where the weights begin to tell
-        held.set_weight(judged.weight)
-    return built, held
+    """Rows to learn from, and rows to be judged on, those with their weights too.
+
+    Judged otherwise than learned, trees would end where the weights begin to tell.
+    """
+    built = binned(stream([training]), features)
+    return built, held_out(stream([validation]), features, built)
 
 
 def _learned(
