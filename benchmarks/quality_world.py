@@ -118,7 +118,7 @@ class World:
     def worth(self) -> Floats:
         """(L, C): what each pair would bring."""
         goals = self.config.goals
-        return np.asarray(sum(goals[goal].weight * p for goal, p in self.true.items()), np.float64)
+        return np.asarray(sum(goals[goal].worth * p for goal, p in self.true.items()), np.float64)
 
     def lists(self, scores: Grid, among: Grid) -> Ints:
         """The best places (L, PLACES) by (L, C) scores among some pairs, as places in `content`; -1 where one ends."""
@@ -169,7 +169,7 @@ class World:
         person = place[np.searchsorted(history.people, np.asarray(log["person_id"]))]
         told = Told.of(log, person, np.array([at.get(one, -1) for one in log["content_id"].to_pylist()]))
         content = np.array([at[one] for one in self.ids])
-        weights = {goal: one.weight for goal, one in self.config.goals.items()}
+        weights = {goal: one.worth for goal, one in self.config.goals.items()}
         contact = whole.people.contact_from[self.truly] < whole.days
         return expected(whole, told, len(self.people), content, contact, weights)
 
