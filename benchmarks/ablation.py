@@ -21,14 +21,13 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from benchmarks.quality_deskdrop import CONFIG, FILE
+from benchmarks.quality_deskdrop import FILE, configuration
 from benchmarks.table import QUICK, Row, finish
 from features import spec
 from models import metrics
 from models.tuning import DEFAULTS
-from pipeline import config as configuration
 from pipeline.build_features import NightFeatures
-from pipeline.config import Config
+from pipeline.config import Config, load
 from pipeline.lake import Lake
 from pipeline.night import Archive
 from pipeline.open_night import OpenNight
@@ -38,7 +37,7 @@ Floats = NDArray[np.float64]
 
 LEARNED_FROM, FIRST, LAST = (datetime(2016, *day, tzinfo=UTC) for day in ((4, 11), (8, 15), (9, 30)))
 DAY = timedelta(days=1)
-ROUNDS, K, THREADS = 200, 10, 2
+ROUNDS, K, THREADS = 200, 10, 1
 DISCOUNTS = 1 / np.log2(np.arange(2, K + 2))
 IDEAL = np.concatenate([[0.0], np.cumsum(DISCOUNTS)])
 
@@ -130,10 +129,10 @@ def main() -> None:
 
 def _archive(home: Path) -> Archive:
     shutil.copy(FILE, home)
-    (home / "shortlist.toml").write_text(CONFIG.format(cadence="1d", retrain="always"), encoding="utf-8")
+    (home / "shortlist.toml").write_text(configuration("1d", "always"), encoding="utf-8")
     command = [str(Path(sys.executable).with_name("shortlist")), "ingest", "--as-of", "2016-10-02", "--json"]
     subprocess.run(command, cwd=home, check=True, stdout=subprocess.DEVNULL)
-    config = configuration.load(home / "shortlist.toml")
+    config = load(home / "shortlist.toml")
     return Archive.load(Lake.of(config), config, LAST + DAY)
 
 

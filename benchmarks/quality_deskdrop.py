@@ -72,7 +72,7 @@ negatives = 0.1
 
 [retrain]
 when = "{retrain}"
-max_age_days = 1
+max_age_days = {age}
 """
 
 
@@ -139,8 +139,13 @@ def _replay(home: Path, retrain: str, cadence: str, to: str) -> dict[str, Any]:
     return _shortlist(home, retrain, cadence, "replay", "--from", FROM, "--to", to)
 
 
+def configuration(cadence: str, retrain: str) -> str:
+    """The company's `shortlist.toml`: retrained every night, or else when a week old."""
+    return CONFIG.format(cadence=cadence, retrain=retrain, age=1 if retrain == "always" else 7)
+
+
 def _shortlist(home: Path, retrain: str, cadence: str, *arguments: str) -> dict[str, Any]:
-    (home / "shortlist.toml").write_text(CONFIG.format(cadence=cadence, retrain=retrain), encoding="utf-8")
+    (home / "shortlist.toml").write_text(configuration(cadence, retrain), encoding="utf-8")
     command = [str(Path(sys.executable).with_name("shortlist")), *arguments, "--json"]
     done = subprocess.run(command, cwd=home, check=True, stdout=subprocess.PIPE)
     found: dict[str, Any] = json.loads(done.stdout)
