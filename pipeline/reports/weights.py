@@ -42,15 +42,15 @@ def _said(rows: Sequence[WeightsRow]) -> str:
 
 
 def _row(one: WeightsRow) -> str:
-    difference, low, high = (f"{value:+.3g}" for value in one["difference"])
+    difference, low, high = (f"{value:+.4f}" for value in one["difference"])
     return paper.row(
         [
             escape(one["measure"]),
             ", ".join(
                 f'<span class="whole">{escape(in_words({goal: w}))}</span>' for goal, w in one["weights"].items()
             ),
-            paper.text(one["today"]),
-            paper.text(one["suggested"]),
+            f"{one['today']:.4f}",
+            f"{one['suggested']:.4f}",
             f'{difference}<span class="interval">{low} to {high}</span>',
             '<span class="good">better</span>' if one["better"] else '<span class="no">none</span>',
         ],

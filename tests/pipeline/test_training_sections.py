@@ -91,7 +91,14 @@ def test_weights_that_are_no_better_are_no_suggestion() -> None:
     worse = weights(measure="value", difference=(0.01, -0.02, 0.04), better=False)
     found = training_report(training(weights=[weights(), worse], weights_note="Today: click 1."))
     rows = Reader(found).rows
-    assert ["NDCG@10 of click", "click 0.3, read 1.4", "0.2", "0.25", "+0.05+0.01 to +0.09", "better"] in rows
+    assert [
+        "NDCG@10 of click",
+        "click 0.3, read 1.4",
+        "0.2000",
+        "0.2500",
+        "+0.0500+0.0100 to +0.0900",
+        "better",
+    ] in rows
     assert next(row for row in rows if row[0] == "value")[-1] == "none"
     assert "Better beyond doubt by NDCG@10 of click. What is gained" in found
     assert "There is no suggestion" in training_report(training(weights=[worse]))
