@@ -112,7 +112,10 @@ def main() -> None:
     people = np.concatenate([night.people for night in tested])
     whole = _ndcg(tested, [night.y.astype(np.float64) for night in tested])
     variants = VARIANTS[:3] if QUICK else VARIANTS
-    found = {one.name: _ndcg(tested, _scores(one, nights, tested)) for one in variants}
+    found = {}
+    for one in variants:
+        found[one.name] = _ndcg(tested, _scores(one, nights, tested))
+        print(f"{one.name}: {found[one.name].mean():.4f}", flush=True)  # noqa: T201  it takes long, and may be cut short
     best = found["everything"]
     lines = [
         Row("lists", len(people)),
