@@ -16,6 +16,7 @@ from pipeline import config as configuration
 from pipeline.config import Config
 from pipeline.lake import UNDATED, Lake
 from pipeline.night import Archive, Night
+from pipeline.rebuild import Rebuilt, rebuild
 from pipeline.shards import shard_of
 
 Tables = Mapping[str, pa.Table]
@@ -75,6 +76,11 @@ def _objection(row: Mapping[str, Any]) -> dict[str, Any]:
 def archive(found: Tables, config: Config, until: datetime = END) -> Archive:
     """What `Archive.load` would read from a lake that holds nothing else."""
     return Archive(until=until, config=config, **found)
+
+
+def rebuilt(found: Tables, config: Config, as_of: datetime = NIGHT, *, lists: bool = True) -> Rebuilt:
+    """One past night of these tables as rows."""
+    return next(rebuild(archive(found, config), [as_of], config, lists=lists))
 
 
 def night_of(config: Config, as_of: datetime = NIGHT, **rows: Iterable[Mapping[str, Any]]) -> Night:

@@ -1,20 +1,9 @@
-"""MLflow, for real: what is recorded comes back, to the right night, unharmed, once, and whoever else is writing."""
+"""MLflow, for real: what a training records comes back, to the right night, unharmed and once."""
 
 from __future__ import annotations
 
-import fcntl
-import itertools
-import json
-import logging
-import math
-import multiprocessing
-import shutil
-import sqlite3
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -23,53 +12,8 @@ from mlflow.models import Model
 
 from pipeline import tracking
 from pipeline.errors import ShortlistError
-from pipeline.records import Grade, Signature, Tracker, TrainingRecord, Trial
-
-NIGHT = datetime(2026, 3, 1, tzinfo=UTC)
-DAY = timedelta(days=1)
-FILES = {"click.ubj": b"\x00\x01click", "read.ubj": b"\x00\x01read", "bundle.json": b'{"weights": {}}'}
-
-_numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One database for the module: making it costs seconds, a new project in it nothing."""
-    return tmp_path_factory.mktemp("mlflow")
-
-
-@pytest.fixture
-def tracker(folder: Path) -> Tracker:
-    """A project that no other test knows."""
-    return Tracker(folder, f"project{next(_numbers)}")
-
-
-@pytest.fixture
-def client(tracker: Tracker) -> MlflowClient:
-    """MLflow as anyone else sees it."""
-    return MlflowClient(tracking_uri=tracker.uri, registry_uri=tracker.uri)
-
-
-def record(as_of: datetime = NIGHT, **changes: Any) -> TrainingRecord:
-    """The least that a training records, with changes."""
-    return replace(TrainingRecord(as_of=as_of, goals=("click", "read"), files=FILES), **changes)
-
-
-def trained(tracker: Tracker, as_of: datetime = NIGHT) -> str:
-    """The version of a model trained for a night."""
-    return tracking.log_training(tracker, record(as_of))
-
-
-def runs(client: MlflowClient, experiment: str, condition: str = "") -> list[Any]:
-    """The runs of an experiment, newest first."""
-    return list(client.search_runs([experiment_id(client, experiment)], condition))
-
-
-def experiment_id(client: MlflowClient, name: str) -> str:
-    """The number of an experiment that exists."""
-    found = client.get_experiment_by_name(name)
-    assert found is not None
-    return str(found.experiment_id)
+from pipeline.records import Signature, Tracker, Trial
+from tests.pipeline.trainings import DAY, FILES, NIGHT, experiment_id, record, runs, trained
 
 
 def test_nothing_recorded_is_no_champion_and_leaves_no_trace(tmp_path: Path) -> None:
@@ -293,133 +237,3 @@ def test_a_training_that_fails_is_failed_and_registers_nothing(tracker: Tracker,
     (parent,) = runs(client, tracker.project, "attributes.run_name LIKE 'training%'")
     assert parent.info.status == "FAILED"
     assert tracking.versions(tracker) == []
-
-
-def decision(psi: dict[str, float | None], verdict: str = "Keep.") -> dict[str, Any]:
-    """A decision on these movements."""
-    return {"verdict": verdict, "retrain": False, "features": [{"name": name, "psi": psi[name]} for name in psi]}
-
-
-def test_a_night_decides_once(tracker: Tracker, client: MlflowClient) -> None:
-    """Deciding a night again updates its one run, down as well as up; another night has another run."""
-    nan = float("nan")
-    first = tracking.log_decision(tracker, NIGHT, decision({"score": 0.3, "age": 0.1, "gone": nan}), "<p>one")
-    again = tracking.log_decision(tracker, NIGHT, decision({"score": 0.2, "age": 0.1}, "Train."), "<p>two")
-    other = tracking.log_decision(tracker, NIGHT + DAY, decision({"score": 0.4}), "<p>three")
-    run = client.get_run(first)
-
-    assert first == again != other
-    assert len(runs(client, f"{tracker.project}-decisions")) == 2
-    assert run.data.metrics == {"psi.score": 0.2, "psi.age": 0.1}
-    assert len(client.get_metric_history(first, "psi.age")) == 1
-    assert (tracker.artifacts(first) / "decision.html").read_text() == "<p>two"
-    assert json.loads((tracker.artifacts(first) / "decision.json").read_text())["verdict"] == "Train."
-    assert run.data.tags["mlflow.note.content"] == "Train."
-
-
-def test_a_decision_is_json_whatever_is_in_it(tracker: Tracker) -> None:
-    """Instants become text and NaN null, so that any reader can parse the record."""
-    run_id = tracking.log_decision(tracker, NIGHT, {"as_of": NIGHT, "p": float("nan"), "arms": ({"fired": True},)}, "")
-    found = json.loads((tracker.artifacts(run_id) / "decision.json").read_text(), parse_constant=pytest.fail)
-    assert found == {"as_of": str(NIGHT), "p": None, "arms": [{"fired": True}]}
-
-
-def test_a_night_reports_its_features_once(tracker: Tracker, client: MlflowClient) -> None:
-    """Reporting a night again replaces page, figures and words; what it no longer has is NaN; nothing is said twice."""
-    first = tracking.log_features(tracker, NIGHT, "<p>one", {"coverage.age": 1.0, "psi.age": 0.1, "psi.a b+": 0.2}, "1")
-    for _ in range(2):
-        again = tracking.log_features(tracker, NIGHT, "<p>two", {"coverage.age": 1.0, "psi.age": 0.05}, "2")
-    other = tracking.log_features(tracker, NIGHT + DAY, "<p>three", {})
-    run = client.get_run(first)
-
-    assert first == again != other
-    assert len(runs(client, f"{tracker.project}-features")) == 2
-    assert {name: value for name, value in run.data.metrics.items() if not math.isnan(value)} == {
-        "coverage.age": 1.0, "psi.age": 0.05,
-    }  # fmt: skip
-    assert [len(client.get_metric_history(first, name)) for name in ("coverage.age", "psi.age", "psi.a b_")] == [
-        1,
-        2,
-        2,
-    ]
-    assert (tracker.artifacts(first) / "features.html").read_text() == "<p>two"
-    assert (run.data.tags["mlflow.note.content"], run.info.status) == ("2", "FINISHED")
-
-
-def test_grades_are_one_line_a_metric(tracker: Tracker, client: MlflowClient) -> None:
-    """A grade given twice is one point, snapshots of one day are two, and a corrected grade replaces what is shown."""
-    grades = [Grade(NIGHT + hours * timedelta(hours=1), "ndcg_10", value) for hours, value in ((0, 0.3), (6, 0.2))]
-    run_id = tracking.log_grades(tracker, grades)
-    assert tracking.log_grades(tracker, [*grades, Grade(NIGHT + DAY, "ndcg_10", 0.1)]) == run_id
-    hour = int(NIGHT.timestamp()) // 3600
-    history = client.get_metric_history(run_id, "ndcg_10")
-    assert [(point.step - hour, point.value) for point in history] == [(0, 0.3), (6, 0.2), (24, 0.1)]
-    assert history[0].timestamp == int(NIGHT.timestamp() * 1000)
-
-    tracking.log_grades(tracker, [Grade(NIGHT + DAY, "ndcg_10", 0.05)])
-    tracking.log_grades(tracker, [Grade(NIGHT + DAY, "ndcg_10", 0.05)])
-    assert client.get_run(run_id).data.metrics == {"ndcg_10": 0.05}
-    assert len(client.get_metric_history(run_id, "ndcg_10")) == 4
-    assert len(runs(client, f"{tracker.project}-grades")) == 1
-
-
-def test_the_folder_may_move(tracker: Tracker, tmp_path: Path) -> None:
-    """Copied elsewhere, the folder still serves its models and takes new ones, and the old place is left alone."""
-    old = trained(tracker)
-    moved = Tracker(tmp_path / "elsewhere", tracker.project)
-    shutil.copytree(tracker.folder, moved.folder)
-    files_before = sorted(tracker.folder.rglob("*"))
-    new = tracking.log_training(moved, record(files={"click.ubj": b"new"}))
-    assert tracking.load_bundle_files(moved, old) == FILES
-    assert tracking.load_bundle_files(moved, new) == {"click.ubj": b"new"}
-    assert sorted(tracker.folder.rglob("*")) == files_before
-
-
-@pytest.fixture
-def busy(tracker: Tracker) -> Iterator[Tracker]:
-    """A folder that someone else is writing to, and little patience."""
-    tracker.folder.mkdir(exist_ok=True)
-    with (tracker.folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield replace(tracker, lock_seconds=0.1)
-
-
-def test_a_busy_folder_says_what_to_do(busy: Tracker) -> None:
-    """When another process keeps writing, the wait ends with the lock's name and not with a traceback of SQLite."""
-    with pytest.raises(ShortlistError, match=r"busy for 0\.1 s.*\.lock"):
-        tracking.log_training(busy, record())
-
-
-def test_what_mlflow_refuses_is_our_error(tmp_path: Path) -> None:
-    """A database that is not MLflow's stops the work with the folder's name."""
-    tracker = Tracker(tmp_path, "acme")
-    (tmp_path / "mlflow.db").write_bytes(b"not a database" * 100)
-    with pytest.raises(ShortlistError, match=str(tmp_path)):
-        tracking.champion(tracker, NIGHT)
-
-
-def _train_once(arguments: tuple[Path, int]) -> str:
-    folder, day = arguments
-    return tracking.log_training(Tracker(folder, "shared"), record(NIGHT + day * DAY, metrics={"auc": 0.5}))
-
-
-def test_two_processes_at_an_empty_folder_both_finish(tmp_path: Path) -> None:
-    """Both make the database and train at once: two versions, no error, a sound file."""
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        made = pool.map(_train_once, [(tmp_path, 0), (tmp_path, 1)])
-    assert sorted(made) == ["1", "2"]
-    with sqlite3.connect(tmp_path / "mlflow.db") as database:
-        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-
-
-def test_a_new_database_is_made_quietly_and_for_its_owner_only(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """No migration chatter on any channel, and nobody else may look into the folder."""
-    tracker = Tracker(tmp_path / "mlflow", "acme")
-    with caplog.at_level(logging.INFO):
-        version = tracking.log_training(tracker, record())
-    out = capfd.readouterr()
-    assert (out.out, out.err, caplog.text) == ("", "", "")
-    assert tracker.folder.stat().st_mode & 0o077 == 0
-    assert str(tracking.versions(tracker)[0].report) in tracking.page(tracker, version)
