@@ -28,7 +28,7 @@ from pipeline.lookup import Lookup
 from pipeline.reports.search import Step
 from pipeline.reports.slices import SliceRow
 from pipeline.reports.swarm import EffectRow
-from pipeline.reports.training import CheckRow, GoalResult, Measure, Training
+from pipeline.reports.training import GoalResult, Measure, Training
 from pipeline.reports.weights import WeightsRow, in_words
 from pipeline.tell_examples import Telling
 
@@ -97,10 +97,7 @@ def training_page(evidence: Evidence, skipped: Mapping[str, str]) -> Training:
         as_of=f"{records.short(contest.as_of)} UTC",
         verdict=contest.verdict.reason,
         facts=list(_facts(contest)),
-        checks=[
-            CheckRow(name=c.name, value=c.value, low=c.low, high=c.high, bound=c.bound, passed=c.passed)
-            for c in contest.verdict.checks
-        ],
+        checks=contest.verdict.checks,
         ranking=[(_spaced(name), *found) for name, found in contest.ndcg.items()],
         goals=[_goal_result(goal, evidence) for goal in contest.bundle.models],
         serves=_serves(contest),

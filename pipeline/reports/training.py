@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import NotRequired, TypedDict
 
+from models.gate import Check
 from pipeline.reports import charts
 from pipeline.reports import page as paper
 from pipeline.reports.examples import Example, examples_of
@@ -57,17 +58,6 @@ class GoalResult(TypedDict):
     """Which group is served worst, and whether that may be chance."""
 
 
-class CheckRow(TypedDict):
-    """One comparison that the decision rests on: a difference with its 95 % interval, and what it had to pass."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    bound: float
-    passed: bool
-
-
 class Training(TypedDict):
     """All that the page says. `ranking` is NDCG@10 by name: mean and interval ends (None where unknown), ours first."""
 
@@ -80,7 +70,7 @@ class Training(TypedDict):
     ranking: NotRequired[Sequence[tuple[str, float, float | None, float | None]]]
     skipped: NotRequired[Sequence[tuple[str, str]]]
     """Goals that were not trained, and why."""
-    checks: NotRequired[Sequence[CheckRow]]
+    checks: NotRequired[Sequence[Check]]
     examples: NotRequired[Sequence[Example]]
     examples_note: NotRequired[str]
     """Which rows they are, and how they were chosen."""
@@ -126,15 +116,15 @@ def training_pictures(training: Training) -> dict[str, bytes]:
     return {f"{name}.svg": charts.standalone(svg) for name, svg in drawn.items() if svg}
 
 
-def _checks_section(checks: Sequence[CheckRow]) -> str:
+def _checks_section(checks: Sequence[Check]) -> str:
     rows = [
         paper.row(
             [
-                escape(one["name"]),
-                f"{one['value']:+.4f}",
-                f"{one['low']:+.4f} to {one['high']:+.4f}",
-                f"{one['bound']:+.4f}",
-                '<span class="good">passed</span>' if one["passed"] else '<span class="yes">not passed</span>',
+                escape(one.name),
+                f"{one.value:+.4f}",
+                f"{one.low:+.4f} to {one.high:+.4f}",
+                f"{one.bound:+.4f}",
+                '<span class="good">passed</span>' if one.passed else '<span class="yes">not passed</span>',
             ]
         )
         for one in checks

@@ -19,9 +19,8 @@ from pipeline import known_trials, tracking, train
 from pipeline.build_features import NO_CRM
 from pipeline.config import Config
 from pipeline.lake import Lake
-from pipeline.rebuild import rebuild
 from pipeline.training_rows import TrainingRows
-from tests.pipeline.lakes import NIGHT, archive, config_in, fortnight
+from tests.pipeline.lakes import NIGHT, config_in, fortnight, rebuilt
 
 DAY = timedelta(days=1)
 SERVED = {**DEFAULTS, "max_depth": 2, "learning_rate": 0.1}
@@ -35,7 +34,7 @@ def _config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 @pytest.fixture(name="data", scope="module")
 def _data(config: Config) -> TrainingRows:
-    night = next(rebuild(archive(fortnight(), config), [NIGHT], config, lists=True))
+    night = rebuilt(fortnight(), config)
     rows = night.shown.scored(rfm.cut_points([night.people]), tuple(config.goals))
     return TrainingRows(Split((), (), ()), {}, NO_CRM, rows, rows, rows, rows)
 

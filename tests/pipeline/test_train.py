@@ -21,10 +21,9 @@ from pipeline.build_features import NO_CRM, NightFeatures
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 from pipeline.night import Archive
-from pipeline.rebuild import rebuild
 from pipeline.records import Tracker
 from pipeline.training_rows import TrainingRows
-from tests.pipeline.lakes import NIGHT, archive, config_in, fortnight
+from tests.pipeline.lakes import config_in, fortnight, rebuilt
 from tests.worlds import World
 
 AS_OF = datetime(2026, 7, 1, tzinfo=UTC)
@@ -92,7 +91,7 @@ def test_lists_are_made_by_what_serves(small_night: World) -> None:
 def test_trees_are_grown_and_stopped_by_the_same_weights(balance: str, tmp_path: Path) -> None:
     """Balanced, rows count differently in training and in validation alike; otherwise they all count for one."""
     config = config_in(tmp_path, training={"balance": balance, "min_positives": 2})
-    night = next(rebuild(archive(fortnight(), config), [NIGHT], config, lists=True))
+    night = rebuilt(fortnight(), config)
     rows = night.shown.scored(rfm.cut_points([night.people]), tuple(config.goals))
     data = TrainingRows(Split((), (), ()), {}, NO_CRM, rows, rows, rows, rows)
     seen: list[Sample] = []

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.gate import Check
 from pipeline.reports import training_pictures, training_report
 from pipeline.reports.examples import said
 from pipeline.reports.search import history_chart
@@ -76,7 +77,7 @@ def test_names_from_outside_are_only_text() -> None:
         audit=HOSTILE,
         settings={HOSTILE: 1.0},
     )
-    check = {"name": HOSTILE, "value": 0.1, "low": 0.0, "high": 0.2, "bound": 0.0, "passed": True}
+    check = Check(HOSTILE, value=0.1, low=0.0, high=0.2, bound=0.0, passed=True)
     suggested = {"weights": [weights(measure=HOSTILE, weights={HOSTILE: 1.0})], "weights_note": HOSTILE}
     found = training_report(
         training(goals=[changed], examples=[one], examples_note=HOSTILE, checks=[check], serves=HOSTILE, **suggested)
