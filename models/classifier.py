@@ -48,33 +48,30 @@ def matrix(
     features: Sequence[str],
     y: Array | None = None,
     weight: Array | None = None,
-    max_bin: int = MAX_BIN,
     ref: xgb.QuantileDMatrix | None = None,
 ) -> xgb.QuantileDMatrix:
     """Build the binned matrix of `x` (N, F) once; with `ref` (the training matrix) it takes that one's bins."""
     check_width(x, features, "matrix")
     return xgb.QuantileDMatrix(
-        np.asarray(x, np.float32), label=y, weight=weight, feature_names=list(features), max_bin=max_bin, ref=ref
+        np.asarray(x, np.float32), label=y, weight=weight, feature_names=list(features), max_bin=MAX_BIN, ref=ref
     )
 
 
-def binned(
-    stream: Stream, features: Sequence[str], ref: xgb.QuantileDMatrix | None = None, max_bin: int = MAX_BIN
-) -> xgb.QuantileDMatrix:
+def binned(stream: Stream, features: Sequence[str], ref: xgb.QuantileDMatrix | None = None) -> xgb.QuantileDMatrix:
     """Bin rows (N, F) that come in batches; what it makes is what `matrix` makes of all of them, up to SKETCHED rows.
 
     With `ref` (the training matrix) it takes that one's bins. Raises ValueError where a batch is not (n, F).
     """
     if ref is None and stream.rows > SKETCHED:
-        ref = _cuts(stream.drawn(SKETCHED), features, max_bin)
-    return xgb.QuantileDMatrix(Passes(stream, features), max_bin=max_bin, ref=ref)
+        ref = _cuts(stream.drawn(SKETCHED), features)
+    return xgb.QuantileDMatrix(Passes(stream, features), max_bin=MAX_BIN, ref=ref)
 
 
-def _cuts(stream: Stream, features: Sequence[str], max_bin: int) -> xgb.QuantileDMatrix:
+def _cuts(stream: Stream, features: Sequence[str]) -> xgb.QuantileDMatrix:
     """A matrix that has the rows' cuts and next to nothing else: what they take is free before others are binned."""
-    sketched = xgb.QuantileDMatrix(Passes(stream, features), max_bin=max_bin)
+    sketched = xgb.QuantileDMatrix(Passes(stream, features), max_bin=MAX_BIN)
     nothing = np.full((1, len(features)), np.nan, np.float32)
-    return matrix(nothing, features, max_bin=max_bin, ref=sketched)
+    return matrix(nothing, features, ref=sketched)
 
 
 def held_out(stream: Stream, features: Sequence[str], train_matrix: xgb.QuantileDMatrix) -> xgb.DMatrix:

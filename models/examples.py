@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models import rerank
+
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
 
@@ -26,13 +28,7 @@ class Kind:
 
 def places(group: Array, relevance: Array) -> Ints:
     """The place of each row (N,) in its list, from 1 on: by relevance, ties in the rows' order."""
-    order = np.lexsort((-np.asarray(relevance), group))
-    lists = np.asarray(group)[order]
-    first = np.r_[True, lists[1:] != lists[:-1]][: len(lists)]
-    start = np.flatnonzero(first)[np.cumsum(first) - 1]
-    place = np.empty(len(lists), np.int64)
-    place[order] = np.arange(len(lists)) - start + 1
-    return place
+    return rerank.place_within((np.asarray(group),), np.asarray(relevance), np.arange(len(group))) + 1
 
 
 def kinds(place: Ints, y: Array, p: Array, listed: int, most: int = 50) -> Sequence[Kind]:

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.listing import K
 from models.metrics import Interval, bootstrap_difference
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Weights = Mapping[str, float]
 
-K = 10
 SEARCHED, JUDGED = 150_000, 500_000
 """Cells (lists x the longest) that weights are looked for on, some sixty times, and judged on, once each."""
 

@@ -31,7 +31,7 @@ def top(
     Args:
         person, content: (N,) indices; relevance: (N,); category: (N,) codes, -1 for none (never capped).
     """
-    allowed = (category < 0) | (_place((person, category), relevance, content) < max_per_category)
+    allowed = (category < 0) | (place_within((person, category), relevance, content) < max_per_category)
     pairs = np.flatnonzero(allowed)
     order = pairs[np.lexsort((content[pairs], -relevance[pairs], person[pairs]))]
     place = _run_length(person[order])
@@ -39,16 +39,16 @@ def top(
     return Listed(order[kept], place[kept] + 1)
 
 
-def _place(groups: tuple[Array, ...], relevance: Array, content: Array) -> Integers:
+def place_within(groups: tuple[Array, ...], relevance: Array, content: Array) -> Integers:
     """The place of each pair within its group by relevance, from 0."""
     order = np.lexsort((content, -relevance, *reversed(groups)))
     changed = np.zeros(len(order), bool)
     for group in groups:
         sorted_group = group[order]
         changed[1:] |= sorted_group[1:] != sorted_group[:-1]
-    place = np.empty(len(order), np.int64)
-    place[order] = _since(changed)
-    return place
+    found = np.empty(len(order), np.int64)
+    found[order] = _since(changed)
+    return found
 
 
 def _run_length(ordered: Array) -> Integers:

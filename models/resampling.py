@@ -7,7 +7,7 @@ drawn. With everybody once, they are `models.metrics`' figures.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -50,11 +50,11 @@ class Draws:
         known, owner = np.unique(people, return_inverse=True)
         return cls(owner.astype(np.int64), len(known), draws, seed)
 
-    def figures(self, y: Array, score: Array) -> dict[str, Floats]:
-        """`FIGURES` of scores (N,) against `y` (N,) 0 or 1: (draws + 1,) each, NaN where a draw has one class only."""
+    def figures(self, y: Array, score: Array, names: Sequence[str] = FIGURES) -> dict[str, Floats]:
+        """Some of `FIGURES`, of scores (N,) against `y` (N,) 0 or 1: (draws + 1,) each, NaN for draws of one class."""
         ranking = _Ranking.of(np.asarray(y) > 0, np.asarray(score, np.float64), self.owner, self.people)
-        parts = [ranking.figures(times) for times in self._times(ranking.every.shape[0])]
-        return {name: np.concatenate([part[name] for part in parts]) for name in FIGURES}
+        parts = [ranking.figures(times, names) for times in self._times(ranking.every.shape[0])]
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     def means(self, values: Array) -> Floats:
         """The mean of `values` (N,) over the rows, (draws + 1,)."""
@@ -120,33 +120,48 @@ class _Ranking:
             _counted(at[positive], owner[positive], (len(found), people)),
         )
 
-    def figures(self, times: Floats) -> dict[str, Floats]:
+    def figures(self, times: Floats, names: Sequence[str]) -> dict[str, Floats]:
         """By name (draws,), of how often each person was drawn (people, draws)."""
         rows, hits = np.asarray(self.every @ times), np.asarray(self.positive @ times)
-        total, positives = rows.sum(axis=0), hits.sum(axis=0)
-        negatives = total - positives
-        ends, found = rows.cumsum(axis=0)[1::2], hits.cumsum(axis=0)
-        misses = rows[1::2] - hits
-        behind = negatives - (ends - found) + misses / 2
-        with np.errstate(invalid="ignore", divide="ignore"):
-            auc = (hits * behind).sum(axis=0) / (positives * negatives)
-            precision = np.where(ends > 0, found / np.maximum(ends, 1), 0.0)
-            average = (hits * precision).sum(axis=0) / positives
-        return {"auc": auc, "pr_auc": average, "lift_10": _lift(rows, hits, 0.1)}
+        taken, found = rows.cumsum(axis=0), hits.cumsum(axis=0)
+        by_name = {
+            "auc": lambda: _auc(rows[1::2] - hits, hits, taken, found),
+            "pr_auc": lambda: _average_precision(hits, taken, found),
+            "lift_10": lambda: _lift(taken, found, 0.1),
+        }
+        return {name: by_name[name]() for name in names}
 
 
 def _counted(row: Ints, person: Ints, shape: tuple[int, int]) -> Any:
     return sparse.coo_matrix((np.ones(len(row)), (row, person)), shape=shape).tocsr()
 
 
-def _lift(rows: Floats, hits: Floats, share: float) -> Floats:
-    """Positives in the best `share` of the rows over what chance would find, tied rows in equal parts (draws,)."""
-    taken = np.vstack([np.zeros(rows.shape[1]), rows.cumsum(axis=0)])
-    gains = np.zeros_like(rows)
-    gains[1::2] = hits
-    found = np.vstack([np.zeros(rows.shape[1]), gains.cumsum(axis=0)])
-    lifts = np.full(rows.shape[1], np.nan)
-    for draw in np.flatnonzero(found[-1] > 0):
-        reached = np.interp(share * taken[-1, draw], taken[:, draw], found[:, draw])
-        lifts[draw] = reached / found[-1, draw] / share
+def _auc(misses: Floats, hits: Floats, taken: Floats, found: Floats) -> Floats:
+    """Each block's positives beat what stands behind it, and half of the negatives in it (draws,)."""
+    positives = hits.sum(axis=0)
+    negatives = taken[-1] - positives
+    behind = negatives - (taken[1::2] - found) + misses / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((hits * behind).sum(axis=0) / (positives * negatives))
+
+
+def _average_precision(hits: Floats, taken: Floats, found: Floats) -> Floats:
+    """The precision down to each block, weighted by its positives (draws,)."""
+    ends = taken[1::2]
+    precision = np.where(ends > 0, found / np.maximum(ends, 1), 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((hits * precision).sum(axis=0) / hits.sum(axis=0))
+
+
+def _lift(taken: Floats, found: Floats, share: float) -> Floats:
+    """Positives in the best `share` of the rows over what chance would find, tied rows in equal parts (draws,).
+
+    `taken` (2 K + 1, draws) are the rows up to the end of each stretch, `found` (K, draws) the positives of each block.
+    """
+    before = np.zeros((1, taken.shape[1]))
+    rows, hits = np.vstack([before, taken]), np.vstack([before, before, np.repeat(found, 2, axis=0)])
+    lifts = np.full(taken.shape[1], np.nan)
+    for draw in np.flatnonzero(hits[-1] > 0):
+        reached = np.interp(share * rows[-1, draw], rows[:, draw], hits[:, draw])
+        lifts[draw] = reached / hits[-1, draw] / share
     return lifts

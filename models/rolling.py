@@ -9,11 +9,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 import numpy as np
 
-from models.split import MOST, Split, last, matured
+from models.split import Nights, Split, gap, held_out, last, matured
 
 SHARE = 0.15
 """Of the nights, in the validation and in the test of each fold, unless so many folds leave no room for it."""
@@ -30,20 +29,18 @@ def origins(nights: Sequence[datetime], horizon: timedelta, folds: int) -> tuple
     if folds < 1 or horizon <= timedelta(0):
         raise ValueError(f"origins: folds={folds} and horizon={horizon}, expected one fold at least, and a duration.")
     ordered = tuple(sorted(set(nights)))
-    for size in range(min(max(1, round(SHARE * len(ordered))), MOST), 0, -1):
+    for size in range(held_out(SHARE, ordered), 0, -1):
         found = _origins(ordered, horizon, folds, size)
         if all(split.whole for split in found):
             return found
-    steps = [later - earlier for earlier, later in pairwise(ordered)]
-    gap = math.ceil(horizon / min(steps)) if steps else 1
+    needed = (folds + 1) * gap(ordered, horizon) + 1
     raise ValueError(
-        f"origins: found {len(ordered)} nights, needed {(folds + 1) * gap + 1} at this cadence: one to train on, one "
-        f"to validate on and {folds} to test on, with a horizon of {horizon} between them. Ask for fewer folds, or "
-        "replay more nights."
+        f"origins: found {len(ordered)} nights, needed {needed} at this cadence: one to train on, one to validate on and "
+        f"{folds} to test on, with a horizon of {horizon} between them. Ask for fewer folds, or replay more nights."
     )
 
 
-def _origins(ordered: tuple[datetime, ...], horizon: timedelta, folds: int, size: int) -> tuple[Split, ...]:
+def _origins(ordered: Nights, horizon: timedelta, folds: int, size: int) -> tuple[Split, ...]:
     found: list[Split] = []
     for _ in range(folds):
         found.append(last(ordered, horizon, size, size))

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from optuna.study import StudyDirection
 
-from models.tuning import SPACE, TrialRecord
+from models.tuning import SPACE, TrialRecord, quiet_optuna
 
 LEAST = 30
 """Whole trials below which importances are mostly noise: among eight settings of which two matter, the other six get
@@ -56,12 +55,8 @@ def importances(trials: Sequence[TrialRecord], seed: int = 0) -> dict[str, float
     if len({one.value for one in whole}) < 2 or not space:
         return "All whole trials came to the same: no setting mattered."
     evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=_TREES, seed=seed)
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
+    with quiet_optuna():
         found = optuna.importance.get_param_importances(_study(whole, space), evaluator=evaluator)
-    finally:
-        optuna.logging.set_verbosity(before)
     return {name: float(share) for name, share in found.items()}
 
 
@@ -80,10 +75,8 @@ def _over(name: str, values: Sequence[float]) -> BaseDistribution:
 
 
 def _study(trials: Sequence[TrialRecord], space: dict[str, BaseDistribution]) -> optuna.Study:
-    """A study in memory, of which nobody is told."""
-    storage = optuna.storages.InMemoryStorage()
-    storage.create_new_study([StudyDirection.MINIMIZE], "importances")
-    study = optuna.Study("importances", storage)
+    """A study in memory."""
+    study = optuna.create_study(direction="minimize")
     for one in trials:
         params = {name: one.params[name] for name in space}
         study.add_trial(optuna.trial.create_trial(params=params, distributions=space, value=one.value))

@@ -135,7 +135,7 @@ def _members_of(kind: str, name: str, mine: NDArray[np.bool_], people: Array) ->
 def slice_of(one: Members, y: Array, p: Array, exposure: float) -> Slice:
     """How a group is served, by the outcomes `y` (N,) 0 or 1 and probabilities `p` (N,) of everybody's rows."""
     y, p = np.asarray(y)[one.mine], np.asarray(p)[one.mine]
-    auc = one.draws.figures(y, p)["auc"]
+    auc = one.draws.figures(y, p, ("auc",))["auc"]
     spread = auc[1:][np.isfinite(auc[1:])]
     return Slice(
         kind=one.kind,
@@ -158,8 +158,9 @@ def judged(found: Sequence[Slice]) -> list[Slice]:
 
 def typical(found: Sequence[Slice]) -> dict[str, float]:
     """By kind the mean AUC of its judged groups, each weighing what engaged in it."""
-    kinds = dict.fromkeys(one.kind for one in judged(found))
-    return {kind: _mean([one for one in judged(found) if one.kind == kind])[0] for kind in kinds}
+    some = judged(found)
+    kinds = dict.fromkeys(one.kind for one in some)
+    return {kind: _mean([one for one in some if one.kind == kind])[0] for kind in kinds}
 
 
 def worst(found: Sequence[Slice]) -> Worst | None:
@@ -168,9 +169,9 @@ def worst(found: Sequence[Slice]) -> Worst | None:
     None where no kind has two groups that can be compared.
     """
     lowest: tuple[float, Slice, float] | None = None
-    compared = 0
-    for one in judged(found):
-        rest = [other for other in judged(found) if other.kind == one.kind and other is not one]
+    compared, some = 0, judged(found)
+    for one in some:
+        rest = [other for other in some if other.kind == one.kind and other is not one]
         if not rest:
             continue
         compared += 1

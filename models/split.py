@@ -43,12 +43,23 @@ def split_nights(nights: Sequence[datetime], horizon: timedelta, validation: flo
     """
     _check_shares(horizon, validation, test)
     ordered = tuple(sorted(set(nights)))
-    sizes = [min(max(1, round(share * len(ordered))), MOST) for share in (validation, test)]
+    sizes = [held_out(share, ordered) for share in (validation, test)]
     for most in range(max(sizes), 0, -1):
         split = last(ordered, horizon, min(sizes[0], most), min(sizes[1], most))
         if split.whole:
             return split
     raise ValueError(_too_few(ordered, horizon))
+
+
+def held_out(share: float, ordered: Nights) -> int:
+    """How many nights a share of them is, if there is room: one at least, MOST at the most."""
+    return min(max(1, round(share * len(ordered))), MOST)
+
+
+def gap(ordered: Nights, horizon: timedelta) -> int:
+    """How many nights (sorted) an outcome takes at their cadence."""
+    steps = [later - earlier for earlier, later in pairwise(ordered)]
+    return math.ceil(horizon / min(steps)) if steps else 1
 
 
 def last(ordered: Nights, horizon: timedelta, validation: int, test: int) -> Split:
@@ -79,9 +90,8 @@ def _check_shares(horizon: timedelta, validation: float, test: float) -> None:
 
 
 def _too_few(ordered: Nights, horizon: timedelta) -> str:
-    steps = [later - earlier for earlier, later in pairwise(ordered)]
-    gap = math.ceil(horizon / min(steps)) if steps else 1
+    needed = 2 * gap(ordered, horizon) + 1
     return (
-        f"split_nights: found {len(ordered)} nights, needed {2 * gap + 1} at this cadence: one each for training, "
+        f"split_nights: found {len(ordered)} nights, needed {needed} at this cadence: one each for training, "
         f"validation and test, with a horizon of {horizon} between them. Replay more nights or shorten the horizon."
     )

@@ -133,7 +133,7 @@ def tune(
         stopwatch() + seconds,
         stopwatch,
     )
-    with _quiet_optuna():
+    with quiet_optuna():
         study = _study(storage, study_name, metric, seed, warm_start)
         for params in (DEFAULTS, *known):
             study.enqueue_trial(dict(params), skip_if_exists=True)
@@ -268,7 +268,7 @@ def _tuned(study: optuna.Study, search: _Search) -> Tuned:
 
 
 @contextmanager
-def _quiet_optuna() -> Iterator[None]:
+def quiet_optuna() -> Iterator[None]:
     """Only warnings while we search; the caller's setting afterwards."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
