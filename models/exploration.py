@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.places import EMPTY, Choices
 from models.products import compiled
 
 Keys = NDArray[np.uint64]
-Choices = NDArray[np.int32]
 
-_EMPTY = -1
 
 
 @dataclass(frozen=True)
@@ -55,10 +54,11 @@ class Exploration:
             night: Which one, in microseconds: tomorrow others are drawn.
         """
         places = min(limit, math.ceil(share * limit - 1e-9))
-        keys = [int.from_bytes(hashlib.blake2b(one.encode(), digest_size=8).digest(), "little") for one in ids]
-        order = np.argsort(np.array(keys, np.uint64), kind="stable")
+        hashed = [int.from_bytes(hashlib.blake2b(one.encode(), digest_size=8).digest(), "little") for one in ids]
+        keys = np.array(hashed, np.uint64)
+        order = np.argsort(keys, kind="stable")
         tonight = mixed(np.array([night], np.int64).astype(np.uint64))
-        return cls(places, content[order], np.array(keys, np.uint64)[order], mixed(people.astype(np.uint64) ^ tonight))
+        return cls(places, content[order], keys[order], mixed(people.astype(np.uint64) ^ tonight))
 
     def added(self, found: Choices, source: NDArray[np.int32], eligible: NDArray[np.bool_], number: int) -> None:
         """Put what is drawn, as of source `number`, in place of the last of what was found; in place.
@@ -104,7 +104,7 @@ def _draw(
     limit = found.shape[1]
     for person in range(len(found)):
         many = 0
-        while many < limit and found[person, many] != _EMPTY:
+        while many < limit and found[person, many] != EMPTY:
             dealt[found[person, many]] = True
             many += 1
         left = 0

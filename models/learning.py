@@ -53,7 +53,7 @@ class Sample:
     def to_learn(self) -> Sample:
         """The positives, and the negatives that were drawn."""
         kept = self.taught
-        if kept is None:
+        if kept is None or kept.all():
             return self
         group, weight = (None if one is None else one[kept] for one in (self.group, self.weight))
         return Sample(self.x[kept], self.y[kept], self.people[kept], None, self.negatives, group, weight)

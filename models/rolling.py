@@ -35,8 +35,8 @@ def origins(nights: Sequence[datetime], horizon: timedelta, folds: int) -> tuple
             return found
     needed = (folds + 1) * gap(ordered, horizon) + 1
     raise ValueError(
-        f"origins: found {len(ordered)} nights, needed {needed} at this cadence: one to train on, one to validate on and "
-        f"{folds} to test on, with a horizon of {horizon} between them. Ask for fewer folds, or replay more nights."
+        f"origins: found {len(ordered)} nights, needed {needed} at this cadence: one to train on, one to validate on "
+        f"and {folds} to test on, with a horizon of {horizon} between them. Ask for fewer folds, or replay more nights."
     )
 
 
