@@ -19,7 +19,7 @@ from pipeline.rebuild import Rows
 
 PLACES = 10
 _ATTRIBUTES = 6
-"""Attributes of the CRM that people are grouped by: those that most rows have."""
+"""Attributes of the CRM that people are grouped by: those that most of the test's rows have."""
 
 Names = NDArray[Any]
 
@@ -46,8 +46,10 @@ class Groups:
         """
         first, size = np.unique(lists.group, return_index=True, return_counts=True)[1:]
         heads = Shown(lists.x[first], lists.person[first])
-        listed = _named(heads, goals, vocabulary, lookup)
-        test_kinds = _named(Shown(test.x, test.person), goals, vocabulary, lookup)
+        column = {name: place for place, name in enumerate(spec.names(goals, crm=vocabulary.attributes))}
+        chosen = _attributes(test.x, column, vocabulary)
+        listed = _named(heads, column, chosen, lookup)
+        test_kinds = _named(Shown(test.x, test.person), column, chosen, lookup)
         found, exposure = {}, {}
         for kind, names in test_kinds.items():
             kept = merged(names, test.person)
@@ -100,14 +102,18 @@ def _off(off: Sequence[Slice], compared: int) -> str:
 # ---------------------------------------------------------------- who is who
 
 
-def _named(rows: Shown, goals: Sequence[str], vocabulary: Vocabulary, lookup: Lookup | None) -> dict[str, Names]:
-    names = spec.names(goals, crm=vocabulary.attributes)
-    column = {name: place for place, name in enumerate(names)}
+def _attributes(x: NDArray[np.float32], column: Mapping[str, int], vocabulary: Vocabulary) -> list[Attribute]:
+    """Those of the CRM that people are grouped by, wherever they stand: what most of these rows have."""
+    known = [one for one in vocabulary.attributes if one.values is not None]
+    having = {one.column: float(np.isfinite(x[:, column[one.column]]).mean()) for one in known}
+    return sorted(known, key=lambda one: (-having[one.column], one.name))[:_ATTRIBUTES]
+
+
+def _named(
+    rows: Shown, column: Mapping[str, int], chosen: Sequence[Attribute], lookup: Lookup | None
+) -> dict[str, Names]:
     country = lookup.countries(rows.person) if lookup else np.full(len(rows.person), UNKNOWN, object)
     events, mobile = (rows.x[:, column[name]].astype(np.float64) for name in ("events_30d", "mobile_share"))
-    known = [one for one in vocabulary.attributes if one.values is not None]
-    having = {one.column: float(np.isfinite(rows.x[:, column[one.column]]).mean()) for one in known}
-    chosen = sorted(known, key=lambda one: (-having[one.column], one.name))[:_ATTRIBUTES]
     said = {f"CRM: {one.name.replace('_', ' ')}": _values(rows.x[:, column[one.column]], one) for one in chosen}
     return {**listing.segments(events, mobile, country), **said}
 
