@@ -40,7 +40,7 @@ NO_CRM = Vocabulary()
 _SHELF = 5_000
 """Contents that simple recommenders look at: a dense matrix of pairs of them is 100 MB."""
 
-_BLOCK_CELLS = 2_000_000
+BLOCK_CELLS = 2_000_000
 """People x content in one block: what is dense at a time stays within some tens of MB."""
 
 
@@ -119,7 +119,7 @@ class NightFeatures:
         """These people (sorted indices; by default all), some at a time, against everything that can be listed."""
         people = np.arange(len(self.history.people)) if people is None else people
         listed = np.flatnonzero(self.history.catalogue.listed)
-        size = max(1, _BLOCK_CELLS // max(len(listed), 1))
+        size = max(1, BLOCK_CELLS // max(len(listed), 1))
         shared = _columns(self.contents)
         for start in range(0, len(people), size):
             yield NightBlock(self.space.block(people[start : start + size], listed), shared, self.personal, self.shelf)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from models import listing, metrics
 from models.engagement import Ints
 from pipeline import manifest, snapshot, tracking
-from pipeline.build_features import NightFeatures
+from pipeline.build_features import BLOCK_CELLS, NightFeatures
 from pipeline.config import Config
 from pipeline.lake import NIGHT, Lake
 from pipeline.night import Archive
@@ -133,10 +134,19 @@ def _most_popular(found: NightFeatures, people: Ints, config: Config) -> Ints:
     """The most popular content of seven days that the person has not engaged with yet."""
     content = np.flatnonzero(found.history.catalogue.listed)
     popularity = np.asarray(found.contents["popularity_7d"].combine_chunks())[content]
-    allowed = np.ones((len(people), len(content)), bool)
-    if config.ranking.hide_engaged:
-        allowed = found.space.block(people, content).seen() == 0
-    return listing.top(popularity[None, :], allowed, content)
+    size = max(1, BLOCK_CELLS // max(len(content), 1))
+    slices = [people[start : start + size] for start in range(0, len(people), size)]
+    return np.concatenate(
+        [listing.top(popularity[None, :], _allowed(found, some, content, config), content) for some in slices]
+    )
+
+
+def _allowed(found: NightFeatures, people: Ints, content: Ints, config: Config) -> NDArray[np.bool_]:
+    """What may be listed for whom, whatever its quality: (people, contents)."""
+    if not config.ranking.hide_engaged:
+        return np.ones((len(people), len(content)), bool)
+    unread: NDArray[np.bool_] = found.space.block(people, content).seen() == 0
+    return unread
 
 
 def _keep(one: SnapshotGrade, config: Config, lake: Lake) -> None:

@@ -155,7 +155,7 @@ def test_blocks_hold_everybody_once_and_choose_alike(
 ) -> None:
     """How many people fit into a block changes nothing but memory."""
     whole = pairs_of(found, config)
-    monkeypatch.setattr(build_features, "_BLOCK_CELLS", 5 * int(found.history.catalogue.listed.sum()))
+    monkeypatch.setattr(build_features, "BLOCK_CELLS", 5 * int(found.history.catalogue.listed.sum()))
     blocks = [block.people.tolist() for block in found.blocks()]
     assert [at for people in blocks for at in people] == list(range(found.people.num_rows))
     assert {len(people) for people in blocks[:-1]} == {5}

@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from expectations import schemas
 from pipeline import grade, ingest, snapshot
 from pipeline.config import Config
+from pipeline.night import Archive
 from pipeline.records import Tracker
 from pipeline.snapshot import Ranked
 from tests.pipeline.nights import facts
@@ -127,6 +128,18 @@ def test_the_grade_is_the_one_computed_by_hand(house: House) -> None:
     mean, low, high = found.difference
     assert mean == pytest.approx((sum(ours) - sum(popular)) / 3)
     assert low <= mean <= high
+
+
+def test_how_many_people_are_looked_at_together_changes_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most-popular is listed for some people at a time: five contents can be listed, so here one person or two."""
+    publish(house, LISTS)
+    config = configured(house)
+    (name,) = snapshot.snapshots(house.lake.rankings)
+    archive = Archive.load(house.lake, config, RIPE)
+    whole = grade._grade(name, NIGHT, archive, config, house.lake)
+    for cells in (1, 10):
+        monkeypatch.setattr(grade, "BLOCK_CELLS", cells)
+        assert grade._grade(name, NIGHT, archive, config, house.lake) == whole
 
 
 def test_a_list_may_hold_what_is_known_if_the_company_says_so(house: House) -> None:
