@@ -36,7 +36,7 @@ class Step(TypedDict):
 class Search(TypedDict):
     """What is told of one goal's search."""
 
-    trials: Sequence[TrialRow]
+    trials: NotRequired[Sequence[TrialRow]]
     history: NotRequired[Sequence[Step]]
     settings: NotRequired[Mapping[str, float] | str]
     """Each setting's share of what made trials differ; or why it is not told."""
@@ -44,12 +44,13 @@ class Search(TypedDict):
 
 def search_of(goal: str, search: Search) -> str:
     """A goal's pictures and its best trials."""
-    if not search["trials"]:
+    trials = search.get("trials", ())
+    if not trials:
         return ""
     history = figure("Validation log-loss by trial", history_chart(search.get("history", ())))
     settings = _settings(search.get("settings", {}))
     pictures = f'<div class="pair">{history}{settings}</div>' if history or settings else ""
-    return f"<h3>{escape(goal)}</h3>{pictures}{_trials(search['trials'])}"
+    return f"<h3>{escape(goal)}</h3>{pictures}{_trials(trials)}"
 
 
 # ---------------------------------------------------------------- history

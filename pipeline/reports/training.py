@@ -11,7 +11,7 @@ from models.gate import Check
 from pipeline.reports import charts
 from pipeline.reports import page as paper
 from pipeline.reports.examples import Example, examples_of
-from pipeline.reports.search import Search, Step, TrialRow, history_chart, search_of
+from pipeline.reports.search import Search, history_chart, search_of
 from pipeline.reports.slices import SliceRow, slices_of
 from pipeline.reports.swarm import EffectRow, swarm
 from pipeline.reports.weights import WeightsRow, weights_section
@@ -30,8 +30,11 @@ _MEASURES = {
 _FEATURES_SHOWN = 12
 
 
-class GoalResult(TypedDict):
-    """What is known about one goal. `models` maps a name (ours first) to its measures, all on the same test rows."""
+class GoalResult(Search):
+    """What is known about one goal, its search too.
+
+    `models` maps a name (ours first) to its measures, all on the same test rows.
+    """
 
     name: str
     models: Mapping[str, Mapping[str, Measure]]
@@ -48,10 +51,6 @@ class GoalResult(TypedDict):
     best_round: NotRequired[int]
     importance: NotRequired[Sequence[tuple[str, float]]]
     """Features with their gain; any scale, any order."""
-    trials: NotRequired[Sequence[TrialRow]]
-    history: NotRequired[Sequence[Step]]
-    settings: NotRequired[Mapping[str, float] | str]
-    """Each setting's share of what made trials differ; or why it is not told."""
     effects: NotRequired[Sequence[EffectRow]]
     slices: NotRequired[Sequence[SliceRow]]
     audit: NotRequired[str]
@@ -277,11 +276,7 @@ def _search_section(goals: Sequence[GoalResult]) -> str:
         "Log-loss on the validation nights: less is better, and what is far behind is drawn at the upper edge. A "
         "pruned trial was stopped early because it was behind. Below, the best trials first."
     )
-    return paper.section("Search", note, *(search_of(goal["name"], _search(goal)) for goal in goals))
-
-
-def _search(goal: GoalResult) -> Search:
-    return Search(trials=goal.get("trials", ()), history=goal.get("history", ()), settings=goal.get("settings", {}))
+    return paper.section("Search", note, *(search_of(goal["name"], goal) for goal in goals))
 
 
 def _skipped_section(skipped: Sequence[tuple[str, str]]) -> str:

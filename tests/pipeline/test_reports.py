@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from pipeline.reports import charts, decision_page, training_pictures, training_report
 from pipeline.reports.decision import Decision
-from pipeline.reports.training import GoalResult, Training, TrialRow
+from pipeline.reports.search import TrialRow
+from pipeline.reports.training import GoalResult, Training
 
 HOSTILE = '<script>alert("x")</script>&'
 SVG = "{http://www.w3.org/2000/svg}"
