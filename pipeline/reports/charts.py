@@ -78,7 +78,7 @@ def line_chart(
         return ""
     x = scale_of([value for line in lines for value in line.x], _LEFT, width - _RIGHT, zero=zero)
     y = scale_of([value for line in lines for value in line.y], _HEIGHT - _BOTTOM, _TOP, zero=zero)
-    parts = [*_axes(x, y, x_label, width)]
+    parts = [*axes(x, y, x_label)]
     if diagonal:
         low, high = max(x.low, y.low), min(x.high, y.high)
         parts.append(_guide(x(low), y(low), x(high), y(high)))
@@ -175,14 +175,15 @@ def ticks(scale: Scale, wanted: int = 4) -> Iterator[float]:
         yield index * step
 
 
-def _axes(x: Scale, y: Scale, x_label: str, width: int) -> Iterator[str]:
-    floor = _HEIGHT - _BOTTOM
+def axes(x: Scale, y: Scale, x_label: str, *, digits: int = 3, whole: bool = False) -> Iterator[str]:
+    """Lines across at round heights, `digits` of each beside it; below, round values of x, or only `whole` ones."""
     for tick in ticks(y):
-        yield f'<line class="axis" x1="{_LEFT}" x2="{width - _RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
-        yield label(_LEFT - 6, y(tick) + 4, short(tick), "end")
+        yield f'<line class="axis" x1="{x.start}" x2="{x.end}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
+        yield label(x.start - 6, y(tick) + 4, short(tick, digits), "end")
     for tick in ticks(x):
-        yield label(x(tick), floor + 15, short(tick))
-    yield label(width - _RIGHT, _HEIGHT - 3, x_label, "end")
+        if not whole or tick == round(tick):
+            yield label(x(tick), y.start + 15, short(tick))
+    yield label(x.end, y.start + 29, x_label, "end")
 
 
 def _drawn(line: Line, x: Scale, y: Scale, index: int) -> str:
@@ -230,9 +231,9 @@ def label(x: float, y: float, words: str, anchor: str = "middle") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
-def short(value: float) -> str:
-    """A number below an axis."""
-    return f"{value:.3g}" if value else "0"
+def short(value: float, digits: int = 3) -> str:
+    """A number beside an axis."""
+    return f"{value:.{digits}g}" if value else "0"
 
 
 # ---------------------------------------------------------------- bars

@@ -8,7 +8,7 @@ from html import escape
 from typing import NotRequired, TypedDict
 
 from pipeline.reports import page as paper
-from pipeline.reports.charts import Scale, figure, label, picture, scale_of, short, tick_line, ticks
+from pipeline.reports.charts import Scale, axes, figure, label, picture, scale_of, tick_line
 
 _TRIALS_SHOWN = 8
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 420, 210, 52, 10, 26, 34
@@ -79,13 +79,8 @@ def _heights(steps: Sequence[Step]) -> Scale:
 
 
 def _frame(x: Scale, y: Scale, steps: Sequence[Step]) -> Iterator[str]:
-    for tick in ticks(y):
-        yield f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
-        yield label(_LEFT - 6, y(tick) + 4, f"{tick:.4g}", "end")
-    for tick in ticks(x):
-        if tick == round(tick):
-            yield label(x(tick), _HEIGHT - _BOTTOM + 15, short(tick))
-    yield label(_WIDTH - _RIGHT, _HEIGHT - 4, "trial", "end")
+    yield from axes(x, y, "trial", digits=4, whole=True)
+    yield tick_line(_LEFT, _TOP, _HEIGHT - _BOTTOM)
     marks = [("dot s0", "finished", _LEFT + 6.0), ("hollow", "pruned", _LEFT + 76.0)]
     for kind, said, at in marks if any(not one["whole"] for one in steps) else marks[:1]:
         yield f'<circle class="{kind}" cx="{at:.1f}" cy="9" r="3.6"/>' + label(at + 9, 13, said, "start")
@@ -100,7 +95,7 @@ def _best(steps: Sequence[Step], x: Scale, y: Scale) -> Iterator[str]:
     path = f"M{x(known[0][0]):.1f} {y(min(known[0][1], y.high)):.1f}"
     for number, best in known[1:]:
         path += f"H{x(number):.1f}V{y(min(best, y.high)):.1f}"
-    yield f'<path class="line s1" d="{path}H{_WIDTH - _RIGHT}"/>' + tick_line(_LEFT, _TOP, _HEIGHT - _BOTTOM)
+    yield f'<path class="line s1" d="{path}H{_WIDTH - _RIGHT}"/>'
 
 
 # ---------------------------------------------------------------- settings
