@@ -87,7 +87,7 @@ def test_the_words_are_the_row(telling: Telling) -> None:
         assert who.short(int(lists.person[row])) not in str(one)
         assert facts["Person"].split(", ")[0] in ("new", "light", "heavy")
         mine = lists.group == lists.group[row]
-        assert place == 1 + int((p[mine] > p[row]).sum()) or place <= int((p[mine] >= p[row]).sum())
+        assert 1 + int((p[mine] > p[row]).sum()) <= place <= int((p[mine] >= p[row]).sum())
         assert facts["Night"] == ("2026-06-29" if lists.group[row] < LISTS // 2 else "2026-06-30")
         assert one["content"] == f"c{row % SIZE:02d}"
         engaged = lists.labels["click"][row] > 0
