@@ -317,4 +317,5 @@ def _rounded(value: float) -> str:
 
 
 def _per_cent(share: float) -> str:
+    """Whole ones above 1 %: there is room for no more than a bar's width. A table or a sentence says it otherwise."""
     return f"{100 * share:.1f} %" if 0 < share < 0.01 else f"{100 * share:.0f} %"

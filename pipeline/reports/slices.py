@@ -84,6 +84,7 @@ def _ends(figure: Ends, said: Callable[[float], str]) -> str:
 
 
 def _percent(share: float) -> str:
+    """Two digits also of what is rare: expected and observed are compared, and "less than 0.1 %" would hide both."""
     if not math.isfinite(share):
         return paper.DASH
     value = 100 * share
