@@ -14,7 +14,7 @@ from pipeline.build_features import NightFeatures, replayed_nights
 from pipeline.config import Config
 from pipeline.night import Archive
 from pipeline.rebuild import Rebuilt, of_night
-from pipeline.train import budget_of, bundle_of, each_goal
+from pipeline.train import budget_of, bundle_of, each_goal, served
 from pipeline.training_rows import TrainingRows, grouped
 
 _DAY = timedelta(days=1)
@@ -57,7 +57,7 @@ class Retraining:
         self._trained = as_of
         verdict = self._verdict(bundle, data, as_of)
         if verdict.promote:
-            self.champion, self._promoted = bundle, as_of
+            self.champion, self._promoted = served(bundle, data, self._config), as_of
         return "promoted" if verdict.promote else "kept"
 
     def seen(self, found: NightFeatures) -> None:

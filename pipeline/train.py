@@ -61,7 +61,7 @@ def run(as_of: datetime, config: Config, *, on_trial: Callable[[str, TrialRecord
     learned, skipped = _learn(data, as_of, config, lake, on_trial)
     if not learned:
         return _nothing(as_of, "no goal could be learned: " + "; ".join(f"{g}: {why}" for g, why in skipped.items()))
-    bundle = bundle_of(learned, data, as_of, config)
+    bundle = served(bundle_of(learned, data, as_of, config), data, config)
     contest = Contest.of(bundle, learned, data, as_of, config, lake)
     return _record(contest, skipped, time.monotonic() - started)
 
@@ -134,13 +134,8 @@ def _fresh_journal(path: Path) -> Any:
 
 
 def bundle_of(learned: Mapping[str, Learned], data: TrainingRows, as_of: datetime, config: Config) -> Bundle:
-    """Everything that scoring needs of what was learned; what serves learns from the newest nights too."""
+    """Everything that scoring needs of what was learned, as it is judged."""
     models = {goal: one.model for goal, one in learned.items()}
-    every = (data.train, data.validation, data.test)
-    anew = {
-        goal: learning.anew(model, [to_learn(rows, goal, config) for rows in every], config.training.seed)
-        for goal, model in models.items()
-    }
     context = {
         "as_of": as_of.isoformat(),
         "cuts": dict(data.cuts),
@@ -150,7 +145,17 @@ def bundle_of(learned: Mapping[str, Learned], data: TrainingRows, as_of: datetim
         "goals": goals_of(config),
     }
     weights = {goal: config.goals[goal].worth for goal in learned}
-    return Bundle(models, weights, context, anew)
+    return Bundle(models, weights, context)
+
+
+def served(bundle: Bundle, data: TrainingRows, config: Config) -> Bundle:
+    """The same with what serves in the place of what was judged: it learns from the newest nights too."""
+    every = (data.train, data.validation, data.test)
+    anew = {
+        goal: learning.anew(model, [to_learn(rows, goal, config) for rows in every], config.training.seed)
+        for goal, model in bundle.models.items()
+    }
+    return replace(bundle, anew=anew)
 
 
 # ---------------------------------------------------------------- records

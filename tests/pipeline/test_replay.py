@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from expectations import schemas
+from models import gate, learning
 from pipeline import config as configuration
 from pipeline import replay, tracking
 from pipeline.build_features import NightFeatures
@@ -25,6 +27,7 @@ from pipeline.lake import Lake
 from pipeline.night import Archive
 from pipeline.records import Tracker
 from pipeline.replay_summary import ReplayReport
+from pipeline.retraining import Retraining
 from tests.pipeline.lakes import END, SETTINGS, Tables, fortnight, garbled, joined, split, written
 from tests.pipeline.small import shortlist
 
@@ -186,6 +189,22 @@ def test_a_model_is_learned_and_none_is_registered(one: Replayed) -> None:
     page = Path(str(one.report.report)).read_text()
     assert "most popular" in page
     assert not (Lake.of(one.config).rankings / "CURRENT").exists()
+
+
+@pytest.mark.parametrize("promoted", [True, False])
+def test_what_would_serve_is_grown_for_who_is_promoted(
+    one: Replayed, promoted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A challenger that the gate refuses is dropped as it was judged: nothing more is learned for it."""
+    grown: list[str] = []
+    anew = learning.anew
+    monkeypatch.setattr(learning, "anew", lambda model, *rest: grown.append(model.goal) or anew(model, *rest))
+    monkeypatch.setattr(gate, "promote", lambda *_, **__: SimpleNamespace(promote=promoted))
+    retraining = Retraining(Archive.load(Lake.of(one.config), one.config, LAST + DAY), one.config)
+    assert retraining.decide(LAST) == ("promoted" if promoted else "kept")
+    assert (retraining.champion is not None) == promoted == bool(grown)
+    if retraining.champion is not None:
+        assert set(retraining.champion.anew) == set(retraining.champion.models) == set(grown)
 
 
 def test_a_night_without_an_outcome_cannot_be_replayed(one: Replayed) -> None:
