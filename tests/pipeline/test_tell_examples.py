@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from features import spec, words
 from models.classifier import Bundle, GoalModel, matrix, train
@@ -23,15 +24,15 @@ NIGHT = datetime(2026, 6, 30, tzinfo=UTC)
 LISTS, SIZE = 30, 30
 
 
-def rows() -> Rows:
-    """Thirty lists of thirty; `covisit` and `events_7d` decide what is clicked."""
+def rows(shift: float = 0) -> Rows:
+    """Thirty lists of thirty; `covisit` and `events_7d` decide what is clicked, `shift` makes it rarer or commoner."""
     rng = np.random.default_rng(0)
     n = LISTS * SIZE
     x = rng.normal(size=(n, len(NAMES))).astype(np.float32)
     x[:, NAMES.index("events_7d")] = rng.integers(0, 9, n)
     x[rng.random(x.shape) < 0.02] = np.nan
     covisit, events = (np.nan_to_num(x[:, NAMES.index(name)]) for name in ("covisit", "events_7d"))
-    log_odds = 0.7 * covisit + 0.2 * events - 2
+    log_odds = 0.7 * covisit + 0.2 * events - 2 + shift
     person = np.repeat((np.arange(LISTS) + 1) << 40, SIZE)
     return Rows(
         x=x,
@@ -51,7 +52,11 @@ def rows() -> Rows:
 
 @pytest.fixture(name="telling", scope="module")
 def _telling() -> Telling:
-    lists = rows()
+    return telling_of(rows())
+
+
+def telling_of(lists: Rows) -> Telling:
+    """What a small model learns of the lists, and tells of them."""
     y = lists.labels["click"]
     built = matrix(lists.x, NAMES, y)
     booster = train(built, matrix(lists.x, NAMES, y, ref=built), {"max_depth": 2}, 10, 5, 0)
@@ -101,17 +106,30 @@ def test_the_words_are_the_row(telling: Telling) -> None:
         assert one["summing"].endswith(f"calibrated, that is {facts['P(click)']}.")
 
 
-def test_the_factors_multiply_to_the_odds(telling: Telling) -> None:
-    """Where the odds begin, the reasons and all the rest make the odds before calibration."""
+@pytest.mark.parametrize("shift", [-4, 0, 4])
+def test_the_factors_multiply_to_the_odds(shift: float) -> None:
+    """Where the odds begin, the reasons and all the rest, as they are said, make the odds before calibration."""
+    telling = telling_of(rows(shift))
     model = telling.bundle.models["click"]
-    for row in (0, 77):
-        reasons, _ = telling._reasons(row)
-        moved = model.contributions(telling.rows.x[row : row + 1])[0]
-        rest = moved[:-1].sum() - sum(math.log(one["factor"]) for one in reasons)
+    rounded = math.log(1.05)  # of a number said with two digits, or whole from 10 on, at most 5 % were rounded away
+    parts = []
+    for row in range(0, LISTS * SIZE, 7):
+        reasons, summing = telling._reasons(row)
+        base, rest = said_in(summing)
         margin = float(model.margin(telling.rows.x[row : row + 1])[0])
-        assert moved[-1] + rest + sum(math.log(one["factor"]) for one in reasons) == pytest.approx(margin, abs=1e-4)
+        factors = math.prod(one["factor"] for one in reasons)
+        assert math.log(base * rest * factors) == pytest.approx(margin, abs=2 * rounded)
         assert float(model.probabilities(np.array([margin]))[0]) == pytest.approx(telling.p[row])
-        assert logit(expit(margin)) == pytest.approx(margin)
+        parts.append([abs(math.log(part)) for part in (base, rest, factors)])
+    assert np.max(parts, axis=0).min() > 2 * rounded, "each part is more than what rounding hides"
+
+
+def said_in(summing: str) -> tuple[float, float]:
+    """The odds at which it begins, and the factor of all other features."""
+    said = re.match(r"The odds begin at (\S+) to (\S+), all other features together multiply them by (\S+); ", summing)
+    assert said, summing
+    above, below, rest = (float(number.replace(",", "")) for number in said.groups())
+    return above / below, rest
 
 
 def test_every_feature_has_words_for_every_value() -> None:
