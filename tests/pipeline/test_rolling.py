@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import mean
@@ -10,14 +10,17 @@ from statistics import mean
 import numpy as np
 import pyarrow as pa
 import pytest
+from mlflow import MlflowClient
 
 from models.rolling import origins
 from pipeline import config as configuration
-from pipeline import rolling
+from pipeline import rolling, tracking
 from pipeline.build_features import replayed_nights
+from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 from pipeline.rebuild import Rows, rebuild
+from pipeline.records import ModelVersion, Tracker
 from pipeline.train import budget_of
 from pipeline.training_rows import TrainingRows, grouped
 from tests.pipeline.lakes import archive, config_in, fortnight
@@ -26,6 +29,30 @@ from tests.worlds import World
 
 AS_OF = datetime(2026, 7, 1, tzinfo=UTC)
 GROUPS = ("train", "validation", "test", "lists")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a training could leave behind: files of models and when they were written, versions, runs, tables."""
+
+    models: dict[Path, int]
+    versions: list[ModelVersion]
+    runs: int
+    lake: dict[str, int]
+
+    @classmethod
+    def of(cls, config: Config) -> Recorded:
+        """As it is now."""
+        lake = Lake.of(config)
+        tracker = Tracker(lake.tracking, config.project.name)
+        client = MlflowClient(tracker.uri)
+        experiments = [one.experiment_id for one in client.search_experiments()]
+        return cls(
+            {path: path.stat().st_mtime_ns for path in lake.root.parent.rglob("*.ubj")},
+            tracking.versions(tracker),
+            len(client.search_runs(experiments, max_results=10_000)),
+            lake.versions(),
+        )
 
 
 def assert_same(some: Rows, others: Rows) -> None:
@@ -64,8 +91,12 @@ def test_a_fold_has_the_rows_of_a_training_of_that_time(tmp_path: Path) -> None:
 
 def test_folds_are_judged_and_nothing_is_recorded(small_night: World, capsys: pytest.CaptureFixture[str]) -> None:
     """`train --folds` says mean and spread of every figure over the folds; models, lake and tables stay as they are."""
-    folder = Lake.of(configuration.load(small_night.config)).root.parent
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.ubj")}
+    config = configuration.load(small_night.config)
+    before = Recorded.of(config)
+    assert before.models
+    assert before.versions
+    assert before.runs
+    assert before.lake
     said = shortlist(capsys, "train", "--config", small_night.config, "--as-of", "2026-07-01", "--folds", "2", "--json")
     assert said.code == 0, said.err
     found = said.json
@@ -80,7 +111,7 @@ def test_folds_are_judged_and_nothing_is_recorded(small_night: World, capsys: py
     assert found["figures"]["click.auc.model"]["folds"] == sum(
         "click.auc.model" in f["figures"] for f in found["folds"]
     )
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.ubj")} == before
+    assert Recorded.of(config) == before
 
 
 def test_too_many_folds_are_the_work_s_failure(small_night: World) -> None:
