@@ -112,7 +112,7 @@ def test_the_factors_multiply_to_the_odds(shift: float) -> None:
     telling = telling_of(rows(shift))
     model = telling.bundle.models["click"]
     rounded = math.log(1.05)  # of a number said with two digits, or whole from 10 on, at most 5 % were rounded away
-    parts = []
+    parts, begins = [], set()
     for row in range(0, LISTS * SIZE, 7):
         reasons, summing = telling._reasons(row)
         base, rest = said_in(summing)
@@ -120,7 +120,9 @@ def test_the_factors_multiply_to_the_odds(shift: float) -> None:
         factors = math.prod(one["factor"] for one in reasons)
         assert math.log(base * rest * factors) == pytest.approx(margin, abs=2 * rounded)
         assert float(model.probabilities(np.array([margin]))[0]) == pytest.approx(telling.p[row])
+        begins.add(base)
         parts.append([abs(math.log(part)) for part in (base, rest, factors)])
+    assert len(begins) == 1, "every row's odds begin alike"
     assert np.max(parts, axis=0).min() > 2 * rounded, "each part is more than what rounding hides"
 
 
