@@ -17,6 +17,7 @@ from models.classifier import Bundle
 from models.drift import DriftResult, FeatureDrift
 from pipeline import rank, tracking
 from pipeline.build_features import NightFeatures, crm_of, fits
+from pipeline.bundles import load_bundle
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.night import Archive
@@ -144,7 +145,7 @@ def _arms(
 
 def _compare(champion: ModelVersion, as_of: datetime, config: Config, lake: Lake, tracker: Tracker) -> _Windows:
     """The champion's last training nights against the nights since it was trained."""
-    bundle = Bundle.from_files(tracking.load_bundle_files(tracker, champion.version))
+    bundle = load_bundle(tracker, champion.version)
     count = config.drift.nights
     reference = tuple(datetime.fromisoformat(night) for night in bundle.context["nights"][-count:])
     step = max(config.project.step, timedelta(days=1))

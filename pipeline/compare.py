@@ -15,6 +15,7 @@ from models.classifier import Bundle, GoalModel
 from models.learning import Learned
 from pipeline import tracking
 from pipeline.build_features import crm_of, fits
+from pipeline.bundles import load_bundle
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.rebuild import Rows
@@ -161,7 +162,7 @@ def is_stale(promoted: datetime | None, as_of: datetime, config: Config) -> bool
 def _champion_bundle(champion: ModelVersion | None, config: Config, lake: Lake) -> Bundle | None:
     if champion is None:
         return None
-    return Bundle.from_files(tracking.load_bundle_files(Tracker(lake.tracking, config.project.name), champion.version))
+    return load_bundle(Tracker(lake.tracking, config.project.name), champion.version)
 
 
 def _interval(rows: gate.TestRows, score: NDArray[np.float64]) -> metrics.Interval:

@@ -18,6 +18,7 @@ from features.spec import Feature
 from models import drift, learning
 from models.classifier import Bundle
 from pipeline import tracking
+from pipeline.bundles import load_bundle
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.records import ModelVersion, Tracker
@@ -62,7 +63,7 @@ def run(
     lake = Lake.of(config)
     tracker = Tracker(lake.tracking, config.project.name)
     champion = tracking.champion(tracker, as_of)
-    bundle = Bundle.from_files(tracking.load_bundle_files(tracker, champion.version)) if champion else None
+    bundle = load_bundle(tracker, champion.version) if champion else None
     made = page(
         as_of,
         people,

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from models.classifier import Bundle
 from models.tuning import DEFAULTS, SPACE
 from pipeline import tracking
+from pipeline.bundles import load_bundle
 from pipeline.config import Config
 from pipeline.lake import NIGHT, Lake
 from pipeline.records import Tracker
@@ -55,7 +55,7 @@ def _champion(as_of: datetime, config: Config, lake: Lake) -> dict[str, Params]:
     champion = tracking.champion(tracker, as_of - timedelta(microseconds=1))
     if champion is None:
         return {}
-    bundle = Bundle.from_files(tracking.load_bundle_files(tracker, champion.version))
+    bundle = load_bundle(tracker, champion.version)
     return {goal: model.params for goal, model in bundle.models.items()}
 
 

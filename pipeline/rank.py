@@ -18,6 +18,7 @@ from models.candidates import SOURCES
 from models.classifier import Bundle
 from pipeline import identify, tracking
 from pipeline.build_features import NightFeatures, crm_of, fits
+from pipeline.bundles import load_bundle
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
@@ -62,7 +63,7 @@ class Model:
         champion = tracking.champion(tracker, as_of)
         if champion is None:
             return cls(None, NO_MODEL)
-        bundle = Bundle.from_files(tracking.load_bundle_files(tracker, champion.version))
+        bundle = load_bundle(tracker, champion.version)
         if not fits(bundle, config):
             raise ShortlistError(
                 f"model version {champion.version} was trained for other goals or features than {config.file} asks for "

@@ -24,6 +24,7 @@ from models.split import Split
 from models.tuning import DEFAULTS
 from pipeline import compare, tracking
 from pipeline.build_features import NightFeatures, replayed_nights
+from pipeline.bundles import load_bundle
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
@@ -97,7 +98,7 @@ def _params(lake: Lake, config: Config, as_of: datetime) -> tuple[str, Params]:
     champion, params = tracking.champion(tracker, as_of), dict.fromkeys(config.goals, defaults)
     if champion is None:
         return "the defaults: there is no champion", params
-    models = Bundle.from_files(tracking.load_bundle_files(tracker, champion.version)).models
+    models = load_bundle(tracker, champion.version).models
     params |= {goal: dict(models[goal].params) for goal in config.goals if goal in models}
     return f"those of the champion, version {champion.version}", params
 

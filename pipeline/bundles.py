@@ -1,0 +1,16 @@
+"""Registered models as what scoring needs: their files read back, checked, and put together."""
+
+from __future__ import annotations
+
+from models.classifier import Bundle
+from pipeline import tracking
+from pipeline.records import Tracker
+
+
+def load_bundle(tracker: Tracker, version: str) -> Bundle:
+    """The bundle of a registered version.
+
+    Raises:
+        ShortlistError: The version is unknown, or one of its files is missing or has changed.
+    """
+    return Bundle.from_files(tracking.load_bundle_files(tracker, version))
