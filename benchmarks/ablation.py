@@ -8,10 +8,8 @@ line is paired with the first, list by list. A list's NDCG@10 counts what candid
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,28 +19,29 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
+from benchmarks.measure import shortlist
 from benchmarks.quality_deskdrop import FILE, configuration
 from benchmarks.table import QUICK, Row, finish
-from features import spec
-from models import metrics
+from features import rfm, spec
+from models import examples, listing, metrics
+from models.engagement import Matrix
 from models.tuning import DEFAULTS
-from pipeline.build_features import NightFeatures
-from pipeline.config import Config, load
+from pipeline.build_features import Cuts, NightFeatures
+from pipeline.config import load
 from pipeline.lake import Lake
 from pipeline.night import Archive
 from pipeline.open_night import OpenNight
-from pipeline.rebuild import of_night
+from pipeline.rebuild import Rebuilt, of_night
 
 Floats = NDArray[np.float64]
 
 LEARNED_FROM, FIRST, LAST = (datetime(2016, *day, tzinfo=UTC) for day in ((4, 11), (8, 15), (9, 30)))
 DAY = timedelta(days=1)
-ROUNDS, K, THREADS = 200, 10, 1
-DISCOUNTS = 1 / np.log2(np.arange(2, K + 2))
-IDEAL = np.concatenate([[0.0], np.cumsum(DISCOUNTS)])
+ROUNDS, THREADS = 200, 1
+GOALS = ("read",)
 
-NAMES = spec.names(("read",))
-PERSON = spec.names(("read",), "person")
+NAMES = spec.names(GOALS)
+PERSON = spec.names(GOALS, "person")
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "who else read it, on any clock": tuple(name for name in NAMES if name.startswith("neighbours")),
     "latent factors": ("factors",),
@@ -89,17 +88,18 @@ VARIANTS = (
 
 @dataclass(frozen=True)
 class Night:
-    """`x` (N, F), `y` (N,), `list_` (N,) the place of a row's person among the graded; `wanted` (L,), `people` (L,).
+    """`x` (N, F), `y`, `content` (N,), and `list_` (N,) the place of a row's person among the graded `people` (L,).
 
-    `x` are all candidates of the people who are graded, and nothing on nights that are only learned from; `taught` are
-    the rows to learn from: `x`, `y` and the person.
+    Those are all candidates of the people who are graded, who then turned to `wanted` (L, contents), and nothing on
+    nights that are only learned from. `taught` are the rows to learn from: `x`, `y` and the person.
     """
 
     as_of: datetime
     x: NDArray[np.float32]
-    y: NDArray[np.bool_]
+    y: Floats
     list_: NDArray[np.int64]
-    wanted: NDArray[np.int64]
+    content: NDArray[np.int64]
+    wanted: Matrix | None
     people: NDArray[np.int64]
     taught: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
 
@@ -107,10 +107,10 @@ class Night:
 def main() -> None:
     """Measure, print, write."""
     with tempfile.TemporaryDirectory() as folder:
-        nights = list(_nights(_archive(Path(folder))))
+        nights = _nights(_archive(Path(folder)))
     tested = [night for night in nights if night.as_of >= FIRST and len(night.people)]
     people = np.concatenate([night.people for night in tested])
-    whole = _ndcg(tested, [night.y.astype(np.float64) for night in tested])
+    whole = _ndcg(tested, [night.y for night in tested])
     variants = VARIANTS[:3] if QUICK else VARIANTS
     found = {}
     for one in variants:
@@ -133,39 +133,41 @@ def main() -> None:
 def _archive(home: Path) -> Archive:
     shutil.copy(FILE, home)
     (home / "shortlist.toml").write_text(configuration("1d", "always"), encoding="utf-8")
-    command = [str(Path(sys.executable).with_name("shortlist")), "ingest", "--as-of", "2016-10-02", "--json"]
-    subprocess.run(command, cwd=home, check=True, stdout=subprocess.DEVNULL)
+    shortlist(home, "ingest", "--as-of", "2016-10-02")
     config = load(home / "shortlist.toml")
     return Archive.load(Lake.of(config), config, LAST + DAY)
 
 
-def _nights(archive: Archive) -> Iterator[Night]:
-    """Every night from which anything is learned, or on which lists are graded."""
-    config = archive.config
+def _nights(archive: Archive) -> list[Night]:
+    """Every night from which anything is learned, or on which lists are graded; RFM scores as of the first graded."""
     every = [LEARNED_FROM + i * DAY for i in range((LAST - LEARNED_FROM).days + 1)]
     archive.plan(every)
-    for as_of in every:
-        found = NightFeatures.of(archive.night(as_of), config)
-        yield _night(found, archive, config, graded=as_of >= FIRST)
+    made = [_made(NightFeatures.of(archive.night(as_of), archive.config), archive) for as_of in every]
+    cuts = rfm.cut_points([rebuilt.people for rebuilt, _ in made if rebuilt.as_of < FIRST])
+    return [_night(rebuilt, one, cuts) for rebuilt, one in made]
 
 
-def _night(found: NightFeatures, archive: Archive, config: Config, *, graded: bool) -> Night:
-    rows = of_night(archive, found, config, lists=True).lists
-    if rows is None:
-        raise RuntimeError(f"no lists of {found.night.as_of}, though they were asked for")
-    thin = rows.thinned
-    one = OpenNight.of(found, archive, config, DAY) if graded else None
+def _made(found: NightFeatures, archive: Archive) -> tuple[Rebuilt, OpenNight | None]:
+    """A night's rows, whole where its lists are graded."""
+    graded = found.night.as_of >= FIRST
+    rebuilt = of_night(archive, found, archive.config, lists=graded, thinned=not graded)
+    return rebuilt, OpenNight.of(found, archive, archive.config, DAY) if graded else None
+
+
+def _night(rebuilt: Rebuilt, one: OpenNight | None, cuts: Cuts) -> Night:
+    rows = rebuilt.shown.scored(cuts, GOALS)  # what is learned from is listed too: the log has no impressions
+    taught = rows.thinned
     people = np.zeros(0, np.int64) if one is None else one.people
-    place = np.minimum(np.searchsorted(people, rows.group), max(len(people) - 1, 0))
-    kept = people[place] == rows.group if len(people) else np.zeros(rows.size, bool)
+    kept = np.isin(rows.group, people)
     return Night(
-        as_of=found.night.as_of,
+        as_of=rebuilt.as_of,
         x=rows.x[kept],
-        y=rows.labels["read"][kept] > 0,
-        list_=place[kept],
-        wanted=np.zeros(0, np.int64) if one is None else np.diff(one.wanted.indptr).astype(np.int64),
-        people=found.history.people[people],
-        taught=(thin.x, thin.labels["read"], thin.group),
+        y=rows.labels["read"][kept],
+        list_=np.searchsorted(people, rows.group[kept]),
+        content=rows.content[kept].astype(np.int64),
+        wanted=None if one is None else one.wanted,
+        people=people if one is None else one.found.history.people[people],
+        taught=(taught.x, taught.labels["read"], taught.group),
     )
 
 
@@ -208,12 +210,9 @@ def _ndcg(nights: Sequence[Night], scores: Sequence[Floats]) -> Floats:
 
 
 def _of_night(night: Night, score: Floats) -> Floats:
-    order = np.lexsort((-score, night.list_))
-    list_, y = night.list_[order], night.y[order]
-    place = np.arange(len(list_)) - np.searchsorted(list_, list_)
-    top = place < K
-    gain = np.bincount(list_[top], weights=y[top] * DISCOUNTS[place[top]], minlength=len(night.people))
-    return np.asarray(gain / IDEAL[np.minimum(night.wanted, K)])
+    place = examples.places(night.list_, score)
+    lists = listing.of_pairs(np.arange(len(night.people)), night.list_, night.content, place)
+    return listing.measures(lists, night.wanted)["ndcg_10"]
 
 
 if __name__ == "__main__":

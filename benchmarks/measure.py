@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Job = Callable[..., Mapping[str, float]]
 
@@ -24,6 +24,12 @@ class Cost(NamedTuple):
     cpu: float
     peak_mb: float
     told: Mapping[str, float]
+
+
+def shortlist(home: Path, *arguments: str) -> Any:
+    """What `shortlist <arguments> --json` answers in a company's folder, run as a person would."""
+    command = [str(Path(sys.executable).with_name("shortlist")), *arguments, "--json"]
+    return json.loads(subprocess.run(command, cwd=home, check=True, stdout=subprocess.PIPE).stdout)
 
 
 def measured(benchmark: str, job: str, *arguments: str) -> Cost:

@@ -7,8 +7,6 @@ published lists with most-popular's by the simulator's hidden truth. `QUICK=1` t
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from benchmarks.measure import shortlist
 from benchmarks.table import QUICK, Row, finish
 from pipeline.simulation import truth
 
@@ -57,8 +56,7 @@ def _simulate(home: Path, people: int, days: int, content: int) -> float:
 def _shortlist(home: Path, *arguments: str) -> float:
     """Wall seconds of one command."""
     started = time.perf_counter()
-    command = [str(Path(sys.executable).with_name("shortlist")), *arguments, "--json"]
-    subprocess.run(command, cwd=home, check=True, stdout=subprocess.DEVNULL)
+    shortlist(home, *arguments)
     return time.perf_counter() - started
 
 

@@ -6,16 +6,14 @@ replayed for the first days only, as 47 days of hours are 1,128 tables.
 
 from __future__ import annotations
 
-import json
 import resource
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measure import shortlist
 from benchmarks.table import Row
 
 FILE = Path(__file__).resolve().parents[2] / "shared/data/deskdrop/users_interactions.csv.gz"
@@ -143,7 +141,7 @@ def _reachable(report: Mapping[str, Any]) -> float:
     return float(report["reach"]["reachable"] / report["reach"]["readings"])
 
 
-def _replay(home: Path, retrain: str, cadence: str, to: str) -> dict[str, Any]:
+def _replay(home: Path, retrain: str, cadence: str, to: str) -> Any:
     return _shortlist(home, retrain, cadence, "replay", "--from", FROM, "--to", to)
 
 
@@ -152,9 +150,6 @@ def configuration(cadence: str, retrain: str) -> str:
     return CONFIG.format(cadence=cadence, retrain=retrain, age=1 if retrain == "always" else 7)
 
 
-def _shortlist(home: Path, retrain: str, cadence: str, *arguments: str) -> dict[str, Any]:
+def _shortlist(home: Path, retrain: str, cadence: str, *arguments: str) -> Any:
     (home / "shortlist.toml").write_text(configuration(cadence, retrain), encoding="utf-8")
-    command = [str(Path(sys.executable).with_name("shortlist")), *arguments, "--json"]
-    done = subprocess.run(command, cwd=home, check=True, stdout=subprocess.PIPE)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return shortlist(home, *arguments)

@@ -15,10 +15,7 @@ sees it twice: places are calibrated against what the truth makes of as many sho
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +30,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from benchmarks.measure import shortlist
 from benchmarks.quality_world_laws import Told, expected
 from benchmarks.table import Row
 from models import popularity, rerank
@@ -66,7 +64,7 @@ def rows(*, quick: bool) -> list[Row]:
             home, "simulate", "--out", "exports", *(text for k, v in size.items() for text in (f"--{k}", str(v)))
         )
         for step in ("ingest", "train", "rank", "publish"):
-            _shortlist(home, step, "--as-of", f"{NIGHT:%Y-%m-%d}")
+            shortlist(home, step, "--as-of", f"{NIGHT:%Y-%m-%d}")
         return told(home)
 
 
@@ -127,9 +125,7 @@ class World:
         listed = rerank.top(
             row, column, scores[row, column], category, k=PLACES, max_per_category=self.config.ranking.max_per_category
         )
-        lists = np.full((len(self.people), PLACES), -1)
-        lists[row[listed.pair], listed.rank - 1] = column[listed.pair]
-        return lists
+        return listing.of_pairs(np.arange(len(self.people)), row[listed.pair], column[listed.pair], listed.rank)
 
     def brings(self, lists: Ints) -> Floats:
         """(L,): what each list is worth."""
@@ -138,10 +134,7 @@ class World:
 
     def published(self, table: pa.Table) -> Ints:
         """Our lists."""
-        lists = np.full((len(self.people), PLACES), -1)
-        row, column, rank = self.listed(table)
-        lists[row, rank - 1] = column
-        return lists
+        return listing.of_pairs(np.arange(len(self.people)), *self.listed(table))
 
     def listed(self, table: pa.Table) -> tuple[Ints, Ints, Ints]:
         """Whose, what and at which rank: of each row of the published table that is within the first places."""
@@ -261,11 +254,4 @@ def _truth(file: Path, truly: Ints, ids: list[str], config: Config) -> dict[str,
     for goal in config.goals:
         grid = np.asarray(table[f"p_{goal}"], np.float64).reshape(-1, len(columns))
         found[goal] = np.where(place >= 0, grid[truly][:, place], 0.0)
-    return found
-
-
-def _shortlist(home: Path, *arguments: str) -> dict[str, Any]:
-    command = [str(Path(sys.executable).with_name("shortlist")), *arguments, "--json"]
-    done = subprocess.run(command, cwd=home, check=True, stdout=subprocess.PIPE)
-    found: dict[str, Any] = json.loads(done.stdout)
     return found
