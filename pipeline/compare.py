@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models import gate, learning, metrics, scorer
 from models.challengers import CHALLENGERS
-from models.classifier import Bundle, GoalModel
+from models.classifier import Bundle
 from models.learning import Learned
 from pipeline import tracking
 from pipeline.build_features import crm_of, fits
@@ -31,7 +31,7 @@ Figures = Mapping[str, float | None]
 class Contest:
     """The challenger, its rivals on the same test rows, and the gate's verdict.
 
-    `listed` are the challenger's probabilities of the lists' rows.
+    `listed` are the challenger's probabilities of the lists' rows, `tested` those of the test's.
     """
 
     bundle: Bundle
@@ -42,6 +42,7 @@ class Contest:
     lake: Lake
     rivals: Sequence[Rival]
     listed: Probabilities
+    tested: Probabilities
     goals: Mapping[str, Mapping[str, Figures]]
     ndcg: Mapping[str, metrics.Interval]
     verdict: gate.Verdict
@@ -62,33 +63,32 @@ class Contest:
         ours = predictions(bundle, data.lists.x)
         theirs = champion_predictions(_champion_bundle(champion, config, lake), bundle, data.lists, config)
         rivals = rivals_of(bundle, data, config)
-        goals, ndcg = _judged(bundle, data, rivals, ours, theirs)
+        rows, tested = gate_rows(data.lists, bundle), tested_predictions(bundle, data, ours)
+        goals, ndcg = judged(rows, data, rivals, ours, tested, theirs)
         stale = is_stale(champion.as_of if champion else None, as_of, config)
-        verdict = gate.promote(gate_rows(data.lists, bundle), ours, theirs, champion_stale=stale, k=K)
-        return cls(bundle, learned, data, as_of, config, lake, rivals, ours, goals, ndcg, verdict, champion)
+        verdict = gate.promote(rows, ours, theirs, champion_stale=stale, k=K)
+        return cls(bundle, learned, data, as_of, config, lake, rivals, ours, tested, goals, ndcg, verdict, champion)
 
 
 def judged(
-    bundle: Bundle, data: TrainingRows, config: Config, ours: Probabilities, theirs: Probabilities | None = None
+    rows: gate.TestRows,
+    data: TrainingRows,
+    rivals: Sequence[Rival],
+    ours: Probabilities,
+    tested: Probabilities,
+    theirs: Probabilities | None = None,
 ) -> tuple[dict[str, dict[str, Figures]], dict[str, metrics.Interval]]:
     """The model beside its rivals on the test nights: figures by goal and name, and NDCG@10 of the lists by name.
 
-    `ours` and `theirs`, the champion's, are probabilities of the lists' rows.
+    `ours` and `theirs`, the champion's, are probabilities of the lists' rows (`rows`); `tested` are ours of the test's.
     """
-    return _judged(bundle, data, rivals_of(bundle, data, config), ours, theirs)
-
-
-def _judged(
-    bundle: Bundle, data: TrainingRows, rivals: Sequence[Rival], ours: Probabilities, theirs: Probabilities | None
-) -> tuple[dict[str, dict[str, Figures]], dict[str, metrics.Interval]]:
-    rows = gate_rows(data.lists, bundle)
     scores = {
-        "model": scorer.relevance(ours, bundle.weights),
+        "model": scorer.relevance(ours, rows.weights),
         **{rival.name: rival.lists for rival in rivals},
         "most_popular": data.lists.popularity,
-        **({"champion": scorer.relevance(theirs, bundle.weights)} if theirs else {}),
+        **({"champion": scorer.relevance(theirs, rows.weights)} if theirs else {}),
     }
-    goals = {goal: _measured(model, data.test, rivals) for goal, model in bundle.models.items()}
+    goals = {goal: _measured(goal, p, data.test, rivals) for goal, p in tested.items()}
     return goals, {name: _interval(rows, score) for name, score in scores.items()}
 
 
@@ -124,11 +124,10 @@ def _rival(name: str, bundle: Bundle, data: TrainingRows, seed: int) -> Rival:
     return Rival(name, dict.fromkeys(goals, answers[0]), answers[-1], probabilities=False)
 
 
-def _measured(model: GoalModel, test: Rows, rivals: Sequence[Rival]) -> dict[str, Figures]:
-    goal = model.goal
+def _measured(goal: str, p: NDArray[np.float64], test: Rows, rivals: Sequence[Rival]) -> dict[str, Figures]:
     y = test.labels[goal]
     return {
-        "model": learning.measures(y, model.predict(test.x), probabilities=True),
+        "model": learning.measures(y, p, probabilities=True),
         **{one.name: learning.measures(y, one.test[goal], probabilities=one.probabilities) for one in rivals},
         "most_popular": learning.measures(y, test.popularity, probabilities=False),
     }
@@ -137,6 +136,11 @@ def _measured(model: GoalModel, test: Rows, rivals: Sequence[Rival]) -> dict[str
 def predictions(bundle: Bundle, x: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
     """Probabilities by goal."""
     return {goal: model.predict(x) for goal, model in bundle.models.items()}
+
+
+def tested_predictions(bundle: Bundle, data: TrainingRows, listed: Probabilities) -> Probabilities:
+    """Probabilities by goal of the test's rows: `listed`, those of the lists' rows, where they are the same rows."""
+    return listed if data.test is data.lists else predictions(bundle, data.test.x)
 
 
 def gate_rows(lists: Rows, bundle: Bundle) -> gate.TestRows:

@@ -141,7 +141,14 @@ def _fold(split: Split, data: TrainingRows | str, params: Params, config: Config
         return Fold(first, last, len(split.train), skipped, {})
     weights = {goal: config.goals[goal].worth for goal in learned}
     bundle = Bundle({goal: one.model for goal, one in learned.items()}, weights)
-    goals, ndcg = compare.judged(bundle, data, config, compare.predictions(bundle, data.lists.x))
+    listed = compare.predictions(bundle, data.lists.x)
+    goals, ndcg = compare.judged(
+        compare.gate_rows(data.lists, bundle),
+        data,
+        compare.rivals_of(bundle, data, config),
+        listed,
+        compare.tested_predictions(bundle, data, listed),
+    )
     figures: dict[str, float | None] = {f"ndcg_10.{name}": _number(one.mean) for name, one in ndcg.items()}
     for goal, by_name in goals.items():
         for name, measured in by_name.items():

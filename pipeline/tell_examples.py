@@ -15,7 +15,7 @@ from features.spec import Feature
 from models import examples, listing, scorer, shap_summary
 from models.classifier import Bundle
 from models.examples import Kind
-from pipeline.compare import predictions
+from pipeline.compare import Probabilities
 from pipeline.lookup import Content, Lookup
 from pipeline.rebuild import Rows
 from pipeline.reports.examples import Example, Reason
@@ -42,14 +42,15 @@ class Telling:
     def of(
         cls,
         lists: Rows,
+        listed: Probabilities,
         bundle: Bundle,
         goals: Sequence[str],
         vocabulary: Vocabulary,
         lookup: Lookup | None,
     ) -> Telling:
-        """Of the goal that brought most, by its weight."""
-        rows = lists.where(_some_lists(lists.group))
-        by_goal = predictions(bundle, rows.x)
+        """Of the goal that brought most, by its weight; `listed` are the bundle's probabilities of the lists' rows."""
+        kept = _some_lists(lists.group)
+        rows, by_goal = lists.where(kept), {goal: p[kept] for goal, p in listed.items()}
         place = examples.places(rows.group, scorer.relevance(by_goal, bundle.weights))
         goal = max(bundle.models, key=lambda one: (bundle.weights[one] * float(rows.labels[one].sum()), one))
         features = [one for one in spec.features(goals, crm=vocabulary.attributes) if one.modelled]

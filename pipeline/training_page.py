@@ -50,11 +50,6 @@ class Evidence:
         return Lookup.of(one.lake, one.config, one.as_of, one.data.split.test)
 
     @cached_property
-    def probabilities(self) -> dict[str, Floats]:
-        """By goal, of the test's rows (N,)."""
-        return {goal: one.model.predict(self.contest.data.test.x) for goal, one in self.contest.learned.items()}
-
-    @cached_property
     def effects(self) -> dict[str, list[Effect]]:
         """By goal, what moves its odds most."""
         x = self.contest.data.test.x
@@ -70,7 +65,7 @@ class Evidence:
         """By goal, how well each group of people is served."""
         data, goals = self.contest.data, tuple(self.contest.config.goals)
         found = Groups.of(data.test, data.lists, goals, data.vocabulary, self.lookup)
-        return {goal: found.served(data.test, goal, p) for goal, p in self.probabilities.items()}
+        return {goal: found.served(data.test, goal, p) for goal, p in self.contest.tested.items()}
 
     @cached_property
     def draws(self) -> Draws:
@@ -86,7 +81,8 @@ class Evidence:
     def telling(self) -> Telling:
         """Rows of the lists to tell in words."""
         one = self.contest
-        return Telling.of(one.data.lists, one.bundle, tuple(one.config.goals), one.data.vocabulary, self.lookup)
+        goals, vocabulary = tuple(one.config.goals), one.data.vocabulary
+        return Telling.of(one.data.lists, one.listed, one.bundle, goals, vocabulary, self.lookup)
 
 
 def training_page(evidence: Evidence, skipped: Mapping[str, str]) -> Training:
@@ -188,7 +184,7 @@ def _footer(contest: Contest) -> str:
 
 def _goal_result(goal: str, evidence: Evidence) -> GoalResult:
     contest, one = evidence.contest, evidence.contest.learned[goal]
-    y, p = contest.data.test.labels[goal], evidence.probabilities[goal]
+    y, p = contest.data.test.labels[goal], contest.tested[goal]
     drawn = learning.curves(y, p)
     models, lead = _measured(goal, evidence)
     found = evidence.slices[goal]
@@ -220,7 +216,7 @@ def _measured(goal: str, evidence: Evidence) -> tuple[dict[str, dict[str, Measur
     """Every rival's figures with intervals, all of the same draws; and how far ours leads most-popular."""
     contest, draws = evidence.contest, evidence.draws
     test = contest.data.test
-    y, p = test.labels[goal], evidence.probabilities[goal]
+    y, p = test.labels[goal], contest.tested[goal]
     scores = {"model": p, **{one.name: one.test[goal] for one in contest.rivals}, "most_popular": test.popularity}
     honest = {"model", *(one.name for one in contest.rivals if one.probabilities)}
     drawn = {name: draws.figures(y, score) for name, score in scores.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,20 @@ def test_what_is_listed_is_asked_once_where_it_is_what_is_tested(data: TrainingR
     np.testing.assert_array_equal(one.lists, scorer.relevance(dict(one.test), WEIGHTS))
     (other,) = compare.rivals_of(BUNDLE, data, asked(tmp_path, "logistic_regression"))
     np.testing.assert_allclose(one.lists, other.lists, rtol=1e-6)
+
+
+def test_what_is_tested_is_predicted_once_where_it_is_listed(
+    data: TrainingRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without impressions nothing is predicted again: the lists' probabilities are the test's."""
+    asked: list[object] = []
+    monkeypatch.setattr(GoalModel, "predict", lambda _, x: asked.append(x) or x[:, 0].astype(np.float64))
+    listed = compare.predictions(BUNDLE, data.lists.x)
+    asked.clear()
+    same = replace(data, test=data.lists)
+    assert compare.tested_predictions(BUNDLE, same, listed) is listed
+    assert asked == []
+    np.testing.assert_array_equal(compare.tested_predictions(BUNDLE, data, listed)["click"], data.test.x[:, 0])
 
 
 def test_they_stand_in_the_order_in_which_they_are_asked_for(data: TrainingRows, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from features import spec, words
 from models.classifier import Bundle, GoalModel, matrix, train
 from pipeline import who
 from pipeline.build_features import NO_CRM
+from pipeline.compare import predictions
 from pipeline.rebuild import Rows
 from pipeline.tell_examples import Telling, worded
 
@@ -61,7 +62,8 @@ def telling_of(lists: Rows) -> Telling:
     built = matrix(lists.x, NAMES, y)
     booster = train(built, matrix(lists.x, NAMES, y, ref=built), {"max_depth": 2}, 10, 5, 0)
     model = GoalModel.of("click", booster, {}).calibrated(lists.x, y, lists.person)
-    return Telling.of(lists, Bundle({"click": model}, {"click": 1.0}), GOALS, NO_CRM, None)
+    bundle = Bundle({"click": model}, {"click": 1.0})
+    return Telling.of(lists, predictions(bundle, lists.x), bundle, GOALS, NO_CRM, None)
 
 
 def strongest(telling: Telling, row: int) -> dict[str, float]:
