@@ -85,6 +85,8 @@ def run(
         if on_fold:
             on_fold(done, folds)
         found.append(_fold(split, data, params, config))
+    if on_fold:
+        on_fold(folds, folds)
     if not any(fold.figures for fold in found):
         why = "; ".join(f"{fold.first}: {goal}: {why}" for fold in found for goal, why in fold.skipped.items())
         raise ShortlistError(f"as of {as_of.isoformat()}: no goal could be learned in any fold ({why})")

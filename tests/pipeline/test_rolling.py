@@ -23,7 +23,7 @@ from pipeline.rebuild import Rows, rebuild
 from pipeline.records import ModelVersion, Tracker
 from pipeline.train import budget_of
 from pipeline.training_rows import TrainingRows, grouped
-from tests.pipeline.lakes import archive, config_in, fortnight
+from tests.pipeline.lakes import END, archive, config_in, fortnight, written
 from tests.pipeline.small import shortlist
 from tests.worlds import World
 
@@ -112,6 +112,16 @@ def test_folds_are_judged_and_nothing_is_recorded(small_night: World, capsys: py
         "click.auc.model" in f["figures"] for f in found["folds"]
     )
     assert Recorded.of(config) == before
+
+
+def test_the_last_fold_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before each fold how many are done, and at the end that all are."""
+    config = config_in(tmp_path, training={"nights": 12, "negatives": 0.5})
+    written(fortnight(impressions=False), config)
+    monkeypatch.setattr(rolling, "_fold", lambda *_: rolling.Fold("a", "b", 1, {}, {"ndcg_10.model": 0.5}))
+    told: list[tuple[int, int]] = []
+    rolling.run(END, config, 2, on_fold=lambda done, folds: told.append((done, folds)))
+    assert told == [(0, 2), (1, 2), (2, 2)]
 
 
 def test_too_many_folds_are_the_work_s_failure(small_night: World) -> None:
