@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from benchmarks.measure import shortlist
 from benchmarks.quality_world_laws import Told, expected
 from benchmarks.table import Row
-from models import popularity, rerank
+from models import listing, popularity, rerank
 from pipeline import config as configuration
 from pipeline import identify
 from pipeline.build_features import NightFeatures
@@ -44,7 +44,7 @@ from pipeline.simulation import world as worlds
 
 ROOT = Path(__file__).resolve().parents[1]
 NIGHT = datetime(2026, 7, 1, tzinfo=UTC)
-PLACES = 10
+PLACES = listing.K
 DRAWN = {"days": 30, "content": 300, "seed": 7}
 FIRST_DAY = int((NIGHT - timedelta(days=DRAWN["days"])).timestamp()) * 1_000_000
 SHOWN = (0, 30, 100, 200, 400)
@@ -60,9 +60,7 @@ def rows(*, quick: bool) -> list[Row]:
         home = Path(folder)
         shutil.copy(ROOT / "shortlist.toml", home)
         size = {**DRAWN, "people": 300 if quick else 2000, "end": f"{NIGHT - timedelta(days=1):%Y-%m-%d}"}
-        _shortlist(
-            home, "simulate", "--out", "exports", *(text for k, v in size.items() for text in (f"--{k}", str(v)))
-        )
+        shortlist(home, "simulate", "--out", "exports", *(text for k, v in size.items() for text in (f"--{k}", str(v))))
         for step in ("ingest", "train", "rank", "publish"):
             shortlist(home, step, "--as-of", f"{NIGHT:%Y-%m-%d}")
         return told(home)
@@ -122,10 +120,10 @@ class World:
         """The best places (L, PLACES) by (L, C) scores among some pairs, as places in `content`; -1 where one ends."""
         row, column = np.nonzero(among)
         category = self.found.history.catalogue.category[self.content[column]]
-        listed = rerank.top(
+        best = rerank.top(
             row, column, scores[row, column], category, k=PLACES, max_per_category=self.config.ranking.max_per_category
         )
-        return listing.of_pairs(np.arange(len(self.people)), row[listed.pair], column[listed.pair], listed.rank)
+        return listing.of_pairs(np.arange(len(self.people)), row[best.pair], column[best.pair], best.rank)
 
     def brings(self, lists: Ints) -> Floats:
         """(L,): what each list is worth."""

@@ -21,7 +21,6 @@ from models.products import compiled
 Keys = NDArray[np.uint64]
 
 
-
 @dataclass(frozen=True)
 class Exploration:
     """At most `places` of each person's candidates are drawn from `content`.

@@ -297,6 +297,11 @@ class Config(Settings):
         """How long after a night the last of the goals can still be reached."""
         return max(goal.horizon for goal in self.goals.values())
 
+    @property
+    def outcome_after(self) -> timedelta:
+        """How long after a night its outcome is whole: all goals, and what people did on the day after."""
+        return max(timedelta(days=1), self.horizon)
+
     def source(self, name: str) -> Source:
         """The source of this name.
 

@@ -64,12 +64,12 @@ def run(as_of: datetime, config: Config) -> GradeReport:
 
 def _due(as_of: datetime, config: Config, lake: Lake) -> list[tuple[str, datetime]]:
     """Names and nights to grade: of several snapshots of one night the one that was published last."""
-    horizon = max(timedelta(days=1), config.horizon)
     folder = lake.rankings / "snapshots"
     published = sorted(snapshot.snapshots(lake.rankings), key=lambda name: (folder / name).stat().st_mtime_ns)
     nights = {_night(name): name for name in published}
     done = lake.nights("grades")
-    return [(name, night) for night, name in sorted(nights.items()) if night + horizon <= as_of and night not in done]
+    mature = as_of - config.outcome_after
+    return [(name, night) for night, name in sorted(nights.items()) if night <= mature and night not in done]
 
 
 def _night(name: str) -> datetime:

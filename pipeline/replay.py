@@ -78,9 +78,7 @@ def _archive(lake: Lake, config: Config, first: datetime, last: datetime) -> Arc
 
 def _window(config: Config) -> timedelta:
     """How long a table is graded for: the longest horizon; at a faster cadence than a day, until the next table."""
-    if config.project.step < _DAY:
-        return config.project.step
-    return max(_DAY, config.horizon)
+    return config.project.step if config.project.step < _DAY else config.outcome_after
 
 
 @dataclass(frozen=True)

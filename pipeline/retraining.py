@@ -66,15 +66,10 @@ class Retraining:
 
     def _settle(self, as_of: datetime) -> None:
         """Turn nights whose outcome is known by now into rows: a night's features are much larger than its rows."""
-        ripe = [night for night in self._waiting if night + self._wait <= as_of]
+        ripe = [night for night in self._waiting if night + self._config.outcome_after <= as_of]
         known = self._archive.known_at(as_of) if ripe else self._archive
         for night in ripe:
             self._nights[night] = of_night(known, self._waiting.pop(night), self._config, lists=True)
-
-    @property
-    def _wait(self) -> timedelta:
-        """How long an outcome takes: rows need what people did on the day after, and whether they reached the goals."""
-        return max(_DAY, self._config.horizon)
 
     def _due(self, as_of: datetime) -> bool:
         if self.champion is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property
 
 import numpy as np
@@ -109,7 +108,7 @@ def training_page(evidence: Evidence, skipped: Mapping[str, str]) -> Training:
 def _facts(contest: Contest) -> Iterator[tuple[str, object]]:
     data, config = contest.data, contest.config
     split = data.split
-    last = split.test[-1] + max(config.horizon, timedelta(days=1))
+    last = split.test[-1] + config.outcome_after
     yield "Data until", f"{last:%Y-%m-%d %H:%M}" if last.hour or last.minute else f"{last.date()}"
     yield "Training nights", f"{split.train[0].date()} to {split.train[-1].date()} ({len(split.train)})"
     yield "Validation nights", _span(split.validation[0], split.validation[-1])
