@@ -102,7 +102,7 @@ class World:
         native = identify.native_ids(lake, night.rankable(config))
         people = np.searchsorted(found.history.people, np.asarray(native["id"].combine_chunks()))
         content = np.flatnonzero(found.history.catalogue.listed)
-        allowed = np.concatenate([found.eligible(block, config) for block in found.blocks(people)])
+        allowed = np.concatenate([found.eligible(pairs, config) for pairs in found.pair_blocks(people)])
         names = list(zip(native["native_id"].to_pylist(), native["id_type"].to_pylist(), strict=True))
         ids = found.history.catalogue.ids.take(pa.array(content)).to_pylist()
         place = {name: row for row, name in enumerate(names)}

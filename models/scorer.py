@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.classifier import GoalModel
+from models.factored import Factored
 
 Dense = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -30,7 +31,7 @@ def rows(people: Dense, contents: Dense, pairs: Dense, person: Integers, content
         position: A number, or (N,); NaN where unknown.
     """
     place = np.broadcast_to(np.asarray(position, np.float32), person.shape)
-    return np.column_stack([people[person], contents[content], pairs, place]).astype(np.float32, copy=False)
+    return Factored(people, contents, person, content, pairs, place).dense()
 
 
 @dataclass(frozen=True)

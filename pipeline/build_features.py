@@ -18,7 +18,7 @@ from features.contents import content_features
 from features.crm import Vocabulary
 from features.history import DAY, GoalRule, History
 from features.pair_night import PairsOfNight
-from features.pairs import PairSpace
+from features.pairs import PairBlock, PairSpace
 from features.people import person_features
 from models import candidates, scorer
 from models.candidates import Candidates
@@ -118,11 +118,16 @@ class NightFeatures:
     def blocks(self, people: NDArray[np.int64] | None = None) -> Iterator[NightBlock]:
         """These people (sorted indices; by default all), some at a time, against everything that can be listed."""
         people = np.arange(len(self.history.people)) if people is None else people
+        shared = _columns(self.contents)
+        for pairs in self.pair_blocks(people):
+            yield NightBlock(pairs, shared, self.personal, self.shelf)
+
+    def pair_blocks(self, people: NDArray[np.int64]) -> Iterator[PairBlock]:
+        """The same without what is learned from who turned to what: enough to say what may be listed for whom."""
         listed = np.flatnonzero(self.history.catalogue.listed)
         size = max(1, BLOCK_CELLS // max(len(listed), 1))
-        shared = _columns(self.contents)
         for start in range(0, len(people), size):
-            yield NightBlock(self.space.block(people[start : start + size], listed), shared, self.personal, self.shelf)
+            yield self.space.block(people[start : start + size], listed)
 
     @cached_property
     def personal(self) -> dict[str, Linear | Ratio]:
@@ -168,7 +173,7 @@ class NightFeatures:
 
     def candidates(self, block: NightBlock, config: Config) -> Candidates:
         """The candidates of a block's people, as indices of the night."""
-        limit, eligible = config.ranking.candidates, self.eligible(block, config)
+        limit, eligible = config.ranking.candidates, self.eligible(block.pairs, config)
         chosen = candidates.choose(block.proposals, eligible, limit, self._exploration(block, config))
         return Candidates(block.people[chosen.person], block.content[chosen.content], chosen.source)
 
@@ -181,11 +186,11 @@ class NightFeatures:
         people = self.history.people[block.people]
         return Exploration.of(share, limit, unread, ids, people, self.history.as_of)
 
-    def eligible(self, block: NightBlock, config: Config) -> NDArray[np.bool_]:
+    def eligible(self, pairs: PairBlock, config: Config) -> NDArray[np.bool_]:
         """What may be listed for whom: good enough, and (by default) not yet engaged with; (people, contents)."""
-        good = ~(self.history.catalogue.quality[block.content] < config.ranking.min_quality)
-        found: NDArray[np.bool_] = np.broadcast_to(good, block.shape)
-        return found & (block.pairs.seen() == 0) if config.ranking.hide_engaged else found
+        good = ~(self.history.catalogue.quality[pairs.content] < config.ranking.min_quality)
+        found: NDArray[np.bool_] = np.broadcast_to(good, (len(pairs.rows), len(pairs.content)))
+        return found & (pairs.seen() == 0) if config.ranking.hide_engaged else found
 
     @property
     def position(self) -> float:

@@ -49,7 +49,7 @@ class OpenNight:
         if not len(people):
             return None
         content = np.flatnonzero(found.history.catalogue.listed)
-        allowed = np.concatenate([found.eligible(block, config) for block in found.blocks(people)])
+        allowed = np.concatenate([found.eligible(pairs, config) for pairs in found.pair_blocks(people)])
         came = np.flatnonzero(active(found, archive.outcome(found.night.as_of, window)) & usable)
         return cls(found, np.union1d(came, people), worth, people, worth[people], content, allowed)
 
@@ -72,7 +72,7 @@ class OpenNight:
         limit, keys = config.ranking.candidates, self._wanted_keys
         found = dict.fromkeys((*candidates.SOURCES, "union"), 0)
         for block in self.found.blocks(self.people):
-            eligible = self.found.eligible(block, config)
+            eligible = self.found.eligible(block.pairs, config)
             for source, score in block.proposals.items():
                 person, content = np.nonzero(candidates.proposed(score, eligible, limit))
                 found[source] += self._hit(block.people[person], block.content[content], keys)

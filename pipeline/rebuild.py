@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from features import crm, rfm, spec
 from features.crm import Vocabulary
 from features.history import reached
-from models import scorer
+from models.factored import Factored
 from pipeline.build_features import NO_CRM, Cuts, NightFeatures, goal_rules
 from pipeline.config import Config
 from pipeline.night import Archive
@@ -35,16 +35,16 @@ _DRAWS, _GOLDEN = 1 << 14, 0x9E3779B97F4A7C15
 class Rows:
     """Pairs of people and content on past nights (N of them), sorted by night, person and content.
 
-    `x` are the models' rows (N, F); `raw` the raw RFM values (N, 3) from which the scores in `x` are made; `labels` by
-    goal 0 or 1 (N,); `person` pseudonyms; `content` (N,) places among `ids`, all contents that the nights knew, sorted;
-    `group` one number a list (a person on a night), growing from night to night; `nights` each with its first list's
-    number, where any may be gone by now; `popularity` the score that most-popular would give; `crm` what it said of the
-    rows' people, as of their nights (`FACTS`, and the `group`); `drawn` (N,) the rows that are learned from whatever
-    came of them, a share `negatives` of all; `propensity` (N,) the probability with which each was shown, NaN where
-    unknown, None where nobody ever logged one.
+    `said` are the models' rows (N, F), put together or not yet; `raw` the raw RFM values (N, 3) from which the scores
+    in them are made; `labels` by goal 0 or 1 (N,); `person` pseudonyms; `content` (N,) places among `ids`, all contents
+    that the nights knew, sorted; `group` one number a list (a person on a night), growing from night to night; `nights`
+    each with its first list's number, where any may be gone by now; `popularity` the score that most-popular would
+    give; `crm` what it said of the rows' people, as of their nights (`FACTS`, and the `group`); `drawn` (N,) the rows
+    that are learned from whatever came of them, a share `negatives` of all; `propensity` (N,) the probability with
+    which each was shown, NaN where unknown, None where nobody ever logged one.
     """
 
-    x: Dense
+    said: Dense | Factored
     raw: NDArray[np.float64]
     labels: Mapping[str, NDArray[np.float32]]
     person: Integers
@@ -57,6 +57,11 @@ class Rows:
     drawn: NDArray[np.bool_]
     negatives: float
     propensity: NDArray[np.float64] | None = None
+
+    @property
+    def x(self) -> Dense:
+        """The models' rows (N, F), put together."""
+        return self.said.dense() if isinstance(self.said, Factored) else self.said
 
     @property
     def size(self) -> int:
@@ -84,7 +89,7 @@ class Rows:
         group = self.group[kept]
         return replace(
             self,
-            x=self.x[kept],
+            said=self.said[kept],
             raw=self.raw[kept],
             labels={goal: values[kept] for goal, values in self.labels.items()},
             person=self.person[kept],
@@ -98,21 +103,23 @@ class Rows:
 
     def scored(self, cuts: Cuts, goals: Sequence[str], vocabulary: Vocabulary = NO_CRM) -> Rows:
         """The same rows with RFM scores by `cuts`, and what `vocabulary` reads of the CRM, whatever one did before."""
-        names = spec.names(goals)
+        return replace(self, said=_scored([self], cuts, goals, vocabulary))
+
+    def _write_scored(self, x: Dense, cuts: Cuts, goals: Sequence[str], vocabulary: Vocabulary) -> None:
+        """The models' rows, scored, into `x`: the CRM's columns stand behind the person's others."""
+        names, before, width = spec.names(goals), len(spec.names(goals, "person")), self.said.shape[1]
+        after = len(names) - before
+        if isinstance(self.said, Factored) and width == x.shape[1]:
+            self.said.write(x)
+        else:
+            found = self.x
+            x[:, :before], x[:, x.shape[1] - after :] = found[:, :before], found[:, width - after :]
+        by_group = self.crm.select(["group", "attribute", "value"]).rename_columns(crm.FACTS.names)
+        for at, said in enumerate(crm.coded(by_group, self.group, vocabulary).columns, before):
+            x[:, at] = np.asarray(said.combine_chunks())
         scores = rfm.scores(pa.table(list(self.raw.T), names=list(rfm.RAW)), cuts)
-        x = self._with_crm(goals, vocabulary)
         for name in rfm.SCORES:  # they stand before the CRM's columns, which change no place of theirs
             x[:, names.index(name)] = np.asarray(scores[name].combine_chunks())
-        return replace(self, x=x)
-
-    def _with_crm(self, goals: Sequence[str], vocabulary: Vocabulary) -> Dense:
-        """A copy with the CRM's columns behind the person's others."""
-        x = self.x
-        by_group = self.crm.select(["group", "attribute", "value"]).rename_columns(crm.FACTS.names)
-        said = [np.asarray(column.combine_chunks()) for column in crm.coded(by_group, self.group, vocabulary).columns]
-        before = len(spec.names(goals, "person"))
-        after = len(spec.names(goals)) - before
-        return np.column_stack([x[:, :before], *said, x[:, x.shape[1] - after :]]).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)
@@ -218,14 +225,41 @@ def joined(parts: Sequence[Rows]) -> Rows:
     Raises:
         ValueError: There are none.
     """
-    parts = [part for part in parts if part.size]
-    if not parts:
+    parts = _some(parts)
+    return _joined(parts, np.concatenate([part.x for part in parts]))
+
+
+def scored(parts: Sequence[Rows], cuts: Cuts, goals: Sequence[str], vocabulary: Vocabulary = NO_CRM) -> Rows:
+    """`joined(parts).scored(...)`, which would copy the models' rows twice: they are most of a training's memory.
+
+    Raises:
+        ValueError: There are none.
+    """
+    parts = _some(parts)
+    return _joined(parts, _scored(parts, cuts, goals, vocabulary))
+
+
+def _some(parts: Sequence[Rows]) -> list[Rows]:
+    found = [part for part in parts if part.size]
+    if not found:
         raise ValueError("nobody was active on the replayed nights, so there is nothing to learn from")
+    return found
+
+
+def _scored(parts: Sequence[Rows], cuts: Cuts, goals: Sequence[str], vocabulary: Vocabulary) -> Dense:
+    ends = np.cumsum([0, *(part.size for part in parts)]).tolist()
+    x = np.empty((ends[-1], len(spec.names(goals)) + len(vocabulary.attributes)), np.float32)
+    for part, start, end in zip(parts, ends, ends[1:], strict=False):
+        part._write_scored(x[start:end], cuts, goals, vocabulary)
+    return x
+
+
+def _joined(parts: Sequence[Rows], x: Dense) -> Rows:
     offsets = np.cumsum([0, *(int(part.group.max()) + 1 for part in parts)])[: len(parts)].tolist()
     ids = pc.unique(pa.concat_arrays([part.ids for part in parts])).sort()
     places = [np.asarray(pc.index_in(part.ids, value_set=ids)) for part in parts]
     return Rows(
-        x=np.concatenate([part.x for part in parts]),
+        said=x,
         raw=np.concatenate([part.raw for part in parts]),
         labels={goal: np.concatenate([part.labels[goal] for part in parts]) for goal in parts[0].labels},
         person=np.concatenate([part.person for part in parts]),
@@ -260,11 +294,11 @@ def _rows(found: NightFeatures, pairs: _Pairs, hits: Keys, config: Config, negat
     keys = pairs.person * history.catalogue.size + pairs.content
     people, contents = found.person_matrix(goals, None), found.content_matrix(goals)
     between = _between(found, pairs) if pairs.between is None else pairs.between
-    x = scorer.rows(people, contents, between, pairs.person, pairs.content, pairs.position)
+    said = Factored.of(people, contents, between, pairs.person, pairs.content, pairs.position)
     raw = [np.asarray(found.people[name].combine_chunks(), dtype=np.float64)[pairs.person] for name in rfm.RAW]
     popularity = np.asarray(found.contents["popularity_7d"].combine_chunks())
     return Rows(
-        x=x,
+        said=said,
         raw=np.column_stack(raw),
         labels={goal: np.isin(keys, hits[goal]).astype(np.float32) for goal in goals},
         person=history.people[pairs.person],

@@ -15,7 +15,7 @@ from models.split import Split, split_nights
 from pipeline.build_features import Cuts, replayed_nights
 from pipeline.config import Config
 from pipeline.night import Archive
-from pipeline.rebuild import Rebuilt, Rows, joined, rebuild
+from pipeline.rebuild import Rebuilt, Rows, rebuild, scored
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,15 @@ def grouped(
     goals = tuple(config.goals)
     vocabulary = crm.vocabulary([night.shown.crm for night in train])
     try:
-        lists = joined(_lists(test)).scored(cuts, goals, vocabulary)
+        lists = scored(_lists(test), cuts, goals, vocabulary)
         same = all(night.shown is night.lists for night in test)  # no impressions: what is learned from is listed
         return TrainingRows(
             split=split,
             cuts=cuts,
             vocabulary=vocabulary,
-            train=_newest(joined([n.shown for n in train]), config.training.max_rows).scored(cuts, goals, vocabulary),
-            validation=joined([n.shown for n in validation]).scored(cuts, goals, vocabulary),
-            test=lists if same else joined([n.shown for n in test]).scored(cuts, goals, vocabulary),
+            train=scored(_newest([n.shown for n in train], config.training.max_rows), cuts, goals, vocabulary),
+            validation=scored([n.shown for n in validation], cuts, goals, vocabulary),
+            test=lists if same else scored([n.shown for n in test], cuts, goals, vocabulary),
             lists=lists,
         )
     except ValueError as error:
@@ -71,11 +71,13 @@ def _lists(nights: Sequence[Rebuilt]) -> list[Rows]:
     return [night.lists for night in nights if night.lists is not None]
 
 
-def _newest(rows: Rows, limit: int) -> Rows:
+def _newest(parts: Sequence[Rows], limit: int) -> list[Rows]:
     """The newest `limit` rows: nights are in order, so the oldest go first."""
-    if rows.size <= limit:
-        return rows
-    return rows.where(slice(rows.size - limit, None))
+    found: list[Rows] = []
+    for part in reversed(parts):
+        found.append(part if part.size <= limit else part.where(slice(part.size - limit, None)))
+        limit -= found[-1].size
+    return found[::-1]
 
 
 def sample(rows: Rows, goal: str) -> Sample:

@@ -38,7 +38,7 @@ def rows(seed: int, lists: int = 100) -> Rows:
     p = 1 / (1 + np.exp(1 - 2 * x.astype(np.float64)))
     reached = (rng.random(x.shape) < p).astype(np.float32)
     return Rows(
-        x=x,
+        said=x,
         raw=np.zeros((len(x), 3)),
         labels={"click": reached[:, 0], "purchase": reached[:, 1]},
         person=np.arange(len(x)) // 12,

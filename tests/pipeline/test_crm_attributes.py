@@ -17,13 +17,14 @@ from features.crm import Vocabulary
 from features.measures import Attribute
 from models import classifier
 from models.classifier import Bundle, GoalModel
-from pipeline import check_drift, feature_report, rank, tracking
+from pipeline import check_drift, feature_report, rank, rebuild, tracking
 from pipeline.build_features import NightFeatures, crm_of, fits, goals_of
 from pipeline.config import Config
 from pipeline.lake import Lake
-from pipeline.rebuild import Rows, joined, rebuild
+from pipeline.rebuild import Rows, joined
 from pipeline.records import Tracker, TrainingRecord
 from pipeline.training_rows import TrainingRows, collect
+from tests.features.images import image
 from tests.pipeline.lakes import END, FIRST, NIGHT, VISITORS, archive, config_in, fortnight, tables, written
 from tests.pipeline.lakes import joined as together
 
@@ -109,9 +110,10 @@ def test_rows_to_learn_from_are_what_is_ranked(config: Config) -> None:
     """Each row has the plan that its own person had as of its own night, by the code that ranking uses."""
     found = archive(company({2: "free", 8: "pro", 10: "new"}), config)
     nights = [NIGHT - 2 * DAY, NIGHT, NIGHT + DAY]
-    rows = joined([night.shown for night in rebuild(found, nights, config, lists=False)])
-    goals, cuts = tuple(config.goals), {name: [1.0, 2.0] for name in rfm.RAW}
+    parts = [night.shown for night in rebuild.rebuild(found, nights, config, lists=False)]
+    rows, goals, cuts = joined(parts), tuple(config.goals), {name: [1.0, 2.0] for name in rfm.RAW}
     scored = rows.scored(cuts, goals, PLAN)
+    assert image(rebuild.scored(parts, cuts, goals, PLAN)) == image(scored)
     assert scored.x.dtype == np.float32
     assert scored.x.shape[1] == len(spec.names(goals, crm=PLAN.attributes)) == rows.x.shape[1] + 1
     known = []
@@ -128,12 +130,12 @@ def test_rows_to_learn_from_are_what_is_ranked(config: Config) -> None:
 
 
 def _ends(found: Any, nights: list[datetime], config: Config) -> list[int]:
-    return np.cumsum([one.shown.size for one in rebuild(found, nights, config, lists=False)]).tolist()
+    return np.cumsum([one.shown.size for one in rebuild.rebuild(found, nights, config, lists=False)]).tolist()
 
 
 def test_another_vocabulary_takes_the_place_of_the_first(config: Config) -> None:
     """As when a champion is compared with its challenger on the same rows."""
-    (night,) = rebuild(archive(company({2: "pro"}), config), [NIGHT], config, lists=False)
+    (night,) = rebuild.rebuild(archive(company({2: "pro"}), config), [NIGHT], config, lists=False)
     goals, cuts = tuple(config.goals), {name: [1.0, 2.0] for name in rfm.RAW}
     wide = Vocabulary((Attribute("crm_a", "plan", ("pro",)), Attribute("crm_b", "seats")))
     first = night.shown.scored(cuts, goals, wide)
@@ -252,7 +254,7 @@ def test_the_report_on_a_nights_features_knows_them(config: Config) -> None:
 
 def test_rows_hold_what_the_crm_said_of_their_own_people(config: Config) -> None:
     """And of nobody else."""
-    (night,) = rebuild(archive(company({8: "pro"}), config), [NIGHT], config, lists=True)
+    (night,) = rebuild.rebuild(archive(company({8: "pro"}), config), [NIGHT], config, lists=True)
     for rows in (night.shown, night.lists):
         assert isinstance(rows, Rows)
         assert set(rows.crm["person_id"].to_pylist()) <= set(rows.person.tolist())

@@ -84,7 +84,7 @@ def test_an_empty_night_joins_without_a_trace(config: Config) -> None:
     rows = rebuilt(fortnight(), config).shown
     nothing = rebuilt(tables(events=[{"ts": FIRST, "person": 1, "content_id": "c01"}]), config, FIRST + DAY).shown
     assert nothing.size == 0
-    assert image(joined([nothing, rows])) == image(rows)
+    assert image(joined([nothing, rows])) == image(joined([rows]))
 
 
 def test_nobody_at_all_is_an_error(config: Config) -> None:

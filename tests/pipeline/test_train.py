@@ -46,7 +46,7 @@ def test_a_feature_that_tells_the_answer_stops_the_training_and_is_named(
         x, clicked = data.train.x[rows], data.train.labels["click"][rows]
         x[:, spec.names(config.goals, crm=data.vocabulary.attributes).index("quality")] = clicked
         labels = {goal: found[rows] for goal, found in data.train.labels.items()}
-        return replace(data, train=replace(data.train, x=x, labels=labels, person=np.arange(len(rows))))
+        return replace(data, train=replace(data.train, said=x, labels=labels, person=np.arange(len(rows))))
 
     monkeypatch.setattr(train, "collect", planted)
     with pytest.raises(ShortlistError) as raised:
