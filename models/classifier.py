@@ -152,10 +152,14 @@ class GoalModel:
         check_width(x, self.features, f"model of {self.goal!r}")
         rounds = (0, self.best_iteration + 1)
         margins = self.booster.inplace_predict(np.asarray(x, np.float32), iteration_range=rounds, predict_type="margin")
-        return np.asarray(margins, np.float64) + math.log(self.negatives)
+        return self.log_odds(margins)
+
+    def log_odds(self, leaves: Array) -> Floats:
+        """The same (N,) of what the trees' leaves and their base add up to, whoever added them."""
+        return np.asarray(leaves, np.float64) + math.log(self.negatives)
 
     def probabilities(self, margin: Array) -> Floats:
-        """Calibrated probabilities (N,) of log-odds (N,), whoever added them up."""
+        """Calibrated probabilities (N,) of log-odds (N,)."""
         return self.calibration.apply(expit(np.asarray(margin, np.float64)))
 
     def predict(self, x: Array) -> Floats:

@@ -224,6 +224,11 @@ class Engine(Settings):
     workers: Annotated[int, Field(ge=1)] | None = None
     """Of the local engine: how many shards at a time; the number of processors, unless it says otherwise."""
 
+    @property
+    def threads(self) -> int:
+        """The same as a number."""
+        return self.workers or len(os.sched_getaffinity(0))
+
 
 class Limits(Settings):
     """What reading one export may take, and what no export looks like: a file beyond it is refused as a whole."""

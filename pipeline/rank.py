@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from expectations import schemas
 from features import rfm, spec
-from models import reasons, rerank, scorer
+from models import reasons, rerank
 from models.candidates import SOURCES
 from models.classifier import Bundle
+from models.scorer import Scorer
 from pipeline import identify, tracking
 from pipeline.build_features import NightFeatures, crm_of, fits
 from pipeline.bundles import load_bundle
@@ -123,18 +124,18 @@ def _blocks(found: NightFeatures, bundle: Bundle | None, config: Config, people:
     goals = tuple(config.goals)
     by_content = found.content_matrix(goals)
     by_person = found.person_matrix(goals, bundle.context["cuts"] if bundle else None, crm_of(bundle))
+    asked = Scorer.of(bundle.serving, by_person, by_content, config.engine.threads) if bundle else None
     for block in found.blocks(people):
         chosen = found.candidates(block, config)
         if not len(chosen.person):
             continue
         person, between = chosen.person, found.between(block, chosen.person, chosen.content)
         facts = _facts(between, by_content[chosen.content, spec.names(goals, "content").index("age_days")])
-        if bundle is None:
+        if bundle is None or asked is None:
             yield Scored(person, chosen.content, chosen.source, _gravity(found)[chosen.content], {}, facts)
             continue
-        x = scorer.rows(by_person, by_content, between, person, chosen.content, found.position)
         weights = {goal: config.goals[goal].worth for goal in bundle.models}  # tonight's, not those of the training
-        one = scorer.score(bundle.serving, weights, x)
+        one = asked.score(weights, between, person, chosen.content, found.position)
         yield Scored(person, chosen.content, chosen.source, one.relevance, one.probabilities, facts)
 
 
