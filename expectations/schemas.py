@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Literal
 
 import pyarrow as pa
 
@@ -319,6 +320,9 @@ REJECTED = pa.schema(
 """Rows that a source or the row contract refused."""
 
 STRATEGIES = ("model", "rules", "segment", "default")
+
+Action = Literal["pin", "boost", "bury", "exclude", "require"]
+"""What a rule does to lists."""
 
 _RANKED = (
     Column("rank", pa.int32(), "1..K, 1 is best", required=True, minimum=1),

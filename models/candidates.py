@@ -33,6 +33,9 @@ SOURCES = (
 """In the order in which ties between sources are broken; what is explored comes in last, in places of its own."""
 
 EXPLORE = SOURCES.index("explore")
+BY_RULE = len(SOURCES)
+NAMES = (*SOURCES, "rule")
+"""What a candidate comes from, in words: one of the sources, or somebody's rule."""
 
 FIRST_LOOK = 3
 """How deep sources are asked first, in times their share of the places: most people's list is full by then."""
@@ -40,7 +43,7 @@ FIRST_LOOK = 3
 
 @dataclass(frozen=True)
 class Candidates:
-    """Pairs, sorted by person and content: `person` and `content` are indices, `source` an index into SOURCES."""
+    """Pairs, sorted by person and content: `person` and `content` are indices, `source` an index into NAMES."""
 
     person: Integers
     content: Integers
@@ -101,6 +104,16 @@ def choose(
     sort(found, source, contents)
     person, place = np.nonzero(found != EMPTY)
     return Candidates(person, found[person, place].astype(np.int64), source[person, place].astype(np.int64))
+
+
+def added(chosen: Candidates, wanted: NDArray[np.bool_]) -> Candidates:
+    """The same and what somebody wants there, whoever proposes it: (people, content), as `choose` counts them."""
+    contents = wanted.shape[1]
+    keys = chosen.person * contents + chosen.content
+    new = np.setdiff1d(np.flatnonzero(wanted), keys, assume_unique=True)
+    every, source = np.concatenate([keys, new]), np.concatenate([chosen.source, np.full(len(new), BY_RULE)])
+    order = np.argsort(every, kind="stable")
+    return Candidates(every[order] // contents, every[order] % contents, source[order])
 
 
 def proposed(score: Dense, eligible: NDArray[np.bool_], limit: int) -> NDArray[np.bool_]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +13,8 @@ from models.products import compiled
 
 Array = NDArray[Any]
 Integers = NDArray[np.int64]
+
+_inlined: Any = numba.njit(inline="always", cache=True, nogil=True)
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,14 @@ class Listed:
 
 
 def top(
-    person: Integers, content: Integers, relevance: Array, category: Array, *, k: int, max_per_category: int
+    person: Integers,
+    content: Integers,
+    relevance: Array,
+    category: Array,
+    *,
+    k: int,
+    max_per_category: int,
+    place: Integers | None = None,
 ) -> Listed:
     """The `k` most relevant pairs of each person, at most `max_per_category` of one category.
 
@@ -33,12 +43,15 @@ def top(
     Args:
         person, content: (N,) indices; relevance: (N,), NaN is the least; category: (N,) codes, -1 for none (never
             capped).
+        place: (N,) 1 to `k` for what has its place already, no place twice a person; 0 for what has none. It counts in
+            its category, but is never too many. A list that ends before it moves it up.
     """
     order = np.argsort(person, kind="stable")  # of what is sorted already this is one look at each
     starts = np.concatenate([np.flatnonzero(np.diff(person[order], prepend=-1)), [len(person)]])
     worth = np.where(np.isnan(relevance), -np.inf, relevance)
+    place = np.zeros(len(person), np.int64) if place is None else place
     pair, rank = np.empty((2, min(k * (len(starts) - 1), len(person))), np.int64)
-    listed = _walk(order, starts, content, worth, category, k, max_per_category, pair, rank)
+    listed = _walk(order, starts, content, worth, category, place, k, max_per_category, pair, rank)
     return Listed(pair[:listed], rank[:listed])
 
 
@@ -49,6 +62,7 @@ def _walk(
     content: Integers,
     worth: Array,
     category: Array,
+    place: Integers,
     k: int,
     most: int,
     pair: Integers,
@@ -59,28 +73,59 @@ def _walk(
     for at in range(len(category)):
         categories = max(categories, category[at] + 1)
     full, heap = np.zeros(categories, np.int64), np.empty(len(order), np.int64)
-    listed = 0
+    given, listed = np.empty(k, np.int64), 0
     for who in range(len(starts) - 1):
-        size, first = starts[who + 1] - starts[who], listed
-        heap[:size] = order[starts[who] : starts[who + 1]]
-        for at in range(size // 2 - 1, -1, -1):
-            _sink(heap, at, size, content, worth)
-        while size > 0 and listed - first < k:
-            best, size = heap[0], size - 1
-            heap[0] = heap[size]
-            _sink(heap, 0, size, content, worth)
-            if category[best] < 0 or full[category[best]] < most:
+        first, size = listed, _heaped(order[starts[who] : starts[who + 1]], content, worth, place, heap, given)
+        for at in range(k):
+            _count(given[at], category, full, 1)
+        for at in range(k):
+            best = given[at]
+            while best < 0 and size > 0:
+                best, size = _popped(heap, size, content, worth)
+                if category[best] >= 0 and full[category[best]] >= most:
+                    best = -1
+                else:
+                    _count(best, category, full, 1)
+            if best >= 0:
                 pair[listed], rank[listed] = best, listed - first + 1
                 listed += 1
-                if category[best] >= 0:
-                    full[category[best]] += 1
         for at in range(first, listed):
-            if category[pair[at]] >= 0:
-                full[category[pair[at]]] = 0
+            _count(pair[at], category, full, -1)
     return listed
 
 
-@compiled(inline="always")  # type: ignore[untyped-decorator]
+@_inlined  # type: ignore[untyped-decorator]
+def _heaped(pairs: Integers, content: Integers, worth: Array, place: Integers, heap: Integers, given: Integers) -> int:
+    """Put a person's pairs where they are given a place, or on the heap; returns how many are on it."""
+    given[:] = -1
+    size = 0
+    for one in pairs:
+        if place[one] > 0:
+            given[place[one] - 1] = one
+        else:
+            heap[size] = one
+            size += 1
+    for at in range(size // 2 - 1, -1, -1):
+        _sink(heap, at, size, content, worth)
+    return size
+
+
+@_inlined  # type: ignore[untyped-decorator]
+def _popped(heap: Integers, size: int, content: Integers, worth: Array) -> tuple[int, int]:
+    """The best of the heap, and how many are left on it."""
+    best = heap[0]
+    heap[0] = heap[size - 1]
+    _sink(heap, 0, size - 1, content, worth)
+    return best, size - 1
+
+
+@_inlined  # type: ignore[untyped-decorator]
+def _count(pair: int, category: Array, full: Integers, more: int) -> None:
+    if pair >= 0 and category[pair] >= 0:
+        full[category[pair]] += more
+
+
+@_inlined  # type: ignore[untyped-decorator]
 def _sink(heap: Integers, at: int, size: int, content: Integers, worth: Array) -> None:
     """Let what stands at a place of the heap sink below all that are better."""
     sinking = heap[at]
@@ -95,7 +140,7 @@ def _sink(heap: Integers, at: int, size: int, content: Integers, worth: Array) -
     heap[at] = sinking
 
 
-@compiled(inline="always")  # type: ignore[untyped-decorator]
+@_inlined  # type: ignore[untyped-decorator]
 def _better(one: int, other: int, content: Integers, worth: Array) -> bool:
     found: bool = worth[one] > worth[other] or (worth[one] == worth[other] and content[one] < content[other])
     return found

@@ -20,11 +20,12 @@ from features.history import DAY, GoalRule, History
 from features.pair_night import PairsOfNight
 from features.pairs import PairBlock, PairSpace
 from features.people import person_features
-from models import candidates, scorer
+from models import candidates, rules, scorer
 from models.candidates import Candidates
 from models.classifier import Bundle
 from models.engagement import Engagement, Linear, Ratio
 from models.exploration import Exploration
+from models.rules import Rules
 from pipeline import feature_report
 from pipeline.block import NightBlock
 from pipeline.config import Config
@@ -171,10 +172,14 @@ class NightFeatures:
             born=history.catalogue.published[self.shelf],
         )
 
-    def candidates(self, block: NightBlock, config: Config) -> Candidates:
-        """The candidates of a block's people, as indices of the night."""
+    def candidates(self, block: NightBlock, config: Config, rules: Rules = rules.NONE) -> Candidates:
+        """The candidates of a block's people, as indices of the night; what rules pin comes on top of the limit."""
         limit, eligible = config.ranking.candidates, self.eligible(block.pairs, config)
+        if rules.changes:
+            eligible = eligible & rules.allowed(block.people, block.content)
         chosen = candidates.choose(block.proposals, eligible, limit, self._exploration(block, config))
+        if rules.changes:
+            chosen = candidates.added(chosen, eligible & rules.wanted(block.people, block.content))
         return Candidates(block.people[chosen.person], block.content[chosen.content], chosen.source)
 
     def _exploration(self, block: NightBlock, config: Config) -> Exploration | None:

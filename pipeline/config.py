@@ -8,15 +8,16 @@ import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from expectations import schemas
+from features import rfm
 from pipeline.errors import ConfigurationError
 
 CONFIG_ENV = "SHORTLIST_CONFIG"
@@ -135,6 +136,75 @@ class Ranking(Settings):
     min_quality: float = 0.0
     hide_engaged: bool = True
     """Leave out what the person has already engaged with."""
+
+
+def _several(found: Any) -> Any:
+    return (found,) if isinstance(found, str) else found
+
+
+Values = Annotated[tuple[str, ...], BeforeValidator(_several)]
+"""One value or a list of which one has to be there."""
+
+
+class RulePeople(Settings):
+    """Whom a rule is about: who meets all of these."""
+
+    segment: Values = ()
+    country: Values = ()
+    device: Values = ()
+    channel: Values = ()
+    crm: Mapping[str, Values] = Field(default_factory=dict)
+    """Attributes of the CRM, by its names."""
+
+    @model_validator(mode="after")
+    def _segments_exist(self) -> RulePeople:
+        for name in self.segment:
+            if name not in rfm.SEGMENTS:
+                raise ValueError(f"unknown segment {name!r}{_nearest(name, rfm.SEGMENTS)}")
+        return self
+
+
+class RuleContent(Settings):
+    """What a rule is about: what meets all of these."""
+
+    content_id: Values = ()
+    category: Values = ()
+    tag: Values = ()
+    author: Values = ()
+    format: Values = ()
+    language: Values = ()
+    min_age_days: Annotated[float, Field(ge=0)] | None = None
+    max_age_days: Annotated[float, Field(ge=0)] | None = None
+
+
+class Rule(Settings):
+    """What an editor wants in people's lists, whatever the model thinks."""
+
+    name: Annotated[str, Field(min_length=1)]
+    action: schemas.Action
+    when: RulePeople = RulePeople()
+    content: RuleContent = RuleContent()
+    factor: Annotated[float, Field(gt=0)] | None = None
+    """What relevance is multiplied by: of boost more than 1, by default 1.5, of bury less, by default 0.5."""
+    place: Annotated[int, Field(ge=1)] = 1
+    count: Annotated[int, Field(ge=1, le=20)] = 1
+    priority: int = 0
+    """Who is first to a place; the higher, the earlier, and of equals the first in the file."""
+    since: date | datetime | None = None
+    until: date | datetime | None = None
+    """A day is the last one on which the rule counts, an instant the first at which it does not."""
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Rule:
+        least, most = {"boost": (1.0, float("inf")), "bury": (0.0, 1.0)}.get(self.action, (0.0, 0.0))
+        if self.factor is not None and not least < self.factor < most:
+            what = {"boost": "more than 1", "bury": "less than 1"}.get(self.action, "of boost and bury only")
+            raise ValueError(f"the factor of {self.action!r} is {self.factor:g}; it is {what}")
+        if self.action != "pin" and {"place", "count"} & self.model_fields_set:
+            raise ValueError(f"`place` and `count` are of pins only, not of {self.action!r}")
+        if self.content == RuleContent():
+            raise ValueError("a rule needs `content`: what it is about")
+        return self
 
 
 class Training(Settings):
@@ -271,6 +341,7 @@ class Config(Settings):
         default_factory=lambda: dict(DEFAULT_GOALS)
     )
     ranking: Ranking = Ranking()
+    rules: tuple[Rule, ...] = ()
     training: Training = Training()
     retrain: Retrain = Retrain()
     drift: Drift = Drift()
@@ -286,6 +357,14 @@ class Config(Settings):
         names = [s.name for s in self.sources]
         for name in {n for n in names if names.count(n) > 1}:
             raise ValueError(f"two sources are called {name!r}; give each its own name")
+        rules = [rule.name for rule in self.rules]
+        for name in sorted({n for n in rules if rules.count(n) > 1}):
+            raise ValueError(f"two rules are called {name!r}; give each its own name")
+        late = [rule for rule in self.rules if rule.action == "pin" and rule.place > self.ranking.k]
+        for rule in late:
+            raise ValueError(
+                f"rule {rule.name!r} pins to place {rule.place}, but lists end at ranking.k = {self.ranking.k}"
+            )
         return self
 
     def folder(self, name: str) -> Path:
@@ -337,7 +416,8 @@ def load(path: Path | str | None = None) -> Config:
     """
     file = Path(path or os.environ.get(CONFIG_ENV) or "shortlist.toml").resolve()
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        values = tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigurationError(
             f"{file}: no such file. Give one with --config, or start from shortlist.toml."
@@ -346,18 +426,18 @@ def load(path: Path | str | None = None) -> Config:
         raise ConfigurationError(f"{file}: not valid TOML: {error}") from None
     if "file" in values:
         raise ConfigurationError(f"{file}: unknown key `file`")
-    return parse(values, file)
+    return parse(values, file, text)
 
 
-def parse(values: Mapping[str, Any], file: Path) -> Config:
-    """Validated settings from already-read TOML; `sources[].path` becomes absolute."""
+def parse(values: Mapping[str, Any], file: Path, text: str = "") -> Config:
+    """Validated settings from already-read TOML; `sources[].path` becomes absolute. `text` tells the lines of rules."""
     placed = dict(values)
     if isinstance(sources := values.get("sources"), list):
         placed["sources"] = [_placed(source, file.parent) for source in sources]
     try:
         return Config.model_validate({**placed, "file": file})
     except ValidationError as error:
-        complaints = "\n".join(f"  {line}" for line in _complaints(error))
+        complaints = "\n".join(f"  {line}" for line in _complaints(error, text))
         raise ConfigurationError(f"{file} is not a valid configuration:\n{complaints}") from None
 
 
@@ -367,13 +447,37 @@ def _placed(source: Any, folder: Path) -> Any:
     return source
 
 
-def _complaints(error: ValidationError) -> Iterator[str]:
+def _complaints(error: ValidationError, text: str) -> Iterator[str]:
     for one in error.errors():
-        key = ".".join(str(part) for part in one["loc"])
+        key, at = ".".join(str(part) for part in one["loc"]), _line(text, one["loc"])
         if one["type"] == "extra_forbidden":
-            yield f"unknown key `{key}`{_nearest(str(one['loc'][-1]), _known_keys(one['loc'][:-1]))}"
+            yield f"{at}unknown key `{key}`{_nearest(str(one['loc'][-1]), _known_keys(one['loc'][:-1]))}"
+        elif one["type"] == "literal_error":
+            close = _nearest(
+                str(one["input"]), one["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+            )
+            yield f"{at}{key}: {one['msg']} (found: {one['input']!r}){close}"
         else:
-            yield f"{key or 'configuration'}: {one['msg']} (found: {one['input']!r})" if key else one["msg"]
+            yield f"{at}{key}: {one['msg']} (found: {one['input']!r})" if key else one["msg"]
+
+
+def _line(text: str, location: tuple[int | str, ...]) -> str:
+    """Where in the file a rule, or its key, stands: there are many of them, and they are written by hand."""
+    if len(location) < 2 or location[0] != "rules" or not text:
+        return ""
+    lines = text.splitlines()
+    begins = [number for number, line in enumerate(lines) if line.strip().replace(" ", "").startswith("[[rules]]")]
+    number = begins[int(location[1])] if int(location[1]) < len(begins) else None
+    if number is None:
+        return ""
+    keys = [str(part) for part in location[2:3]]
+    for at in range(number + 1, len(lines)):
+        if lines[at].lstrip().startswith("[["):
+            break
+        if keys and lines[at].split("=")[0].strip() == keys[0]:
+            number = at
+            break
+    return f"line {number + 1}: "
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

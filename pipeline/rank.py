@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from expectations import schemas
 from features import rfm, spec
 from models import reasons, rerank
-from models.candidates import SOURCES
+from models.candidates import BY_RULE, NAMES
 from models.classifier import Bundle
+from models.rules import Rules
 from models.scorer import Scorer
-from pipeline import identify, tracking
+from pipeline import apply_rules, identify, tracking
 from pipeline.build_features import NightFeatures, crm_of, fits
 from pipeline.bundles import load_bundle
 from pipeline.config import Config
@@ -76,25 +77,45 @@ class Model:
 
 @dataclass(frozen=True)
 class Scored:
-    """Every candidate of every person who may be ranked (N), with its relevance and probabilities by goal."""
+    """Every candidate of every person who may be ranked (N), with its relevance and probabilities by goal.
+
+    `place` is where a rule pins it, 0 where none does; relevance is with what rules multiply it by.
+    """
 
     person: NDArray[np.int64]
     content: NDArray[np.int64]
     source: NDArray[np.int64]
     relevance: Floats
+    place: NDArray[np.int64]
     probabilities: Mapping[str, Floats]
     facts: Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A night before anybody is ranked: who may be, by pseudonym (`people`, indices of the night) and own id."""
+
+    found: NightFeatures
+    model: Model
+    native: pa.Table
+    people: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, as_of: datetime, config: Config, lake: Lake) -> Opened:
+        """Of what the lake knows."""
+        model = Model.serving(as_of, config, lake)
+        archive = Archive.load(lake, config, as_of, config.training.history_days)
+        found = NightFeatures.of(archive.night(as_of), config)
+        native = identify.native_ids(lake, found.night.rankable(config))
+        people = np.searchsorted(found.history.people, np.asarray(native["id"].combine_chunks()))
+        return cls(found, model, native, people)
 
 
 def run(as_of: datetime, config: Config) -> RankReport:
     """Rank the night and leave the three tables for `publish`."""
     lake = Lake.of(config)
-    model = Model.serving(as_of, config, lake)
-    archive = Archive.load(lake, config, as_of, config.training.history_days)
-    found = NightFeatures.of(archive.night(as_of), config)
-    rankable = found.night.rankable(config)
-    native = identify.native_ids(lake, rankable)
-    people = np.searchsorted(found.history.people, np.asarray(native["id"].combine_chunks()))
+    opened = Opened.of(as_of, config, lake)
+    found, model, native, people = opened.found, opened.model, opened.native, opened.people
     scored = score(found, model.bundle, config, people)
     if not len(scored.person) and (len(people) or not _touched(found)):
         raise ShortlistError(
@@ -111,32 +132,61 @@ def run(as_of: datetime, config: Config) -> RankReport:
         segments=len(tables["segments"]["segment"].unique()),
         candidates=len(scored.person),
         model_version=model.version,
-        filtered=_filtered(found, len(rankable), len(people), config),
+        filtered=_filtered(found, len(found.night.rankable(config)), len(people), config),
     )
 
 
 def score(found: NightFeatures, bundle: Bundle | None, config: Config, people: NDArray[np.int64]) -> Scored:
-    """Candidates and their scores for `people` (sorted indices into the night's people), block by block."""
-    return _joined(list(_blocks(found, bundle, config, people)))
+    """Candidates and their scores for `people` (sorted indices into the night's people), as the night's rules say."""
+    return score_by(found, bundle, config, people, apply_rules.of_people(found, segments(found, bundle), config))
 
 
-def _blocks(found: NightFeatures, bundle: Bundle | None, config: Config, people: NDArray[np.int64]) -> Iterator[Scored]:
+def score_by(
+    found: NightFeatures, bundle: Bundle | None, config: Config, people: NDArray[np.int64], rules: Rules
+) -> Scored:
+    """The same by other rules, block by block."""
+    return _joined(list(_blocks(found, bundle, config, people, rules)))
+
+
+def segments(found: NightFeatures, bundle: Bundle | None) -> NDArray[Any]:
+    """The RFM segment of every person of the night."""
+    cuts = bundle.context["cuts"] if bundle else rfm.cut_points([found.people])
+    return np.array(rfm.segments(found.people, rfm.scores(found.people, cuts)).to_pylist(), object)
+
+
+def _blocks(
+    found: NightFeatures, bundle: Bundle | None, config: Config, people: NDArray[np.int64], rules: Rules
+) -> Iterator[Scored]:
+    for block in _asked(found, bundle, config, people, rules):
+        if rules.changes:
+            relevance = block.relevance * rules.factor(block.person, block.content)
+            place = rules.places(block.person, block.content, relevance, config.ranking.k)
+            block = replace(block, relevance=relevance, place=place)  # noqa: PLW2901 - the same block, ruled
+        yield block
+
+
+def _asked(
+    found: NightFeatures, bundle: Bundle | None, config: Config, people: NDArray[np.int64], rules: Rules
+) -> Iterator[Scored]:
+    """Every block as the model sees it."""
     goals = tuple(config.goals)
     by_content = found.content_matrix(goals)
     by_person = found.person_matrix(goals, bundle.context["cuts"] if bundle else None, crm_of(bundle))
     asked = Scorer.of(bundle.serving, by_person, by_content, config.engine.threads) if bundle else None
     for block in found.blocks(people):
-        chosen = found.candidates(block, config)
+        chosen = found.candidates(block, config, rules)
         if not len(chosen.person):
             continue
         person, between = chosen.person, found.between(block, chosen.person, chosen.content)
         facts = _facts(between, by_content[chosen.content, spec.names(goals, "content").index("age_days")])
         if bundle is None or asked is None:
-            yield Scored(person, chosen.content, chosen.source, _gravity(found)[chosen.content], {}, facts)
+            gravity, nowhere = _gravity(found)[chosen.content], np.zeros(len(person), np.int64)
+            yield Scored(person, chosen.content, chosen.source, gravity, nowhere, {}, facts)
             continue
         weights = {goal: config.goals[goal].worth for goal in bundle.models}  # tonight's, not those of the training
         one = asked.score(weights, between, person, chosen.content, found.position)
-        yield Scored(person, chosen.content, chosen.source, one.relevance, one.probabilities, facts)
+        nowhere = np.zeros(len(person), np.int64)
+        yield Scored(person, chosen.content, chosen.source, one.relevance, nowhere, one.probabilities, facts)
 
 
 def _gravity(found: NightFeatures) -> Floats:
@@ -162,7 +212,7 @@ def _joined(parts: list[Scored]) -> Scored:
     if not parts:
         nothing = np.zeros(0, np.int64)
         facts = _facts(np.zeros((0, len(_PAIR)), np.float32), np.zeros(0, np.float32))
-        return Scored(nothing, nothing, nothing, np.zeros(0), {}, facts)
+        return Scored(nothing, nothing, nothing, np.zeros(0), nothing, {}, facts)
 
     def together(columns: list[NDArray[Any]]) -> NDArray[Any]:
         return np.concatenate(columns)
@@ -172,6 +222,7 @@ def _joined(parts: list[Scored]) -> Scored:
         content=together([p.content for p in parts]),
         source=together([p.source for p in parts]),
         relevance=together([p.relevance for p in parts]),
+        place=together([p.place for p in parts]),
         probabilities={g: together([p.probabilities[g] for p in parts]) for g in parts[0].probabilities},
         facts={f: together([p.facts[f] for p in parts]) for f in parts[0].facts},
     )
@@ -193,6 +244,25 @@ def _filtered(found: NightFeatures, rankable: int, named: int, config: Config) -
     }
 
 
+def listed_of(found: NightFeatures, scored: Scored, config: Config) -> rerank.Listed:
+    """The lists of everybody who was scored."""
+    return _top(found, scored.person, scored.content, scored.relevance, scored.place, config)
+
+
+def _top(
+    found: NightFeatures,
+    person: NDArray[np.int64],
+    content: NDArray[np.int64],
+    relevance: Floats,
+    place: NDArray[np.int64],
+    config: Config,
+) -> rerank.Listed:
+    category, limits = found.history.catalogue.category[content], config.ranking
+    return rerank.top(
+        person, content, relevance, category, k=limits.k, max_per_category=limits.max_per_category, place=place
+    )
+
+
 # ---------------------------------------------------------------- tables
 
 
@@ -209,26 +279,15 @@ class _Writer:
 
     def tables(self) -> dict[str, pa.Table]:
         """`people`, `segments` and `default`; only the last has rows where nobody may have a list of their own."""
-        segment = self._segments()
+        segment = segments(self.found, self.model.bundle)
         anybody = np.full(len(self.found.history.people), ANYBODY, object)
         default = self._fallback(anybody, "default") if len(self.scored.person) else self._most_popular()
         people = pa.concat_tables([self._people(segment), self._unserved(segment, default)])
         return {"people": people, "segments": self._fallback(segment, "segment"), "default": default}
 
-    def _segments(self) -> NDArray[Any]:
-        """The RFM segment of every person of the night."""
-        people = self.found.people
-        cuts = self.model.bundle.context["cuts"] if self.model.bundle else rfm.cut_points([people])
-        return np.array(rfm.segments(people, rfm.scores(people, cuts)).to_pylist(), object)
-
-    def _top(self, person: NDArray[np.int64], content: NDArray[np.int64], relevance: Floats) -> rerank.Listed:
-        category = self.found.history.catalogue.category[content]
-        ranking = self.config.ranking
-        return rerank.top(person, content, relevance, category, k=ranking.k, max_per_category=ranking.max_per_category)
-
     def _people(self, segment: NDArray[Any]) -> pa.Table:
         scored = self.scored
-        listed = self._top(scored.person, scored.content, scored.relevance)
+        listed = listed_of(self.found, scored, self.config)
         person, content = scored.person[listed.pair], scored.content[listed.pair]
         at = pa.array(np.searchsorted(self.ranked, person))
         rows = {
@@ -237,8 +296,8 @@ class _Writer:
             "rank": pa.array(listed.rank, pa.int32()),
             "score": pa.array(scored.relevance[listed.pair]),
             **{f"p_{goal}": self._probability(goal, listed.pair) for goal in self.config.goals},
-            "strategy": self._constant("model" if self.model.bundle else "default", len(person)),
-            "candidate_source": pa.array([SOURCES[i] for i in scored.source[listed.pair]], pa.string()),
+            "strategy": self._constant(self._strategy, len(person)),
+            "candidate_source": pa.array([NAMES[i] for i in self._source(listed.pair)], pa.string()),
             "reason": pa.array(self._reasons(listed.pair), pa.string()),
             "segment": pa.array(segment[person].tolist(), pa.string()),
         }
@@ -255,6 +314,17 @@ class _Writer:
         columns["segment"] = pa.array(segment[who].tolist(), pa.string())
         schema = schemas.published(tuple(self.config.goals))["people"].schema
         return pa.table([columns[name] for name in schema.names], schema=schema)
+
+    @property
+    def _strategy(self) -> str:
+        """How people's own lists were made."""
+        if self.model.bundle:
+            return "model"
+        return "rules" if self.config.rules else "default"
+
+    def _source(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where pairs come from: what is pinned stands where it does because of a rule, whoever proposed it too."""
+        return np.where(self.scored.place[pairs] > 0, BY_RULE, self.scored.source[pairs])
 
     def _probability(self, goal: str, pairs: NDArray[np.int64]) -> pa.Array:
         if goal not in self.scored.probabilities:
@@ -293,8 +363,14 @@ class _Writer:
 
     def _lists(self, strategy: str, names: NDArray[Any], means: Mapping[str, Floats]) -> pa.Table:
         """The best contents of each named group; `means` are (groups, content)."""
-        code, content = np.nonzero(means["score"] > 0)
-        listed = self._top(code.astype(np.int64), content.astype(np.int64), means["score"][code, content])
+        rules = apply_rules.of_groups(self.found, names, self.config)
+        every = np.arange(len(names)), np.arange(means["score"].shape[1])
+        code, content = np.nonzero(
+            (means["score"] > 0) & rules.allowed(*every) if rules.changes else means["score"] > 0
+        )
+        score = means["score"][code, content]
+        place = rules.places(code, content, score, self.config.ranking.k)
+        listed = _top(self.found, code, content, score, place, self.config)
         code, content = code[listed.pair], content[listed.pair]
         rows = {
             "segment": pa.array(names[code].tolist(), pa.string()),

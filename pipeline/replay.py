@@ -190,13 +190,4 @@ def _listed(
 ) -> tuple[rerank.Listed, rank.Scored]:
     """What would have been published for these people."""
     scored = rank.score(found, learning.champion, config, people)
-    category, limits = found.history.catalogue.category[scored.content], config.ranking
-    listed = rerank.top(
-        scored.person,
-        scored.content,
-        scored.relevance,
-        category,
-        k=limits.k,
-        max_per_category=limits.max_per_category,
-    )
-    return listed, scored
+    return rank.listed_of(found, scored, config), scored
