@@ -146,6 +146,20 @@ def replace(root: Path, name: str, staged: Staged) -> None:
         discard(staged)
 
 
+def rollback(root: Path, name: str) -> str | None:
+    """Let CURRENT name a published snapshot again, whatever it names now; returns what that is.
+
+    Raises:
+        ShortlistError: That snapshot is not there, or not as it was published; CURRENT is as it was.
+    """
+    with _explained(root, f"going back to {name}"), disk.locked(root / _LOCK, PATIENCE_SECONDS):
+        if problems := verify(root / _SNAPSHOTS / name):
+            raise ShortlistError(f"{name} cannot serve: {'; '.join(problems[:3])}. {_serving(root)} Name another one.")
+        before = _current(root)
+        _swing(root, name, force=True)
+    return before
+
+
 def discard(staged: Staged) -> None:
     """Remove what was staged; nothing that was published changes."""
     _drop(staged.path, staged.guard)

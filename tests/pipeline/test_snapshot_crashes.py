@@ -213,7 +213,10 @@ def name_of(night: int, variant: int) -> str:
 
 
 class Publications(RuleBasedStateMachine):
-    """Any interleaving of publications, crashes, full disks, healing and garbage collection, against a dictionary."""
+    """Any interleaving of publications, rollbacks, crashes, full disks, healing and garbage collection.
+
+    Against a dictionary; the night that serves goes back only where a rollback, or a forced publication, asks for it.
+    """
 
     def __init__(self) -> None:
         """Nothing has been published yet."""
@@ -222,6 +225,7 @@ class Publications(RuleBasedStateMachine):
         self.root = Path(self.folder.name) / "rankings"
         self.nights: dict[str, int] = {}
         self.current: str | None = None
+        self.latest, self.asked_back = -1, False
 
     def teardown(self) -> None:
         """Remove what the machine wrote."""
@@ -243,6 +247,7 @@ class Publications(RuleBasedStateMachine):
         name = name_of(night, variant)
         expected = self.serves_after(name, night, force)
         done = publish(self.root, night, variant, force=force)
+        self.asked_back = force
         assert done == Committed(name, created=name not in self.nights, current=expected == name)
         self.nights[name], self.current = night, expected
         assert leftovers(self.root) == []
@@ -259,6 +264,45 @@ class Publications(RuleBasedStateMachine):
         self.nights |= dict.fromkeys(found - set(self.nights), night)
         self.current = snapshot.resolve(self.root).name if (self.root / "CURRENT").exists() else None
         assert self.current in allowed
+
+    @precondition(lambda self: self.nights)
+    @rule(data=st.data())
+    def roll_back(self, data: st.DataObject) -> None:
+        """Any snapshot that is there can serve again, an older one or a newer one; what served is told."""
+        name = data.draw(st.sampled_from(sorted(self.nights)))
+        assert snapshot.rollback(self.root, name) == self.current
+        self.current, self.asked_back = name, True
+
+    @precondition(lambda self: self.nights)
+    @rule(data=st.data(), fault=st.sampled_from(FAULTS), at=st.integers(0, 7))
+    def fail_to_roll_back(self, data: st.DataObject, fault: Fault, at: int) -> None:
+        """A rollback that dies leaves CURRENT old or new, and no snapshot comes or goes."""
+        name = data.draw(st.sampled_from(sorted(self.nights)))
+        allowed = {self.current, name}
+        with calls(fault, at), suppress(Crash, ShortlistError):
+            snapshot.rollback(self.root, name)
+        self.current = snapshot.resolve(self.root).name if (self.root / "CURRENT").exists() else None
+        self.asked_back = True
+        assert self.current in allowed
+
+    @precondition(lambda self: self.nights)
+    @rule(data=st.data())
+    def roll_back_to_a_damaged_one(self, data: st.DataObject) -> None:
+        """A snapshot that is not as it was published cannot serve; mended, it is as good as ever."""
+        name = data.draw(st.sampled_from(sorted(self.nights)))
+        file = self.root / "snapshots" / name / "default" / "part-00000.parquet"
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-5] + b"?" + whole[-4:])
+        with pytest.raises(ShortlistError, match=r"default/part-00000\.parquet"):
+            snapshot.rollback(self.root, name)
+        file.write_bytes(whole)
+
+    @rule()
+    def verify(self) -> None:
+        """Nothing is wrong with any snapshot, whatever happened to the others."""
+        assert [snapshot.verify(self.root / "snapshots" / name) for name in sorted(self.nights)] == [[]] * len(
+            self.nights
+        )
 
     @precondition(lambda self: self.root.exists())
     @rule(keep=st.integers(1, 3))
@@ -287,6 +331,13 @@ class Publications(RuleBasedStateMachine):
         assert is_whole(path)
         if (self.root / "current").is_symlink():
             assert is_whole((self.root / "current").resolve())
+
+    @invariant()
+    def nothing_goes_back_unasked(self) -> None:
+        """The night that readers find is never an older one, unless the last step asked for it."""
+        night = manifest.load(snapshot.resolve(self.root))["night"] if self.current else -1
+        assert night >= self.latest or self.asked_back
+        self.latest, self.asked_back = night, False
 
     @invariant()
     def what_was_published_stays(self) -> None:

@@ -1,0 +1,76 @@
+"""CURRENT names an older snapshot again, until the next publication."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from rich.console import Console
+
+from pipeline import snapshot, snapshot_names, suppress
+from pipeline.config import Config
+from pipeline.lake import Lake
+from pipeline.pseudonyms import Pseudonyms, Purpose
+from pipeline.report import Report
+
+_KINDS: tuple[Purpose, ...] = ("customer", "visitor")
+_NEXT = (
+    "Readers who resolve CURRENT from now on read it. The next publication of this or a later instant lets CURRENT go "
+    "forward again: if what was published last must not come back, mend its cause, or pause the schedule, before that."
+)
+
+
+@dataclass(frozen=True)
+class RollbackReport(Report):
+    """What served before (null where nothing did), and what serves now.
+
+    `objecting` counts people who have a list in it although they object by now: they did not when it was published.
+    """
+
+    before: str | None
+    now: str
+    objecting: int
+
+
+def run(as_of: datetime, config: Config, name: str) -> RollbackReport:
+    """Let CURRENT name the snapshot that `name` begins; `as_of` is by when an objection counts.
+
+    Raises:
+        ShortlistError: There is no such snapshot, or it is not whole; CURRENT is as it was.
+    """
+    lake = Lake.of(config)
+    chosen = snapshot_names.meant(lake.rankings, name)
+    wishes = suppress.known_now(lake, as_of, config)
+    ids = Pseudonyms.of(config) if len(wishes) else None  # first: without a key nothing is changed
+    before = snapshot.rollback(lake.rankings, chosen)
+    people = snapshot_names.path_of(lake.rankings, chosen) / "people"
+    return RollbackReport(before, chosen, sum(_listed(people, kind, ids, wishes) for kind in _KINDS) if ids else 0)
+
+
+def _listed(people: Path, kind: Purpose, ids: Pseudonyms, wishes: pa.Array) -> int:
+    """How many of these ids have a list; the vault may have forgotten their native ids, so pseudonyms are compared."""
+    rows = ds.dataset(people)
+    first = (pc.field("rank") == 1) & (pc.field("id_type") == kind)
+    native = rows.to_table(columns=["person_id"], filter=first)["person_id"]
+    return pc.sum(pc.is_in(ids.column(native, kind), value_set=wishes)).as_py() or 0
+
+
+def draw(report: RollbackReport, out: Console) -> None:
+    """What served, what serves, and what comes next."""
+    if report.before == report.now:
+        out.print(f"{report.now} served already; nothing was changed.", markup=False, soft_wrap=True)
+    else:
+        out.print(f"before: {report.before or 'nothing served'}", markup=False, soft_wrap=True)
+        out.print(f"now:    {report.now}", style="bold", markup=False, soft_wrap=True)
+    out.print(_NEXT, markup=False, soft_wrap=True)
+    if report.objecting:
+        out.print(
+            f"{report.objecting:,} people in it object by now and are served again with it. "
+            "Publish a night again as soon as you can: it leaves them out.",
+            style="bold yellow",
+            soft_wrap=True,
+        )
