@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.progress import Progress
 
-from pipeline import cli_people, clock, config
+from pipeline import cli_people, cli_rules, cli_snapshots, clock, config
 from pipeline.cli_common import AsOf, ConfigFile, IdType, Json, answer, day, people, prepare, progress
 from pipeline.errors import ConfigurationError, ShortlistError
 
@@ -27,6 +27,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_people.app)
+app.add_typer(cli_rules.app)
+app.add_typer(cli_snapshots.app)
 
 
 def main() -> None:

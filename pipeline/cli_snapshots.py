@@ -1,0 +1,71 @@
+"""`shortlist` commands about what was published: snapshots, verify, diff, rollback."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from pipeline import config
+from pipeline.cli_common import ConfigFile, Json, answer, people, prepare
+
+app = typer.Typer()
+
+
+@app.command()
+def snapshots(config_file: ConfigFile = None, as_json: Json = False) -> None:
+    """Every published snapshot: people, rows, strategies, models, size, and which one serves."""
+    settings = config.load(config_file)
+    from pipeline import list_snapshots as step
+
+    report = step.run(settings)
+    answer(report.to_json(), as_json, lambda: step.draw(report, people))
+
+
+@app.command()
+def verify(
+    name: Annotated[str | None, typer.Argument(help="A snapshot, or how its name begins; else all.")] = None,
+    config_file: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Check every published byte against its manifest, and CURRENT; ends with 1 when anything is wrong."""
+    settings = config.load(config_file)
+    from pipeline import verify_snapshots as step
+
+    with people.status("reading what was published"):
+        report = step.run(settings, name)
+    answer({**report.to_json(), "whole": report.whole}, as_json, lambda: step.draw(report, people))
+    if not report.whole:
+        raise typer.Exit(1)
+
+
+@app.command()
+def diff(
+    old: Annotated[str | None, typer.Argument(help="A snapshot, or how its name begins; else the one before.")] = None,
+    new: Annotated[str | None, typer.Argument(help="Another one; else the one that serves.")] = None,
+    config_file: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """How people's lists differ between two snapshots, and why."""
+    settings = config.load(config_file)
+    from pipeline import diff as step
+
+    with people.status("comparing lists"):
+        report = step.run(settings, old, new)
+    answer(report.to_json(), as_json, lambda: step.draw(report, people))
+
+
+@app.command()
+def rollback(
+    name: Annotated[str, typer.Argument(help="The snapshot that shall serve, or how its name begins.")],
+    config_file: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Let an older snapshot serve again, until the next publication."""
+    settings, _ = prepare(config_file, None)
+    from pipeline import rollback as step
+
+    with people.status("checking what shall serve"):
+        report = step.run(datetime.now(UTC), settings, name)
+    answer(report.to_json(), as_json, lambda: step.draw(report, people))
