@@ -328,7 +328,11 @@ _RANKED = (
     Column("rank", pa.int32(), "1..K, 1 is best", required=True, minimum=1),
     Column("content_id", pa.string(), "the content to show", required=True),
     Column(
-        "score", pa.float64(), "relevance: sum of goal weight x value x probability; falls with rank", required=True
+        "score",
+        pa.float64(),
+        "relevance: sum of goal weight x value x probability, times what rules say; falls with rank, but for what a "
+        "rule pins and in lists drawn by lot",
+        required=True,
     ),
 )
 _PROVENANCE = (

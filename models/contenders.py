@@ -47,11 +47,11 @@ def _blend(engagement: Engagement, share: float, **knobs: Any) -> Scores:
 CONTENDERS = (
     Contender("most_popular", popularity.most_popular),
     Contender("newest", popularity.newest),
-    Contender("trending", popularity.trending, {"half_life_hours": (3.0, 4.8, 8.0, 24.0, 72.0, 336.0)}),
+    Contender("trending", popularity.trending, {"half_life_hours": (3.0, 3.5, 4.0, 4.8, 6.0, 8.0, 24.0, 72.0, 336.0)}),
     Contender("gravity", popularity.gravity, {"power": (1.0, 1.5, 2.2, 3.0), "offset_hours": (2.0, 12.0, 24.0)}),
     Contender("item_to_item", neighbours.item_to_item, {"half_life_days": (30.0,), "vote_hours": (12.0, 48.0, 336.0)}),
     Contender("als", _als, {"memory_days": (0.5, 2.0), "regularisation": (10.0, 100.0)}),
-    Contender("ease", factors.ease, {"regularisation": (10.0, 100.0), "memory_days": (0.5, 2.0)}),
+    Contender("ease", factors.ease, {"regularisation": (100.0, 500.0, 2000.0), "memory_days": (0.5, 1.5, 4.0)}),
     Contender("user_knn", neighbours.user_knn, {"half_life_hours": (6.0, 12.0, 24.0, 72.0, 336.0)}),
 )
 """All but the blend, which takes the settings of two of them."""

@@ -53,11 +53,10 @@ class Exploration:
             night: Which one, in microseconds: tomorrow others are drawn.
         """
         places = min(limit, math.ceil(share * limit - 1e-9))
-        hashed = [int.from_bytes(hashlib.blake2b(one.encode(), digest_size=8).digest(), "little") for one in ids]
-        keys = np.array(hashed, np.uint64)
-        order = np.argsort(keys, kind="stable")
+        hashed = keys(ids)
+        order = np.argsort(hashed, kind="stable")
         tonight = mixed(np.array([night], np.int64).astype(np.uint64))
-        return cls(places, content[order], keys[order], mixed(people.astype(np.uint64) ^ tonight))
+        return cls(places, content[order], hashed[order], mixed(people.astype(np.uint64) ^ tonight))
 
     def added(self, found: Choices, source: NDArray[np.int32], eligible: NDArray[np.bool_], number: int) -> None:
         """Put what is drawn, as of source `number`, in place of the last of what was found; in place.
@@ -74,6 +73,13 @@ class Exploration:
         _draw(
             self.content, self.content_keys, self.person_keys, self.places, eligible, found, source, number, lots, dealt
         )
+
+
+def keys(ids: Iterable[str]) -> Keys:
+    """Of contents, by their ids alone."""
+    return np.array(
+        [int.from_bytes(hashlib.blake2b(one.encode(), digest_size=8).digest(), "little") for one in ids], np.uint64
+    )
 
 
 def mixed(x: Any) -> Any:

@@ -155,7 +155,10 @@ def _lists(cursor: duckdb.DuckDBPyConnection, facts: Mapping[str, Any], k: int) 
 
 
 def _promises(table: str, whose: str, k: int, probabilities: list[str]) -> dict[str, str]:
-    """What holds for every list, each with a query for the rows for which it does not."""
+    """What holds for every list, each with a query for the rows for which it does not.
+
+    Scores may rise where a rule pins a content, and in lists that were drawn by lot.
+    """
     strategies = ", ".join(f"'{name}'" for name in schemas.STRATEGIES)
     outside = " OR ".join(f'NOT "{name}" BETWEEN 0 AND 1' for name in probabilities)
     return {
@@ -167,7 +170,9 @@ def _promises(table: str, whose: str, k: int, probabilities: list[str]) -> dict[
         "no content is twice in a list": f"""
             FROM "{table}" QUALIFY row_number() OVER (PARTITION BY {whose}, content_id ORDER BY rank) > 1""",
         "scores do not rise with rank": f"""
-            FROM "{table}" QUALIFY score > lag(score) OVER (PARTITION BY {whose} ORDER BY rank)""",
+            FROM "{table}" WHERE candidate_source <> 'rule'
+            QUALIFY score > lag(score) OVER (PARTITION BY {whose} ORDER BY rank)
+            AND min(propensity) OVER (PARTITION BY {whose}) = 1""",
         "scores are finite": f'FROM "{table}" WHERE NOT isfinite(score)',
         "probabilities are in 0..1": f"""FROM "{table}" WHERE {outside or "false"}""",
         "propensities are above 0, up to 1": f'FROM "{table}" WHERE NOT (propensity > 0 AND propensity <= 1)',

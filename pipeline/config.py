@@ -133,6 +133,8 @@ class Ranking(Settings):
     explore: Annotated[float, Field(ge=0, le=1)] = 0.05
     """The share of the candidates that is drawn by lot from new contents that next to nobody turned to yet."""
     max_per_category: Annotated[int, Field(ge=1)] = 5
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    """0: the best first. Above, places are drawn by lot, in proportion to relevance^(1 / temperature)."""
     min_quality: float = 0.0
     hide_engaged: bool = True
     """Leave out what the person has already engaged with."""

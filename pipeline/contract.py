@@ -15,7 +15,7 @@ import yaml
 from expectations import schemas
 
 FILE = "contract.yaml"
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 """Of the promise: minor when a column is added, major when one changes its meaning (columns are never renamed)."""
 
 _PURPOSE = "The content most likely to engage each known person, best first, for one instant (`as_of`)."

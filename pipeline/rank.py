@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from expectations import schemas
 from features import rfm, spec
-from models import reasons, rerank
+from models import exploration, reasons, rerank
 from models.candidates import BY_RULE, NAMES
 from models.classifier import Bundle
+from models.exploration import mixed
+from models.lottery import Lots
 from models.rules import Rules
 from models.scorer import Scorer
 from pipeline import apply_rules, identify, tracking
@@ -245,8 +247,28 @@ def _filtered(found: NightFeatures, rankable: int, named: int, config: Config) -
 
 
 def listed_of(found: NightFeatures, scored: Scored, config: Config) -> rerank.Listed:
-    """The lists of everybody who was scored."""
-    return _top(found, scored.person, scored.content, scored.relevance, scored.place, config)
+    """The lists of everybody who was scored: the best first, or drawn by lot."""
+    return drawn(found, scored, config)[0]
+
+
+def drawn(found: NightFeatures, scored: Scored, config: Config) -> tuple[rerank.Listed, Floats]:
+    """The same, and with which probability each of its places holds what it does, given those above it (M,)."""
+    if not config.ranking.temperature:
+        listed = _top(found, scored.person, scored.content, scored.relevance, scored.place, config)
+        return listed, np.ones(len(listed.pair))
+    people = mixed(found.history.people.astype(np.uint64))
+    contents = exploration.keys(found.history.catalogue.ids.to_pylist())
+    lots = Lots.of(
+        scored.relevance,
+        people[scored.person],
+        contents[scored.content],
+        found.history.as_of,
+        config.ranking.temperature,
+    )
+    listed = _top(found, scored.person, scored.content, lots.worth, scored.place, config)
+    category, most = found.history.catalogue.category[scored.content], config.ranking.max_per_category
+    pairs = scored.person, scored.content, category, scored.place
+    return listed, lots.propensities(listed, *pairs, max_per_category=most)
 
 
 def _top(
@@ -287,7 +309,7 @@ class _Writer:
 
     def _people(self, segment: NDArray[Any]) -> pa.Table:
         scored = self.scored
-        listed = listed_of(self.found, scored, self.config)
+        listed, propensity = drawn(self.found, scored, self.config)
         person, content = scored.person[listed.pair], scored.content[listed.pair]
         at = pa.array(np.searchsorted(self.ranked, person))
         rows = {
@@ -300,6 +322,7 @@ class _Writer:
             "candidate_source": pa.array([NAMES[i] for i in self._source(listed.pair)], pa.string()),
             "reason": pa.array(self._reasons(listed.pair), pa.string()),
             "segment": pa.array(segment[person].tolist(), pa.string()),
+            "propensity": pa.array(propensity),
         }
         return self._finished("people", rows, content)
 
@@ -378,7 +401,7 @@ class _Writer:
             "score": pa.array(means["score"][code, content]),
             **{f"p_{goal}": self._mean_probability(means, goal, code, content) for goal in self.config.goals},
             "strategy": self._constant(strategy, len(code)),
-            "candidate_source": self._constant("trending", len(code)),
+            "candidate_source": pa.array(np.where(place[listed.pair] > 0, NAMES[BY_RULE], "trending"), pa.string()),
             "reason": self._constant("Popular right now", len(code)),
         }
         return self._finished("segments" if strategy == "segment" else "default", rows, content)
@@ -395,9 +418,9 @@ class _Writer:
     def _finished(self, table: str, rows: Mapping[str, pa.Array], content: NDArray[np.int64]) -> pa.Table:
         n = len(content)
         complete = {
+            "propensity": pa.array(np.ones(n)),
             **rows,
             "content_id": self.found.history.catalogue.ids.take(pa.array(content)),
-            "propensity": pa.array(np.ones(n)),
             "model_version": self._constant(self.model.version, n),
             "as_of": pa.array([self.found.night.as_of] * n, schemas.TIMESTAMP),
         }

@@ -13,7 +13,7 @@ import pytest
 
 from features import rfm
 from models.rules import NONE
-from pipeline import apply_rules, rank, rules, snapshot
+from pipeline import apply_rules, publish, rank, rules, snapshot
 from pipeline import config as configuration
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError, ShortlistError
@@ -184,14 +184,33 @@ def test_what_is_published_says_that_a_rule_put_it_there(small_night: World, cop
     )
     rank.run(AS_OF, config)
     tables = read_ranked(Lake.of(config), AS_OF)
-    first = tables["people"].filter(pc.equal(tables["people"]["candidate_source"], "rule"))
-    assert set(first["content_id"].to_pylist()) == {listed[-1]}
-    assert set(first["rank"].to_pylist()) == {1}
+    assert publish.run(AS_OF, config).current
+    for table in tables.values():
+        first = table.filter(pc.equal(table["candidate_source"], "rule"))
+        assert set(first["content_id"].to_pylist()) == {listed[-1]}
+        assert set(first["rank"].to_pylist()) == {1}
     for table in tables.values():
         assert listed[0] not in table["content_id"].to_pylist()
     default = tables["default"].sort_by("rank")["content_id"].to_pylist()
     assert default[0] == listed[-1]
     assert listed[1] in default
+
+
+def test_lists_drawn_by_lot_say_with_which_chance(small_night: World, copy_of: Callable[[World], World]) -> None:
+    """So small a night's model finds all alike: each of what is left is as likely, and the lists pass their audit."""
+    world = copy_of(small_night)
+    config = configuration.load(world.config)
+    plain = snapshot.read(Lake.of(config).rankings, "people")
+    assert pc.all(pc.equal(plain["propensity"], 1.0)).as_py()
+    loose = {"temperature": 0.3, "max_per_category": config.ranking.k}
+    warm = config.model_copy(update={"ranking": config.ranking.model_copy(update=loose)})
+    rank.run(AS_OF, warm)
+    assert publish.run(AS_OF, warm).current
+    people = snapshot.read(Lake.of(config).rankings, "people").to_pandas()
+    assert people["score"].nunique() == 1
+    left = (1 / people["propensity"]).round(6) + people["rank"] - 1
+    assert left.groupby(people["person_id"]).nunique().eq(1).all()
+    assert people.loc[people["rank"] == 1, "content_id"].nunique() > 20
 
 
 def test_a_company_without_a_model_has_rules(opened: Opened, config: Config) -> None:
