@@ -30,18 +30,12 @@ Integers = NDArray[np.int64]
 _WIDTHS = (np.uint8, np.uint16)
 """A code is as narrow as the most thresholds of a feature, and the most leaves of a tree, allow."""
 
-
-def _logit(p: np.float32) -> np.float32:
-    """As XGBoost rounds it."""
-    return np.float32(-np.log(np.float32(1) / p - np.float32(1)))
-
-
-_BASE: Mapping[str, Callable[[np.float32], np.float32]] = {
-    "binary:logistic": _logit,
-    "reg:logistic": _logit,
-    "count:poisson": np.log,
-    "reg:gamma": np.log,
-    "reg:tweedie": np.log,
+_BASE: Mapping[str, Callable[[np.float32], float]] = {
+    "binary:logistic": forest_pass.logit,
+    "reg:logistic": forest_pass.logit,
+    "count:poisson": forest_pass.log,
+    "reg:gamma": forest_pass.log,
+    "reg:tweedie": forest_pass.log,
 }
 """What XGBoost makes of its base score before it adds leaves to it, by objective; all others of ours leave it."""
 

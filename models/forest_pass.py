@@ -75,6 +75,18 @@ def coded(values: Dense, cuts: Cuts, at: int, missing: Any) -> Codes:
 
 
 @compiled()  # type: ignore[untyped-decorator]
+def log(x: np.float32) -> Any:
+    """By the system's mathematical library, as XGBoost takes it: numpy's own differs in the last bit now and then."""
+    return np.log(np.float32(x))
+
+
+@compiled()  # type: ignore[untyped-decorator]
+def logit(p: np.float32) -> Any:
+    """As XGBoost writes and rounds it."""
+    return -np.log(np.float32(np.float32(1) / np.float32(p) - np.float32(1)))
+
+
+@compiled()  # type: ignore[untyped-decorator]
 def add_up(
     nodes: Nodes,
     cuts: Cuts,

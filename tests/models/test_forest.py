@@ -86,6 +86,9 @@ def said(one: xgb.Booster, world: World) -> np.ndarray:
     lossguide=st.booleans(),
 )
 @settings(max_examples=40)
+@example(
+    seed=1953, pairs=81, missing=0.9, position=1.0, depth=2, rounds=1, objective="binary:logistic", lossguide=False
+)
 @example(seed=1, pairs=40, missing=0.1, position=1.0, depth=12, rounds=9, objective="rank:ndcg", lossguide=True)
 def test_margins_are_those_of_xgboost(
     seed: int,

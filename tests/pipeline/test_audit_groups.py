@@ -33,7 +33,7 @@ def rows() -> Rows:
     x[:, [NAMES.index(one.column) for one in CODED.attributes]] = code
     whose = np.repeat(np.arange(LISTS), size)
     return Rows(
-        x=x[whose],
+        said=x[whose],
         raw=np.zeros((len(whose), 3)),
         labels={"click": (np.arange(len(whose)) % 3 == 0).astype(np.float32)},
         person=whose,

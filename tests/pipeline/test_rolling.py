@@ -65,7 +65,7 @@ def assert_same(some: Rows, others: Rows) -> None:
         elif isinstance(one, pa.Table):
             assert one.equals(other)
         else:
-            assert np.array_equal(one, other, equal_nan=part.name in {"x", "raw"})
+            assert np.array_equal(one, other, equal_nan=part.name in {"said", "raw"})
 
 
 def test_a_fold_has_the_rows_of_a_training_of_that_time(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def rows(shift: float = 0) -> Rows:
     log_odds = 0.7 * covisit + 0.2 * events - 2 + shift
     person = np.repeat((np.arange(LISTS) + 1) << 40, SIZE)
     return Rows(
-        x=x,
+        said=x,
         raw=np.zeros((n, 3)),
         labels={"click": (rng.random(n) < expit(log_odds)).astype(np.float32)},
         person=person,
