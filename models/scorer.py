@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -77,22 +76,22 @@ class Scorer:
 
         `position` is everybody's, NaN where it is unknown. Fastest where all pairs of a person stand together.
         """
-        log_odds = self._log_odds(pairs, person, content, position)
-        probabilities = {goal: self.models[goal].probabilities(margin) for goal, margin in log_odds.items()}
-        return Scored(probabilities, relevance(probabilities, weights))
-
-    def _log_odds(self, pairs: Dense, person: Integers, content: Integers, position: float) -> dict[str, Floats]:
-        if self.forest is None or self.codes is None:
-            x = rows(self.people, self.contents, pairs, person, content, position)
-            return {goal: model.margin(x) for goal, model in self.models.items()}
-        asked = partial(self.forest.margins, self.people, self.codes)
         ends = [len(person) * worker // self.workers for worker in range(self.workers + 1)]
         parts = [slice(*part) for part in pairwise(ends)]
         with ThreadPoolExecutor(self.workers) as pool:
-            found = pool.map(lambda part: asked(pairs[part], person[part], content[part], position), parts)
-        margins = np.concatenate(list(found), axis=1)
+            found = list(pool.map(lambda one: self._asked(pairs[one], person[one], content[one], position), parts))
+        probabilities = {goal: np.concatenate([part[goal] for part in found]) for goal in self.models}
+        return Scored(probabilities, relevance(probabilities, weights))
+
+    def _asked(self, pairs: Dense, person: Integers, content: Integers, position: float) -> dict[str, Floats]:
+        """Probabilities by goal."""
+        if self.forest is None or self.codes is None:
+            x = rows(self.people, self.contents, pairs, person, content, position)
+            return {goal: model.predict(x) for goal, model in self.models.items()}
+        margins = self.forest.margins(self.people, self.codes, pairs, person, content, position)
         return {
-            goal: model.log_odds(leaves) for (goal, model), leaves in zip(self.models.items(), margins, strict=True)
+            goal: model.probabilities(model.log_odds(leaves))
+            for (goal, model), leaves in zip(self.models.items(), margins, strict=True)
         }
 
 
