@@ -136,7 +136,7 @@ def _problems(snapshot: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
     content = {key: value for key, value in manifest.items() if key != "name"}
     if manifest["name"] != snapshot.name:
         yield f"{FILE}: names {manifest['name']}, but the folder is {snapshot.name}"
-    if not manifest["name"].endswith(f"-{_identity(content)}"):
+    if not str(manifest["name"]).endswith(f"-{_identity(content)}"):
         yield f"{FILE}: does not fit its own name; it was changed after it was published"
     declared = {file["path"]: file for file in manifest["files"]}
     present = {path.relative_to(snapshot).as_posix() for path in _files(snapshot)}

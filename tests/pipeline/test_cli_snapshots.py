@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import json
 import shutil
 from pathlib import Path
 
@@ -114,6 +115,17 @@ def test_verify_names_the_file_that_is_wrong(house: House, capsys: Capture) -> N
     told = said(capsys, house, "verify")
     assert (told.code, told.lacks(f"BAD {name}", "default/part-00000.parquet: missing")) == (1, [])
     assert said(capsys, house, "verify", "2026-11-02").code == 0
+
+
+def test_verify_names_a_manifest_whose_name_is_none(house: House, capsys: Capture) -> None:
+    """A number in the name's place is a problem that is told, and no crash."""
+    name = snapshot.snapshots(house.lake.rankings)[0]
+    file = house.lake.rankings / "snapshots" / name / "manifest.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "name": 7}))
+    answer = said(capsys, house, "verify", name, "--json")
+    (found,) = answer.json["snapshots"]
+    assert answer.code == 1
+    assert f"manifest.json: names 7, but the folder is {name}" in found["problems"]
 
 
 def test_verify_looks_where_current_leads(house: House, capsys: Capture) -> None:
