@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models import rules
 from models.rules import Facts, Field, Rules
-from pipeline import config as configuration
+from pipeline import rule_settings
 from pipeline.build_features import NightFeatures
 from pipeline.config import Config
 
@@ -44,7 +44,7 @@ def declared(config: Config) -> list[rules.Rule]:
     return [_declared(rule, config) for rule in config.rules]
 
 
-def _declared(rule: configuration.Rule, config: Config) -> rules.Rule:
+def _declared(rule: rule_settings.Rule, config: Config) -> rules.Rule:
     people = {name: getattr(rule.when, name) for name in ("segment", *_LAST_SEEN)}
     people |= {f"{CRM}{name}": values for name, values in rule.when.crm.items()}
     content = rule.content.model_dump(exclude={"min_age_days", "max_age_days"})

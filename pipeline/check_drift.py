@@ -15,7 +15,7 @@ from features import spec
 from models import drift
 from models.classifier import Bundle
 from models.drift import DriftResult, FeatureDrift
-from pipeline import rank, tracking
+from pipeline import score, tracking
 from pipeline.build_features import NightFeatures, crm_of, fits
 from pipeline.bundles import load_bundle
 from pipeline.config import Config
@@ -193,7 +193,7 @@ def _night(
     goals = tuple(config.goals)
     vocabulary = crm_of(bundle)
     matrix = found.person_matrix(goals, bundle.context["cuts"], vocabulary)[people]
-    scored = rank.score(found, bundle, config, people)
+    scored = score.score(found, bundle, config, people)
     place = np.searchsorted(people, scored.person)
     total = np.bincount(place, weights=scored.relevance, minlength=len(people))
     candidates = np.bincount(place, minlength=len(people))

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
-from datetime import date, datetime, timedelta
+from collections.abc import Mapping
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from expectations import schemas
-from features import rfm
 from pipeline.errors import ConfigurationError
+from pipeline.rule_settings import Rule
+from pipeline.settings import Settings, complaints, nearest
 
 CONFIG_ENV = "SHORTLIST_CONFIG"
 DEVELOPMENT_KEY = "shortlist-development-key-not-for-production"
@@ -28,14 +28,8 @@ _CADENCES = {"1d": 24, "12h": 12, "8h": 8, "6h": 6, "4h": 4, "3h": 3, "2h": 2, "
 
 def _known_zone(name: str) -> str:
     if name not in available_timezones():
-        raise ValueError(f"unknown time zone {name!r}{_nearest(name, available_timezones())}")
+        raise ValueError(f"unknown time zone {name!r}{nearest(name, available_timezones())}")
     return name
-
-
-class Settings(BaseModel):
-    """Base of every section: frozen, and no key that we do not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Project(Settings):
@@ -90,7 +84,7 @@ class Source(Settings):
             known = schemas.NATIVE[self.table].names
             for column in (*self.columns, *self.values):
                 if column not in known and self.table != "customers":
-                    raise ValueError(f"{column!r} is no column of {self.table}{_nearest(column, known)}")
+                    raise ValueError(f"{column!r} is no column of {self.table}{nearest(column, known)}")
         return self
 
 
@@ -121,7 +115,7 @@ class Goal(Settings):
             raise ValueError("a goal needs `events`, `min_dwell_seconds` or both")
         for event in self.events:
             if event not in schemas.EVENTS and not event.startswith(schemas.CUSTOM_PREFIX):
-                raise ValueError(f"unknown event {event!r}{_nearest(event, schemas.EVENTS)}")
+                raise ValueError(f"unknown event {event!r}{nearest(event, schemas.EVENTS)}")
         return self
 
 
@@ -138,75 +132,6 @@ class Ranking(Settings):
     min_quality: float = 0.0
     hide_engaged: bool = True
     """Leave out what the person has already engaged with."""
-
-
-def _several(found: Any) -> Any:
-    return (found,) if isinstance(found, str) else found
-
-
-Values = Annotated[tuple[str, ...], BeforeValidator(_several)]
-"""One value or a list of which one has to be there."""
-
-
-class RulePeople(Settings):
-    """Whom a rule is about: who meets all of these."""
-
-    segment: Values = ()
-    country: Values = ()
-    device: Values = ()
-    channel: Values = ()
-    crm: Mapping[str, Values] = Field(default_factory=dict)
-    """Attributes of the CRM, by its names."""
-
-    @model_validator(mode="after")
-    def _segments_exist(self) -> RulePeople:
-        for name in self.segment:
-            if name not in rfm.SEGMENTS:
-                raise ValueError(f"unknown segment {name!r}{_nearest(name, rfm.SEGMENTS)}")
-        return self
-
-
-class RuleContent(Settings):
-    """What a rule is about: what meets all of these."""
-
-    content_id: Values = ()
-    category: Values = ()
-    tag: Values = ()
-    author: Values = ()
-    format: Values = ()
-    language: Values = ()
-    min_age_days: Annotated[float, Field(ge=0)] | None = None
-    max_age_days: Annotated[float, Field(ge=0)] | None = None
-
-
-class Rule(Settings):
-    """What an editor wants in people's lists, whatever the model thinks."""
-
-    name: Annotated[str, Field(min_length=1)]
-    action: schemas.Action
-    when: RulePeople = RulePeople()
-    content: RuleContent = RuleContent()
-    factor: Annotated[float, Field(gt=0)] | None = None
-    """What relevance is multiplied by: of boost more than 1, by default 1.5, of bury less, by default 0.5."""
-    place: Annotated[int, Field(ge=1)] = 1
-    count: Annotated[int, Field(ge=1, le=20)] = 1
-    priority: int = 0
-    """Who is first to a place; the higher, the earlier, and of equals the first in the file."""
-    since: date | datetime | None = None
-    until: date | datetime | None = None
-    """A day is the last one on which the rule counts, an instant the first at which it does not."""
-
-    @model_validator(mode="after")
-    def _makes_sense(self) -> Rule:
-        least, most = {"boost": (1.0, float("inf")), "bury": (0.0, 1.0)}.get(self.action, (0.0, 0.0))
-        if self.factor is not None and not least < self.factor < most:
-            what = {"boost": "more than 1", "bury": "less than 1"}.get(self.action, "of boost and bury only")
-            raise ValueError(f"the factor of {self.action!r} is {self.factor:g}; it is {what}")
-        if self.action != "pin" and {"place", "count"} & self.model_fields_set:
-            raise ValueError(f"`place` and `count` are of pins only, not of {self.action!r}")
-        if self.content == RuleContent():
-            raise ValueError("a rule needs `content`: what it is about")
-        return self
 
 
 class Training(Settings):
@@ -397,7 +322,7 @@ class Config(Settings):
         for source in self.sources:
             if source.name == name:
                 return source
-        raise ConfigurationError(f"{self.file}: no source {name!r}{_nearest(name, [s.name for s in self.sources])}")
+        raise ConfigurationError(f"{self.file}: no source {name!r}{nearest(name, [s.name for s in self.sources])}")
 
     @cached_property
     def sha256(self) -> str:
@@ -439,67 +364,11 @@ def parse(values: Mapping[str, Any], file: Path, text: str = "") -> Config:
     try:
         return Config.model_validate({**placed, "file": file})
     except ValidationError as error:
-        complaints = "\n".join(f"  {line}" for line in _complaints(error, text))
-        raise ConfigurationError(f"{file} is not a valid configuration:\n{complaints}") from None
+        lines = "\n".join(f"  {line}" for line in complaints(error, Config, text))
+        raise ConfigurationError(f"{file} is not a valid configuration:\n{lines}") from None
 
 
 def _placed(source: Any, folder: Path) -> Any:
     if isinstance(source, dict) and isinstance(path := source.get("path"), str):
         return {**source, "path": str(folder / path)}
     return source
-
-
-def _complaints(error: ValidationError, text: str) -> Iterator[str]:
-    for one in error.errors():
-        key, at = ".".join(str(part) for part in one["loc"]), _line(text, one["loc"])
-        if one["type"] == "extra_forbidden":
-            yield f"{at}unknown key `{key}`{_nearest(str(one['loc'][-1]), _known_keys(one['loc'][:-1]))}"
-        elif one["type"] == "literal_error":
-            close = _nearest(
-                str(one["input"]), one["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-            )
-            yield f"{at}{key}: {one['msg']} (found: {one['input']!r}){close}"
-        else:
-            yield f"{at}{key}: {one['msg']} (found: {one['input']!r})" if key else one["msg"]
-
-
-def _line(text: str, location: tuple[int | str, ...]) -> str:
-    """Where in the file a rule, or its key, stands: there are many of them, and they are written by hand."""
-    if len(location) < 2 or location[0] != "rules" or not text:
-        return ""
-    lines = text.splitlines()
-    begins = [number for number, line in enumerate(lines) if line.strip().replace(" ", "").startswith("[[rules]]")]
-    number = begins[int(location[1])] if int(location[1]) < len(begins) else None
-    if number is None:
-        return ""
-    keys = [str(part) for part in location[2:3]]
-    for at in range(number + 1, len(lines)):
-        if lines[at].lstrip().startswith("[["):
-            break
-        if keys and lines[at].split("=")[0].strip() == keys[0]:
-            number = at
-            break
-    return f"line {number + 1}: "
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    section: Any = Config
-    for part in location:
-        if isinstance(part, str) and isinstance(section, type) and issubclass(section, BaseModel):
-            field = section.model_fields.get(part)
-            section = _section_of(field.annotation) if field else section  # the free name in `[goals.<name>]`
-    if isinstance(section, type) and issubclass(section, BaseModel):
-        return [name for name in section.model_fields if name != "file"]
-    return []
-
-
-def _section_of(annotation: Any) -> Any:
-    """`tuple[Source, ...]`, `Mapping[str, Goal]` and `Project` all lead to the section's class."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((s for a in get_args(annotation) if (s := _section_of(a)) is not None), None)
-
-
-def _nearest(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean `{close[0]}`?" if close else ""

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from models import contenders, listing, rerank
 from models.contenders import BLEND, CONTENDERS, Contender, Knobs
 from models.engagement import Ints
-from pipeline import identify, rank, replay_summary
+from pipeline import identify, replay_summary
 from pipeline.build_features import NightFeatures
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
@@ -26,6 +26,7 @@ from pipeline.open_night import OpenNight
 from pipeline.replay_summary import NightGrade, ReplayReport
 from pipeline.reports.replay import OURS
 from pipeline.retraining import Retraining
+from pipeline.score import Scored, listed_of, score
 
 TUNING_NIGHTS = 14
 """Nights before the first replayed one on which the rivals' settings are chosen."""
@@ -185,9 +186,7 @@ def _reached(rival: Contender, nights: Sequence[OpenNight], knobs: Knobs) -> flo
     return float(np.concatenate(values).mean())
 
 
-def _listed(
-    found: NightFeatures, learning: Retraining, config: Config, people: Ints
-) -> tuple[rerank.Listed, rank.Scored]:
+def _listed(found: NightFeatures, learning: Retraining, config: Config, people: Ints) -> tuple[rerank.Listed, Scored]:
     """What would have been published for these people."""
-    scored = rank.score(found, learning.champion, config, people)
-    return rank.listed_of(found, scored, config), scored
+    scored = score(found, learning.champion, config, people)
+    return listed_of(found, scored, config), scored

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models.rules import NONE, Rules
-from pipeline import apply_rules, rank, who
+from pipeline import apply_rules, score, who
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
@@ -78,7 +78,7 @@ def run(
 
 
 def _segments(opened: Opened) -> NDArray[Any]:
-    return rank.segments(opened.found, opened.model.bundle)
+    return score.segments(opened.found, opened.model.bundle)
 
 
 def _place(person: str, as_of: datetime, config: Config, kind: Kind | None, opened: Opened) -> int:
@@ -108,8 +108,8 @@ class _Night:
     def lists(self, rules: Rules, people: NDArray[np.int64] | None = None) -> Lists:
         """What these people, by default all, would be shown by some rules."""
         found, bundle = self.opened.found, self.opened.model.bundle
-        scored = rank.score_by(found, bundle, self.config, self.opened.people if people is None else people, rules)
-        listed = rank.listed_of(found, scored, self.config)
+        scored = score.score_by(found, bundle, self.config, self.opened.people if people is None else people, rules)
+        listed = score.listed_of(found, scored, self.config)
         lists: dict[int, list[int]] = {}
         for pair in listed.pair.tolist():
             lists.setdefault(int(scored.person[pair]), []).append(int(scored.content[pair]))

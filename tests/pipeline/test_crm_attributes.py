@@ -17,7 +17,7 @@ from features.crm import Vocabulary
 from features.measures import Attribute
 from models import classifier
 from models.classifier import Bundle, GoalModel
-from pipeline import check_drift, feature_report, rank, rebuild, tracking
+from pipeline import check_drift, feature_report, rebuild, score, tracking
 from pipeline.build_features import NightFeatures, crm_of, fits, goals_of
 from pipeline.config import Config
 from pipeline.lake import Lake
@@ -202,9 +202,9 @@ def test_ranking_reads_the_crm_as_the_model_learned_it(config: Config) -> None:
     model = bundle(config, PLAN)
     assert fits(model, config)
     assert crm_of(Bundle.from_files(model.to_files())) == PLAN
-    other = rank.score(found, model, config, people)
+    other = score.score(found, model, config, people)
     named = replace(PLAN, attributes=(replace(PLAN.attributes[0], values=("gold", "pro")),))
-    first = rank.score(found, bundle(config, named), config, people)
+    first = score.score(found, bundle(config, named), config, people)
     visitors = np.isin(found.history.people[other.person], VISITORS)
     assert other.relevance[visitors].min() > first.relevance[visitors].max()
 
@@ -215,8 +215,8 @@ def test_a_model_that_was_trained_before_the_crm_still_fits(config: Config) -> N
     assert (fits(model, config), crm_of(model), crm_of(None)) == (True, Vocabulary(), Vocabulary())
     found = seen({8: "pro"}, config)
     people = np.arange(len(found.history.people))
-    assert len(rank.score(found, model, config, people).relevance)
-    assert len(rank.score(found, None, config, people).relevance)
+    assert len(score.score(found, model, config, people).relevance)
+    assert len(score.score(found, None, config, people).relevance)
 
 
 def test_a_model_that_reads_other_attributes_than_it_says_does_not_fit(config: Config) -> None:

@@ -13,13 +13,15 @@ import pytest
 
 from features import rfm
 from models.rules import NONE
-from pipeline import apply_rules, publish, rank, rules, snapshot
+from pipeline import apply_rules, publish, rank, rule_settings, rules, score, snapshot
 from pipeline import config as configuration
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.lake import Lake
 from pipeline.rank import Opened
 from pipeline.ranked import read_ranked
+from pipeline.ranked_tables import Writer
+from pipeline.serving import NO_MODEL, Model
 from tests.worlds import World
 
 AS_OF = datetime(2026, 7, 1, tzinfo=UTC)
@@ -77,7 +79,7 @@ def rule(name: str, action: str, content: dict[str, Any], **more: Any) -> dict[s
 
 def ruled(config: Config, *given: dict[str, Any]) -> Config:
     """The same configuration with these rules."""
-    return config.model_copy(update={"rules": tuple(configuration.Rule.model_validate(one) for one in given)})
+    return config.model_copy(update={"rules": tuple(rule_settings.Rule.model_validate(one) for one in given)})
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +96,9 @@ def opened(config: Config) -> Opened:
 
 def lists(opened: Opened, config: Config) -> dict[int, list[int]]:
     """Contents by person."""
-    scored = rank.score(opened.found, opened.model.bundle, config, opened.people)
+    scored = score.score(opened.found, opened.model.bundle, config, opened.people)
     found: dict[int, list[int]] = {}
-    for pair in rank.listed_of(opened.found, scored, config).pair.tolist():
+    for pair in score.listed_of(opened.found, scored, config).pair.tolist():
         found.setdefault(int(scored.person[pair]), []).append(int(scored.content[pair]))
     return found
 
@@ -124,7 +126,7 @@ def test_nothing_excluded_is_listed_and_lists_still_fill(opened: Opened, config:
 
 def test_a_rule_for_some_leaves_the_others_alone(opened: Opened, config: Config) -> None:
     """Of a segment everybody's list is of the one category, of the others none is changed."""
-    segment = rank.segments(opened.found, opened.model.bundle)
+    segment = score.segments(opened.found, opened.model.bundle)
     chosen = max(rfm.SEGMENTS, key=segment[opened.people].tolist().count)
     news = popular_category(opened, config)
     only = rule("only", "require", {"category": news}, when={"segment": chosen})
@@ -151,10 +153,10 @@ def test_boosts_and_buries_move_a_category_up_and_down(opened: Opened, config: C
         [np.mean([n == news for n in categories(opened, one[:3])]) for one in lists(opened, config).values()]
     )
     assert places(action="bury", factor=0.01) < plain < places(action="boost", factor=50)
-    scored = rank.score(
+    scored = score.score(
         opened.found, opened.model.bundle, ruled(config, rule("r", "boost", {"category": news})), opened.people
     )
-    asked = rank.score(opened.found, opened.model.bundle, config, opened.people)
+    asked = score.score(opened.found, opened.model.bundle, config, opened.people)
     ratio = scored.relevance / asked.relevance
     assert set(np.round(ratio, 9).tolist()) == {1.0, 1.5}
 
@@ -217,9 +219,9 @@ def test_a_company_without_a_model_has_rules(opened: Opened, config: Config) -> 
     """Nothing was learned: lists are by gravity and the rules, and are called so."""
     news = popular_category(opened, config)
     only = ruled(config, rule("only", "require", {"category": news}))
-    bare = Opened(opened.found, rank.Model(None, rank.NO_MODEL), opened.native, opened.people)
-    scored = rank.score(bare.found, None, only, bare.people)
-    tables = rank._Writer(bare.found, scored, bare.people, bare.native, bare.model, only).tables()
+    bare = Opened(opened.found, Model(None, NO_MODEL), opened.native, opened.people)
+    scored = score.score(bare.found, None, only, bare.people)
+    tables = Writer(bare.found, scored, bare.people, bare.native, bare.model, only).tables()
     own = tables["people"].filter(pc.not_equal(tables["people"]["strategy"], "default"))
     assert set(own["strategy"].to_pylist()) == {"rules"}
     assert own.num_rows > 100

@@ -10,7 +10,7 @@ from expectations.schemas import Action
 from features.rfm import SEGMENTS
 from pipeline import config
 from pipeline.apply_rules import DEFAULT_FACTORS
-from pipeline.config import RuleContent, RulePeople
+from pipeline.rule_settings import RuleContent, RulePeople
 
 TEXT = (Path(__file__).parents[2] / "docs/guides/rules.md").read_text(encoding="utf-8")
 

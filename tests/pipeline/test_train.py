@@ -15,13 +15,14 @@ from models.calibration import IDENTITY
 from models.classifier import Bundle, GoalModel
 from models.learning import Learned, Sample
 from models.split import Split
-from pipeline import compare, rank, tracking, train
+from pipeline import compare, score, tracking, train
 from pipeline import config as configuration
 from pipeline.build_features import NO_CRM, NightFeatures
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 from pipeline.night import Archive
 from pipeline.records import Tracker
+from pipeline.serving import Model
 from pipeline.training_rows import TrainingRows
 from tests.pipeline.lakes import config_in, fortnight, rebuilt
 from tests.worlds import World
@@ -73,18 +74,18 @@ def test_what_serves_knows_the_newest_nights_and_what_is_judged_does_not(small_n
 def test_lists_are_made_by_what_serves(small_night: World) -> None:
     """Not by its judged twin: one that serves and says half as much is heard."""
     config = configuration.load(small_night.config)
-    model = rank.Model.serving(AS_OF, config, Lake.of(config)).bundle
+    model = Model.serving(AS_OF, config, Lake.of(config)).bundle
     assert model is not None
     found = NightFeatures.of(Archive.load(Lake.of(config), config, AS_OF).night(AS_OF), config)
     bold = {goal: replace(one, calibration=IDENTITY) for goal, one in model.serving.items()}
     timid = {goal: replace(one, negatives=one.negatives / 2) for goal, one in bold.items()}
     said, halved = (
-        rank.score(found, replace(model, anew=one), config, np.arange(5)).relevance for one in (bold, timid)
+        score.score(found, replace(model, anew=one), config, np.arange(5)).relevance for one in (bold, timid)
     )
     assert (halved < said).all()
     goals = {goal: one.model_copy(update={"value": 3.0}) for goal, one in config.goals.items()}
-    dear = rank.score(found, model, config.model_copy(update={"goals": goals}), np.arange(5)).relevance
-    np.testing.assert_allclose(np.sort(dear), 3 * np.sort(rank.score(found, model, config, np.arange(5)).relevance))
+    dear = score.score(found, model, config.model_copy(update={"goals": goals}), np.arange(5)).relevance
+    np.testing.assert_allclose(np.sort(dear), 3 * np.sort(score.score(found, model, config, np.arange(5)).relevance))
 
 
 @pytest.mark.parametrize("balance", ["none", "segment"])
