@@ -11,19 +11,17 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import disk, identify, snapshot, validate
+from pipeline import disk, identify, snapshot, suppress, validate
 from pipeline.audit import AuditReport, Check, Person, Terms, audit
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 from pipeline.manifest import JSON
 from pipeline.night import Archive
-from pipeline.pseudonyms import Pseudonyms, Purpose
+from pipeline.pseudonyms import Pseudonyms
 from pipeline.ranked import read_ranked
 from pipeline.report import Report
 from pipeline.snapshot import Ranked, Staged
-
-_KINDS: tuple[Purpose, ...] = ("customer", "visitor")
 
 
 @dataclass(frozen=True)
@@ -65,18 +63,8 @@ def _terms(as_of: datetime, config: Config, lake: Lake, listed: pa.Table) -> Ter
         k=config.ranking.k,
         expected_people=_people(identify.native_ids(lake, night.rankable(config))),
         declared=lambda table, rows: _declared(table, rows, as_of, config, lake),
-        suppressed=_objecting(listed, archive.suppressed, Pseudonyms.of(config)),
+        suppressed=suppress.objecting(listed, archive.suppressed, Pseudonyms.of(config)),
     )
-
-
-def _objecting(listed: pa.Table, suppressed: pa.Array, ids: Pseudonyms) -> frozenset[Person]:
-    """Who of the listed people objects: the vault has forgotten their ids, so their pseudonyms are compared."""
-    found: set[Person] = set()
-    for kind in _KINDS:
-        native = pc.unique(listed.filter(pc.equal(listed["id_type"], kind))["person_id"])
-        theirs = native.filter(pc.is_in(ids.column(native, kind), value_set=suppressed))
-        found |= {(person, kind) for person in theirs.to_pylist()}
-    return frozenset(found)
 
 
 def _people(native: pa.Table) -> frozenset[Person]:

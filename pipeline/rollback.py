@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from rich.console import Console
@@ -14,10 +12,9 @@ from rich.console import Console
 from pipeline import snapshot, snapshot_names, suppress
 from pipeline.config import Config
 from pipeline.lake import Lake
-from pipeline.pseudonyms import Pseudonyms, Purpose
+from pipeline.pseudonyms import Pseudonyms
 from pipeline.report import Report
 
-_KINDS: tuple[Purpose, ...] = ("customer", "visitor")
 _NEXT = (
     "Readers who resolve CURRENT from now on read it. The next publication of this or a later instant lets CURRENT go "
     "forward again: if what was published last must not come back, mend its cause, or pause the schedule, before that."
@@ -47,16 +44,11 @@ def run(as_of: datetime, config: Config, name: str) -> RollbackReport:
     wishes = suppress.known_now(lake, as_of, config)
     ids = Pseudonyms.of(config) if len(wishes) else None  # first: without a key nothing is changed
     before = snapshot.rollback(lake.rankings, chosen)
-    people = snapshot_names.path_of(lake.rankings, chosen) / "people"
-    return RollbackReport(before, chosen, sum(_listed(people, kind, ids, wishes) for kind in _KINDS) if ids else 0)
-
-
-def _listed(people: Path, kind: Purpose, ids: Pseudonyms, wishes: pa.Array) -> int:
-    """How many of these ids have a list; the vault may have forgotten their native ids, so pseudonyms are compared."""
-    rows = ds.dataset(people)
-    first = (pc.field("rank") == 1) & (pc.field("id_type") == kind)
-    native = rows.to_table(columns=["person_id"], filter=first)["person_id"]
-    return pc.sum(pc.is_in(ids.column(native, kind), value_set=wishes)).as_py() or 0
+    if ids is None:
+        return RollbackReport(before, chosen, 0)
+    people = ds.dataset(snapshot_names.path_of(lake.rankings, chosen) / "people")
+    listed = people.to_table(columns=["person_id", "id_type"], filter=pc.field("rank") == 1)
+    return RollbackReport(before, chosen, len(suppress.objecting(listed, wishes, ids)))
 
 
 def draw(report: RollbackReport, out: Console) -> None:

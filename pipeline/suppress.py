@@ -18,11 +18,13 @@ from pipeline.clock import last_finished_day
 from pipeline.config import Config
 from pipeline.identify import People
 from pipeline.lake import Lake
+from pipeline.pseudonyms import Pseudonyms, Purpose
 
 FORGOTTEN = "_forgotten"
 """The source of what `shortlist forget` wrote: no configured source can have this name."""
 
 _CRM = "crm"
+_LISTED: tuple[Purpose, ...] = ("customer", "visitor")
 
 
 def ids(
@@ -83,3 +85,13 @@ def known_now(lake: Lake, as_of: datetime, config: Config, besides: str | None =
         return pa.array([], pa.int64())
     people = identify.people(lake.read("identities"), as_of, config.identity)
     return ids(said, lake.days("customers"), people, as_of, config)
+
+
+def objecting(listed: pa.Table, suppressed: pa.Array, ids: Pseudonyms) -> frozenset[tuple[str, str]]:
+    """Who of the listed people objects: the vault has forgotten their ids, so their pseudonyms are compared."""
+    found: set[tuple[str, str]] = set()
+    for kind in _LISTED:
+        native = pc.unique(listed.filter(pc.equal(listed["id_type"], kind))["person_id"])
+        theirs = native.filter(pc.is_in(ids.column(native, kind), value_set=suppressed))
+        found |= {(person, kind) for person in theirs.to_pylist()}
+    return frozenset(found)
