@@ -12,6 +12,9 @@ from pipeline.errors import ConfigurationError
 MAX_MAPPED_TASKS = 20_000
 """A backfill maps one task a (source, day): ten sources over five years fit. Airflow's default is 1024."""
 
+LOCKED_FOR = 60
+"""Seconds for which a write waits for another's. SQLite's own 5 are too few on a busy machine: four services write."""
+
 
 def dags_folder() -> Path:
     """The folder of our DAG files, beside the installed packages.
@@ -40,7 +43,7 @@ def settings(home: Path, config_path: Path, dags: Path | None = None) -> dict[st
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": _bundles(dags or dags_folder()),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__MAX_MAP_LENGTH": str(MAX_MAPPED_TASKS),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout={LOCKED_FOR}",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 
 from pipeline import airflow_environment, local_airflow
 from pipeline.errors import ConfigurationError, ShortlistError
@@ -72,6 +73,11 @@ def test_settings_stay_on_this_machine(config_path: Path) -> None:
     assert found["SHORTLIST_CONFIG"] == str(config_path)
     assert (Path(found["AIRFLOW__CORE__DAGS_FOLDER"]) / "ingest.py").is_file()
     assert found["AIRFLOW__CORE__DAGS_FOLDER"] in found["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"]
-    assert found["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{home}/airflow.db"
+    home.mkdir()
+    engine = sqlalchemy.create_engine(found["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+    with engine.connect() as connection:
+        waits = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
+    assert waits == 60_000, "milliseconds"
+    assert (home / "airflow.db").is_file()
     assert found["AIRFLOW__USAGE_DATA_COLLECTION__ENABLED"] == "False"
     assert found["MLFLOW_DISABLE_TELEMETRY"] == "true"
