@@ -244,6 +244,15 @@ class Limits(Settings):
     """Unpacked bytes a packed byte of .gz, .zst and Parquet; only judged beyond 64 MB unpacked."""
 
 
+class Publish(Settings):
+    """Where the published tables go besides `project.published`, and in which other formats."""
+
+    also: tuple[Literal["csv", "jsonl", "delta"], ...] = ()
+    """Formats in which the snapshot that serves is written beside it."""
+    stores: tuple[str, ...] = ()
+    """Object stores that get every snapshot too: `s3://bucket/folder`, `gs://…`, `az://…`."""
+
+
 class Housekeeping(Settings):
     """What is kept."""
 
@@ -277,6 +286,7 @@ class Config(Settings):
     identity: Identity = Identity()
     engine: Engine = Engine()
     limits: Limits = Limits()
+    publish: Publish = Publish()
     housekeeping: Housekeeping = Housekeeping()
 
     @model_validator(mode="after")
@@ -327,7 +337,7 @@ class Config(Settings):
     @cached_property
     def sha256(self) -> str:
         """Of every effective value that can change what is published; not of where the file lies."""
-        besides: Any = {"file": True, "limits": True, "engine": True, "training": {"challengers"}}
+        besides: Any = {"file": True, "limits": True, "engine": True, "publish": True, "training": {"challengers"}}
         values = self.model_dump(mode="json", exclude=besides)
         for source in values["sources"]:
             source["path"] = os.path.relpath(source["path"], self.file.parent)
