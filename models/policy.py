@@ -13,8 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.lottery import LEAST
+from models.likeness import Likeness
+from models.lottery import LEAST, lost, nearer
 from models.products import compiled
+from models.rerank import Limits, count, counters, room
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -51,20 +53,17 @@ class Traced:
 class Policy:
     """What may be listed to whom: pairs (N,) of people and contents, no pair twice.
 
-    `utility` is log-relevance / temperature, `certain` whether the largest wins instead of a lot. `value` is what a
-    pair is expected to be worth where it is shown. `place` is where it is pinned, 0 where it is not; lists have `k`
-    places. `groups` (C, G) are codes of the contents' groups, -1 for none, of which a list holds at most `most` (G,).
+    `utility` is log-relevance / temperature, at a temperature of 0 relevance. `value` is what a pair is expected to be
+    worth where it is shown, `place` where it is pinned, 0 where it is not; `limits` are those of `rerank.top`.
     """
 
     person: Integers
     content: Integers
     utility: Floats
-    certain: bool
+    temperature: float
     value: Floats
     place: Integers
-    k: int
-    groups: Integers
-    most: Integers
+    limits: Limits
 
     @classmethod
     def of(
@@ -75,10 +74,7 @@ class Policy:
         temperature: float,
         value: Floats,
         place: Integers,
-        *,
-        k: int,
-        groups: Integers,
-        most: Integers,
+        limits: Limits,
     ) -> Policy:
         """Of pairs with these relevances, in any order.
 
@@ -89,20 +85,21 @@ class Policy:
         order = np.lexsort((content, person))  # sums in one order, whatever the pairs' is
         known = np.nan_to_num(relevance[order], nan=-np.inf)
         utility = np.log(np.maximum(known, LEAST)) / temperature if temperature else known
-        pairs = person[order], content[order], utility, not temperature, value[order], place[order]
-        return cls(*pairs, k, groups, most)
+        return cls(person[order], content[order], utility, temperature, value[order], place[order], limits)
 
     def traced(self, people: Integers, lists: Integers, unseen: Flags) -> Traced:
         """Go down lists (L, K) of contents, or `NOTHING`, that stood before these people (L,); `unseen` are (C,).
 
         Raises ValueError where lists are longer than the policy's: what it would have placed there is not known.
         """
-        if lists.shape[1] > self.k:
-            raise ValueError(f"policy: lists of {lists.shape[1]} places, but it fills no more than {self.k}.")
+        limits = self.limits
+        if lists.shape[1] > limits.k:
+            raise ValueError(f"policy: lists of {lists.shape[1]} places, but it fills no more than {limits.k}.")
         starts, ends = (np.searchsorted(self.person, people, side=side) for side in ("left", "right"))
         target, shown, expected, unshown = (np.zeros(lists.shape) for _ in range(4))
         open_ = np.ones(lists.shape, bool)
-        policy = self.content, self.utility, self.certain, self.value, self.place, self.k, self.groups, self.most
+        pairs = self.content, self.utility, self.temperature, self.value, self.place
+        policy = *pairs, limits.k, limits.groups, limits.most, limits.spread, limits.likeness
         _trace(starts, ends, lists, *policy, unseen, target, open_, shown, expected, unshown)
         guess = np.zeros(lists.shape)
         likeliest, unread = np.full(lists.shape, _LIKELIEST), [np.zeros(lists.shape) for _ in range(3)]
@@ -117,12 +114,14 @@ def _trace(
     lists: Integers,
     content: Integers,
     utility: Floats,
-    certain: bool,
+    temperature: float,
     value: Floats,
     place: Integers,
     k: int,
     groups: Integers,
     most: Integers,
+    spread: float,
+    likeness: Likeness,
     unseen: Flags,
     target: Floats,
     open_: Flags,
@@ -132,58 +131,82 @@ def _trace(
 ) -> None:
     """Write what `Traced` says of every list, until it leaves what the policy could have listed."""
     free, given, chance = place == 0, np.empty(k, np.int64), np.empty(len(content))
-    full = np.zeros((groups.max() + 1 if groups.size else 1, groups.shape[1]), np.int64)
+    full, nearest = counters(groups), np.zeros(len(content))
+    worth = utility.copy() if spread > 0 else utility
     for who in range(len(lists)):
         first, last, slot = starts[who], ends[who], 0
-        _begin(first, last, content, place, groups, free, given, full)
+        theirs = np.arange(first, last)
+        _begin(theirs, content, place, groups, spread, likeness, free, given, full, nearest)
         for at in range(lists.shape[1]):
-            slot = _slot(slot, first, last, content, utility, certain, given, free, groups, most, full, chance)
+            _spread(theirs, utility, temperature, spread, nearest, worth)
+            slot = _slot(slot, theirs, content, worth, temperature, given, free, groups, most, full, chance)
             if slot == k:
                 open_[who, at:] = False
                 break
-            for one in range(first, last):
+            for one in theirs:
                 expected[who, at] += chance[one] * value[one]
                 unshown[who, at] += chance[one] * unseen[content[one]]
-            found = _found(lists[who, at], first, last, content, chance)
+            found = _found(lists[who, at], theirs, content, chance)
             if found >= 0:
                 target[who, at], shown[who, at] = chance[found], value[found]
             if target[who, at] == 0:
                 break
             if given[slot] < 0:
                 free[found] = False
-                _count(content[found], groups, full)
+                count(content[found], groups, full, 1)
+                if spread > 0:
+                    nearer(content[found], theirs, content, likeness, nearest)
             slot += 1
 
 
 @compiled()  # type: ignore[untyped-decorator]
 def _begin(
-    first: int,
-    last: int,
+    theirs: Integers,
     content: Integers,
     place: Integers,
     groups: Integers,
+    spread: float,
+    likeness: Likeness,
     free: Flags,
     given: Integers,
     full: Integers,
+    nearest: Floats,
 ) -> None:
-    """A person's empty list: what is pinned has its place, and counts in its groups."""
+    """A person's empty list: what is pinned has its place, counts in its groups, and others may be like it."""
     given[:] = -1
     full[:] = 0
-    for one in range(first, last):
+    for one in theirs:
         free[one] = place[one] == 0
         if not free[one]:
             given[place[one] - 1] = one
-            _count(content[one], groups, full)
+            count(content[one], groups, full, 1)
+        nearest[one] = 0.0
+    for one in given:
+        if one >= 0 and spread > 0:
+            nearer(content[one], theirs, content, likeness, nearest)
+
+
+@compiled()  # type: ignore[untyped-decorator]
+def _spread(
+    theirs: Integers, utility: Floats, temperature: float, spread: float, nearest: Floats, worth: Floats
+) -> None:
+    """What a person's pairs are worth beside what stands above: as lots are drawn, or as `rerank.top` sorts."""
+    for one in theirs:
+        if spread == 0:
+            break  # `worth` is `utility`
+        if temperature > 0:
+            worth[one] = utility[one] + lost(nearest[one], spread, temperature)
+        elif utility[one] > 0:
+            worth[one] = utility[one] * (1 - spread * nearest[one])
 
 
 @compiled()  # type: ignore[untyped-decorator]
 def _slot(
     slot: int,
-    first: int,
-    last: int,
+    theirs: Integers,
     content: Integers,
-    utility: Floats,
-    certain: bool,
+    worth: Floats,
+    temperature: float,
     given: Integers,
     free: Flags,
     groups: Integers,
@@ -197,19 +220,19 @@ def _slot(
     """
     for at in range(slot, len(given)):
         if given[at] >= 0:
-            chance[first:last] = 0.0
-            chance[given[at]] = 1.0
+            for one in theirs:
+                chance[one] = 1.0 if one == given[at] else 0.0
             return at
-        if _chances(first, last, content, utility, certain, free, groups, most, full, chance):
+        if _chances(theirs, content, worth, temperature, free, groups, most, full, chance):
             return at
     return len(given)
 
 
 @compiled()  # type: ignore[untyped-decorator]
-def _found(wanted: int, first: int, last: int, content: Integers, chance: Floats) -> int:
+def _found(wanted: int, theirs: Integers, content: Integers, chance: Floats) -> int:
     """Which of a person's pairs stands there; -1: none of them."""
     found = -1
-    for one in range(first, last):
+    for one in theirs:
         if wanted == _LIKELIEST:
             if found < 0 or chance[one] > chance[found]:
                 found = one
@@ -220,11 +243,10 @@ def _found(wanted: int, first: int, last: int, content: Integers, chance: Floats
 
 @compiled()  # type: ignore[untyped-decorator]
 def _chances(
-    first: int,
-    last: int,
+    theirs: Integers,
     content: Integers,
-    utility: Floats,
-    certain: bool,
+    worth: Floats,
+    temperature: float,
     free: Flags,
     groups: Integers,
     most: Integers,
@@ -236,36 +258,19 @@ def _chances(
     By the largest of them, so that no term vanishes that tells, and in the order of `Lots.propensities`: the same bits.
     """
     best, total = -1, 0.0
-    chance[first:last] = 0.0
-    for one in range(first, last):
-        if free[one] and _room(content[one], groups, full, most):
+    for one in theirs:
+        chance[one] = 0.0
+        if free[one] and room(content[one], groups, full, most):
             chance[one] = 1.0
-            if best < 0 or utility[one] > utility[best]:
+            if best < 0 or worth[one] > worth[best]:
                 best = one
-    for one in range(first, last):
-        if certain:
+    for one in theirs:
+        if temperature == 0:
             chance[one] = 1.0 if one == best else 0.0
         elif chance[one] > 0:
-            chance[one] = np.exp(utility[one] - utility[best])
-        total += chance[one]
-    if best >= 0:
-        chance[first:last] /= total
+            chance[one] = np.exp(worth[one] - worth[best])
+            total += chance[one]
+    if total > 0:
+        for one in theirs:
+            chance[one] /= total
     return best >= 0
-
-
-@compiled()  # type: ignore[untyped-decorator]
-def _room(content: int, groups: Integers, full: Integers, most: Integers) -> bool:
-    """Whether none of a content's groups is full."""
-    for group in range(groups.shape[1]):
-        code = groups[content, group]
-        if code >= 0 and full[code, group] >= most[group]:
-            return False
-    return True
-
-
-@compiled()  # type: ignore[untyped-decorator]
-def _count(content: int, groups: Integers, full: Integers) -> None:
-    """Count a content in its groups."""
-    for group in range(groups.shape[1]):
-        if groups[content, group] >= 0:
-            full[groups[content, group], group] += 1

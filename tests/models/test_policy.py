@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.exploration import mixed
+from models.likeness import Likeness
 from models.lottery import Lots
 from models.policy import NOTHING, Policy
-from models.rerank import top
+from models.rerank import Limits, top
 from tests.models.universe import PLACES, READ, Law, List
 
 CONTENTS = range(len(READ))
@@ -27,6 +28,7 @@ LAWS = st.builds(
         lambda pins: len(set(pins.values())) == len(pins)
     ),
     most=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    spread=st.sampled_from([0.0, 0.5, 0.9]),
 )
 
 
@@ -69,8 +71,9 @@ def test_the_guess_knows_nothing_of_the_list(law: Law) -> None:
             likeliest = (*likeliest, max(sorted(coming), key=lambda one: coming[one]))
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.6])
 @pytest.mark.parametrize("temperature", [0.05, 0.5, 3.0])
-def test_of_its_own_lists_it_says_what_was_published(temperature: float) -> None:
+def test_of_its_own_lists_it_says_what_was_published(temperature: float, spread: float) -> None:
     """To the last bit what `Lots.propensities` said, with caps and pins, in any order of the pairs."""
     rng = np.random.default_rng(5)
     person, content = (found.ravel() for found in np.meshgrid(np.arange(40), np.arange(30), indexing="ij"))
@@ -79,27 +82,36 @@ def test_of_its_own_lists_it_says_what_was_published(temperature: float) -> None
     relevance, category = rng.random(900) ** 6, rng.integers(-1, 4, 30)
     place = np.where(content == 7, 2, 0)
     keys = mixed(np.arange(40, dtype=np.uint64))
-    lots = Lots.of(relevance, keys[person], keys[content], 1, temperature)
-    rules = {"category": category[content], "place": place, "max_per_category": 3}
-    listed = top(person, content, lots.worth, k=8, **rules)
-    said = lots.propensities(listed, person, content, **rules)
+    likeness = Likeness.of(np.repeat(np.arange(30), 2), rng.integers(0, 9, 60), 30)
+    limits = Limits(8, category[:, None], np.array([3]), spread, likeness)
+    listed, said = Lots.of(relevance, keys[person], keys[content], 1, temperature).drawn(person, content, place, limits)
     lists, logged = np.full((40, 8), NOTHING), np.zeros((40, 8))
     lists[person[listed.pair], listed.rank - 1] = content[listed.pair]
     logged[person[listed.pair], listed.rank - 1] = said
-    policy = Policy.of(
-        person,
-        content,
-        relevance,
-        temperature,
-        relevance,
-        place,
-        k=8,
-        groups=category[:, None],
-        most=np.array([3]),
-    )
+    policy = Policy.of(person, content, relevance, temperature, relevance, place, limits)
     found = policy.traced(np.arange(40), lists, np.zeros(30, bool))
     np.testing.assert_array_equal(found.target, logged)
     np.testing.assert_array_equal(found.open, lists >= 0)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.6])
+def test_without_a_lot_it_lists_what_the_ranking_does(spread: float) -> None:
+    """At a temperature of 0 every place of `rerank.top`'s lists is certain, and nothing comes behind them."""
+    rng = np.random.default_rng(6)
+    person, content = (found.ravel() for found in np.meshgrid(np.arange(40), np.arange(30), indexing="ij"))
+    relevance, groups = rng.integers(0, 9, 1200) / 8, rng.integers(0, 4, (30, 2))
+    place = np.where(content == 7, 2, 0)
+    likeness = Likeness.of(np.repeat(np.arange(30), 2), rng.integers(0, 9, 60), 30)
+    limits = Limits(12, groups, np.array([2, 2]), spread, likeness)
+    listed = top(person, content, relevance, limits, place=place)
+    lists = np.full((40, 12), NOTHING)
+    lists[person[listed.pair], listed.rank - 1] = content[listed.pair]
+    found = Policy.of(person, content, relevance, 0.0, relevance, place, limits).traced(
+        np.arange(40), lists, np.zeros(30, bool)
+    )
+    np.testing.assert_array_equal(found.target, lists >= 0)
+    np.testing.assert_array_equal(found.open, lists >= 0)
+    assert (lists == NOTHING).any()
 
 
 def test_whom_it_does_not_know_it_would_list_nothing() -> None:

@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from models.likeness import NOTHING, Likeness
 from models.off_policy import Logged
 from models.policy import Policy
+from models.rerank import Limits
 
 List = tuple[int, ...]
 PLACES = 3
 GROUPS = np.array([[0, 0], [0, 1], [1, 1], [-1, 2], [2, -1], [1, 0]])
 """The categories and authors of six contents."""
+TRAITS = [(one, kind * 9 + code) for one, row in enumerate(GROUPS) for kind, code in enumerate(row) if code >= 0]
+LIKENESS = Likeness.of(*np.array(TRAITS).T, len(GROUPS))
 READ = np.array([0.5, 0.3, 0.2, 0.6, 0.1, 0.4])
 """How likely each is to be read, where nothing stands above it."""
 
@@ -26,6 +30,7 @@ class Law:
     temperature: float = 1.0
     pins: Mapping[int, int] = field(default_factory=dict)
     most: tuple[int, int] = (9, 9)
+    spread: float = 0.0
 
     def next(self, above: List) -> dict[int, float]:
         """With which probability each content comes next; nothing where the list has ended."""
@@ -37,10 +42,15 @@ class Law:
         left = [one for one in self.relevance if one not in held and self._room(one, held)]
         if not left:
             return {pinned[0]: 1.0} if pinned else {}
+        worth = {one: self.relevance[one] * (1 - self.spread * self._like(one, held)) for one in left}
         if not self.temperature:
-            return {min(left, key=lambda one: (-self.relevance[one], one)): 1.0}
-        rate = {one: self.relevance[one] ** (1 / self.temperature) for one in left}
+            return {min(left, key=lambda one: (-worth[one], one)): 1.0}
+        rate = {one: worth[one] ** (1 / self.temperature) for one in left}
         return {one: value / sum(rate.values()) for one, value in rate.items()}
+
+    @staticmethod
+    def _like(one: int, held: set[int]) -> float:
+        return max((LIKENESS.between(one, other) for other in held), default=0.0)
 
     def _room(self, one: int, held: set[int]) -> bool:
         return all(
@@ -75,9 +85,7 @@ class Law:
             self.temperature,
             value[every],
             np.array([place.get(one, 0) for one in every.tolist()]),
-            k=PLACES,
-            groups=GROUPS,
-            most=np.array(self.most),
+            Limits(PLACES, GROUPS, np.array(self.most), self.spread, LIKENESS if self.spread else NOTHING),
         )
 
 
