@@ -21,9 +21,11 @@ ranking policies under the cascade behavior model", WSDM). In their terms the va
 guessed as q_k + g_(k+1) + g_(k+2) + ..: `q_k` is what the content at k is expected to be worth there, `E q_k` the
 target's expectation of it given what stands above, and `g_k` a guess of that which knows nothing of the list. Whatever
 the guesses, DR is unbiased as IPS is, for w_k q_k and w_(k-1) E q_k have the same expectation, and so have w_(k-1) g_k
-and g_k; the better they are, the less it spreads. As far down as something stands is worth less than at the top, q, E q
-and g are multiplied by one number a place: what came of the place over what was expected of it, among the other half of
-the people (cross-fitting), so that no guess is fitted to whom it is used for.
+and g_k; the better they are, the less it spreads. What stands further down is worth less than at the top: q, E q and g
+are multiplied by one number a place, the one with which DR spreads least (as Farajtabar et al. 2018 choose all of a
+model's, "More robust doubly robust off-policy evaluation", ICML) among the other half of the people (cross-fitting): no
+guess is fitted to whom it is used for. Guesses that tell nothing are multiplied by next to nothing; none is made larger
+than the largest reward, or one odd list could decide.
 
 Weights are not clipped: that would trade a spread that one sees for a bias that one does not.
 """
@@ -101,10 +103,10 @@ class Tally:
     """Sums over lists: all that the estimators need, however many nights are added up.
 
     `people` (P,) are sorted, `lists` (P,) is how many each had. `reward`, `weighted`, `weight` and `control` (P, K) are
-    their sums of r, of w r, of w, and of what DR adds to w r where the scale is 1. `expected` and `came` (2, K) are
-    what contents shown were expected to be worth and what came of them, among each half of the people. The rest, (K,),
-    is of the weights: the sum of their squares, the largest, how many are 0, the sum of w_(k-1), and that of w_(k-1) x
-    the probability of placing what nobody was shown.
+    their sums of r, of w r, of w, and of what DR adds to w r where guesses are as given. `product` and `power` (2, K)
+    are sums of w r times that, and of its square, over each half of the people, `best` (2, K) is the half's largest
+    reward, and `guess` (K,) the largest guess. The rest, (K,), is of the weights: the sum of their squares, the
+    largest, how many are 0, the sum of w_(k-1), and that of w_(k-1) x the probability of placing what nobody was shown.
     """
 
     people: Integers
@@ -113,8 +115,10 @@ class Tally:
     weighted: Floats
     weight: Floats
     control: Floats
-    expected: Floats
-    came: Floats
+    product: Floats
+    power: Floats
+    best: Floats
+    guess: Floats
     squares: Floats
     largest: Floats
     zeros: Integers
@@ -126,18 +130,22 @@ class Tally:
         """Of one night's lists, in any order: the same bytes."""
         order = np.argsort(logged.person)
         logged = Logged(**{name: values[order] for name, values in vars(logged).items()})
-        w, known, half = logged.weights, logged.target > 0, _half(logged.person)
+        w, half = logged.weights, _half(logged.person)
         above = np.column_stack([np.ones(len(w)), w[:, :-1]])
-        shown, came = np.where(logged.open, logged.shown, 0.0), np.where(logged.open, logged.reward, 0.0)
+        weighted = w * np.where(logged.open, logged.reward, 0.0)
+        shown = w * np.where(logged.open, logged.shown, 0.0)
+        control = logged.guess + above * (logged.expected - logged.guess) - shown
         return cls(
             people=logged.person,
             lists=np.ones(len(w), np.int64),
             reward=logged.reward,
-            weighted=w * came,
+            weighted=weighted,
             weight=w,
-            control=logged.guess + above * (logged.expected - logged.guess) - w * shown,
-            expected=_by_half(np.where(known, shown, 0.0), half),
-            came=_by_half(np.where(known, came, 0.0), half),
+            control=control,
+            product=_by_half(weighted * control, half),
+            power=_by_half(control * control, half),
+            best=np.stack([logged.reward[half == one].max(axis=0, initial=0.0) for one in (0, 1)]),
+            guess=logged.guess.max(axis=0, initial=0.0),
             squares=(w * w).sum(axis=0),
             largest=w.max(axis=0, initial=0.0),
             zeros=(w == 0).sum(axis=0),
@@ -161,8 +169,9 @@ class Tally:
             return np.asarray(getattr(self, name) + getattr(other, name))
 
         by_person = {name: of_people(name) for name in ("lists", "reward", "weighted", "weight", "control")}
-        sums = {name: summed(name) for name in ("expected", "came", "squares", "zeros", "above", "unshown")}
-        return Tally(people=people, largest=np.maximum(self.largest, other.largest), **by_person, **sums)
+        sums = {name: summed(name) for name in ("product", "power", "squares", "zeros", "above", "unshown")}
+        most = {name: np.maximum(getattr(self, name), getattr(other, name)) for name in ("best", "guess", "largest")}
+        return Tally(people=people, **by_person, **sums, **most)
 
     @property
     def places(self) -> int:
@@ -176,9 +185,15 @@ class Tally:
 
     @property
     def doubly_robust(self) -> Floats:
-        """DR's sums (P, K): the scale of each half's guesses is what came of them in the other half; 0 without any."""
-        scale = np.divide(self.came, self.expected, out=np.zeros_like(self.came), where=self.expected > 0)
-        return self.weighted + scale[1 - _half(self.people)] * self.control
+        """DR's sums (P, K): guesses of each half's people by the scale with which the other half's spread least."""
+        half = _half(self.people)
+        lists = np.maximum(_by_half(self.lists[:, None].astype(np.float64), half), 1.0)
+        weighted, control = _by_half(self.weighted, half), _by_half(self.control, half)
+        together, alone = self.product - weighted * control / lists, self.power - control**2 / lists
+        told = alone > _EXACT * self.power  # else all are alike: nothing could be learned of their scale
+        scale = -np.divide(together, alone, out=np.zeros_like(together), where=told)
+        limit = np.divide(self.best, self.guess, out=np.zeros_like(self.best), where=self.guess > 0)
+        return self.weighted + np.clip(scale, -limit, limit)[1 - half] * self.control
 
 
 def _half(people: Integers) -> Integers:

@@ -154,12 +154,30 @@ def test_the_effective_sample_size_by_hand() -> None:
 
 
 def test_doubly_robust_by_hand() -> None:
-    """Two lists of one place, one person in either half: each one's guess is scaled by what came of the other's."""
-    two = by_hand([1.0, 0.25], shown=[0.4, 0.2], expected=[0.3, 0.5], guess=[0.1, 0.2], reward=[1.0, 3.0])
-    by_half = [Tally.of(replace(two, person=np.array(people))) for people in ([0, 1], [0, 2], [0, 3], [0, 4])]
-    (one,) = {tuple(t.doubly_robust.ravel()) for t in by_half if (t.expected > 0).all()}
-    scales = 3.0 / 0.2, 1.0 / 0.4
-    assert one == pytest.approx([2.0 + scales[0] * (0.3 - 2.0 * 0.4), 0.5 * 3 + scales[1] * (0.5 - 0.5 * 0.2)])
+    """Each half's guesses are scaled by what makes for the least spread in the other: there w r + scale x control."""
+    rng = np.random.default_rng(8)
+    said = {name: rng.random(40).tolist() for name in ("reward", "shown", "expected")}
+    said["guess"] = [0.001] * 40
+    found = Tally.of(by_hand(rng.random(40).tolist(), **said))
+    w = found.weight.ravel()
+    control = np.array(said["expected"]) - w * said["shown"]  # of the first place there is nothing above
+    np.testing.assert_allclose(found.control.ravel(), control)
+    weighted, scaled = w * said["reward"], found.doubly_robust.ravel()
+    scale = (scaled - weighted) / control
+    one, other = np.unique(scale.round(9))
+    first = scale.round(9) == one
+    for mine, used in ((first, other), (~first, one)):
+        spread = [np.var(weighted[mine] + more * control[mine]) for more in (used - 0.01, used, used + 0.01)]
+        assert min(spread) == spread[1]
+
+
+def test_one_odd_list_does_not_decide() -> None:
+    """Guesses of next to nothing that would have to be multiplied by much, and one that then would be far too large."""
+    target, low = np.random.default_rng(9).random(400), np.full(400, 1e-4)
+    low[7] = 0.5
+    said = {"shown": low.tolist(), "expected": low.tolist(), "guess": low.tolist(), "reward": [1.0, 0.0] * 200}
+    found = Tally.of(by_hand(target.tolist(), **said))
+    assert abs(found.doubly_robust - found.weighted).max() <= 2
 
 
 def by_hand(target: list[float], **said: list[float]) -> Logged:
