@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +23,11 @@ from pipeline.evaluate import EvaluateReport
 from pipeline.ranked import read_ranked
 from pipeline.serving import Model
 from tests.pipeline.small import House, shortlist
+from tests.worlds import World
 
 NIGHT = datetime(2026, 7, 1, tzinfo=UTC)
-RIPE = NIGHT + timedelta(days=1)
+DAY = timedelta(days=1)
+RIPE = NIGHT + DAY
 PEOPLE, CONTENTS, K = 500, 9, 3
 LIKED = {f"c{one}": 0.7 - 0.07 * one for one in range(CONTENTS)}
 """How likely each content is to be liked at the top of a list; each place further down, 0.7 of it."""
@@ -177,6 +182,48 @@ def nothing(house: House) -> object:
     rule = configuration.load(house.file).rules[0]
     some = rule.content.model_copy(update={"content_id": tuple(LIKED)})
     return rule.model_copy(update={"action": "exclude", "content": some})
+
+
+def test_what_rested_that_night_rests_again(house: House, tmp_path: Path) -> None:
+    """A second night on which nothing is listed again that was on the first: its policy knows that of itself."""
+    shutil.copytree(house.folder, tmp_path / "copy", symlinks=True)
+    copy = House(tmp_path / "copy")
+    capped = wanting(copy, frequency_cap=1)
+    rank.run(RIPE, capped)
+    publish.run(RIPE, capped)
+    write_later(copy)
+    ingest.run(RIPE + DAY, capped)
+    report = evaluate.run(RIPE + DAY, capped, first=RIPE)
+    assert [one["support"]["ess"] for one in report.by_place] == pytest.approx([report.lists] * K)
+    loose = evaluate.run(RIPE + DAY, wanting(copy, frequency_cap=None), first=RIPE)
+    assert loose.by_place[0]["support"]["mean"] < 0.9
+    assert loose.told == 0
+    both = evaluate.run(RIPE + DAY, capped)
+    assert [one["lists"] for one in both.nights] == [PEOPLE, report.lists]
+    assert (both.lists, both.people) == (PEOPLE + report.lists, PEOPLE)
+
+
+def write_later(house: House) -> None:
+    """One more thing that somebody did on the second day."""
+    path = house.folder / "log.csv"
+    line = f"{(RIPE + timedelta(hours=3)).isoformat()},v0,view,c0"
+    path.write_text(f"{path.read_text(encoding='utf-8').rstrip()}\n{line}\n", encoding="utf-8")
+
+
+def test_of_a_model_it_says_the_same(small_night: World, copy_of: Callable[[World], World]) -> None:
+    """A simulated company with a trained model, its real sources and pairs of all kinds: weights of 1, all of them."""
+    world = copy_of(small_night)
+    config = configuration.load(world.config)
+    warm = config.model_copy(update={"ranking": config.ranking.model_copy(update={"temperature": 0.4})})
+    publish_night(warm)
+    ingest.run(RIPE, warm)
+    report = evaluate.run(RIPE, warm)
+    assert report.model_version == snapshot.read(world.rankings, "people")["model_version"][0].as_py()
+    assert report.places == config.ranking.k
+    for one in report.by_place:
+        assert one["support"]["ess"] == pytest.approx(report.lists)
+        assert one["ips"]["mean"] == pytest.approx(one["logged"]["mean"])
+    assert report.by_place[-1]["logged"]["mean"] > 0
 
 
 # ---------------------------------------------------------------- which nights
