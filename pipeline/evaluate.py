@@ -41,13 +41,15 @@ class EvaluateReport(Report):
 
     `by_place` has, for the first place, the first two and so on, the values down to there with their 95 % intervals
     (`logged`, and `ips`, `snips` and `dr` with their differences to it), and the `support`. `told` is of how many
-    places something can be told; `problem` says why of no more. `nights` are summed up down to there, else over all.
+    places something can be told; `problem` says why of no more. `nights` are summed up down to there, else over all;
+    `nights_left_out` and `left_out` count the nights that are not among them, and people-nights, by why.
     """
 
     as_of: str
     model_version: str
     temperature: float
     nights: tuple[Json, ...]
+    nights_left_out: Mapping[str, int]
     lists: int
     people: int
     left_out: Mapping[str, int]
@@ -103,7 +105,7 @@ def run(
     lake, told = Lake.of(config), on_night or (lambda done, of: None)
     heat = config.ranking.temperature if temperature is None else temperature
     target = Target(Model.serving(as_of, config, lake), config, heat)
-    due = _due(as_of, config, lake, target.model, first, last)
+    due, nights_left_out = _due(as_of, config, lake, target.model, first, last)
     archive = _archive(as_of, config, lake, [night for night, _ in due])
     places = min(config.ranking.k, *(int(manifest.load(path)["k"]) for _, path in due))
     nights, left_out, whole = [], dict[str, int](), None
@@ -117,8 +119,8 @@ def run(
             whole = tally if whole is None else whole + tally  # people are kept, not their nights
     told(len(due), len(due))
     if whole is None:
-        raise ShortlistError(f"nobody is left to judge by: {_counted(left_out)}.")
-    return _report(as_of, target, nights, whole, left_out)
+        raise ShortlistError(f"nobody is left to judge by: {_counted(left_out, 'people-nights')}.")
+    return _report(as_of, target, nights, nights_left_out, whole, left_out)
 
 
 # ---------------------------------------------------------------- which nights
@@ -126,8 +128,8 @@ def run(
 
 def _due(
     as_of: datetime, config: Config, lake: Lake, model: Model, first: datetime | None, last: datetime | None
-) -> list[tuple[datetime, Path]]:
-    """Nights and snapshots to judge by: of several snapshots of one night the one that was published last."""
+) -> tuple[list[tuple[datetime, Path]], dict[str, int]]:
+    """Nights and snapshots to judge by, and how many are none, by why; of one night the last that was published."""
     root = lake.rankings
     newest = {_night(name): snapshot_names.path_of(root, name) for name in snapshot_names.in_order(root)}
     asked = [(n, p) for n, p in newest.items() if (first is None or first <= n) and (last is None or n <= last)]
@@ -150,7 +152,10 @@ def _due(
             f"model version {model.version} was trained for {model.trained}, so it may have learned from what came of "
             f"all {len(whole)} tables that were drawn by lot and have a whole outcome. Wait for that of a later one."
         )
-    return fair
+    counts = len(asked) - len(drawn), len(drawn) - len(whole), len(whole) - len(fair)
+    return fair, dict(
+        zip(("not drawn by lot", "outcome not whole", "before the model's training"), counts, strict=True)
+    )
 
 
 def _night(name: str) -> datetime:
@@ -174,7 +179,12 @@ def _archive(as_of: datetime, config: Config, lake: Lake, nights: Sequence[datet
 
 
 def _report(
-    as_of: datetime, target: Target, nights: Sequence[_Night], tally: Tally, left_out: Mapping[str, int]
+    as_of: datetime,
+    target: Target,
+    nights: Sequence[_Night],
+    nights_left_out: Mapping[str, int],
+    tally: Tally,
+    left_out: Mapping[str, int],
 ) -> EvaluateReport:
     supports, values = off_policy.supports(tally), off_policy.values(tally)
     told = off_policy.told(supports)
@@ -183,6 +193,7 @@ def _report(
         model_version=target.model.version,
         temperature=target.temperature,
         nights=tuple(one.summary(told or tally.places) for one in nights),
+        nights_left_out=nights_left_out,
         lists=tally.total,
         people=len(tally.people),
         left_out=left_out,
@@ -220,8 +231,8 @@ def _verdict(values: Sequence[Values], supports: Sequence[Support], told: int) -
     return f"{where} {what}: {said}" if what else f"no difference is shown in {where}: {said}"
 
 
-def _counted(left_out: Mapping[str, int]) -> str:
-    return ", ".join(f"{many:,} people-nights {why}" for why, many in left_out.items() if many) or "nobody"
+def _counted(left_out: Mapping[str, int], what: str) -> str:
+    return ", ".join(f"{many:,} {what} ({why})" for why, many in left_out.items() if many)
 
 
 # ---------------------------------------------------------------- on a screen
@@ -232,8 +243,9 @@ def draw(report: EvaluateReport, out: Console) -> None:
     shown = report.by_place[(report.told or report.places) - 1]
     out.print(_values(report, shown))
     out.print(_supports(report))
-    if any(report.left_out.values()):
-        out.print(f"left out: {_counted(report.left_out)}", markup=False)
+    for left_out, what in ((report.nights_left_out, "nights"), (report.left_out, "people-nights")):
+        if any(left_out.values()):
+            out.print(f"left out: {_counted(left_out, what)}", markup=False)
     if report.told and report.problem:
         out.print(f"no further than {report.told} places: {report.problem}", markup=False)
     out.print(report.verdict, style="bold", markup=False)
@@ -241,8 +253,8 @@ def draw(report: EvaluateReport, out: Console) -> None:
 
 def _values(report: EvaluateReport, shown: Json) -> Table:
     title = (
-        f"worth of the first {shown['places']} places, a list: {report.lists:,} lists of {report.people:,} people, "
-        f"{len(report.nights)} nights"
+        f"worth of a list's first {shown['places']} places, by {report.lists:,} lists of {report.people:,} people; "
+        f"nights: {len(report.nights)}"
     )
     table = Table("", "value", "95 %", "difference", "95 %", title=title, title_justify="left")
     table.add_row("as they were", *_cells(shown["logged"], "{:.4f}"), "", "")

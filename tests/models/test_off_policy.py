@@ -42,8 +42,8 @@ def estimates(target: Law, logs: int, people: int, value: np.ndarray = READ) -> 
 
 @pytest.mark.parametrize("value", [READ, BAD], ids=["good guesses", "bad guesses"])
 def test_over_many_logs_the_estimates_are_right(value: np.ndarray) -> None:
-    """IPS and DR to within the errors of 300 logs, whatever is guessed; logged lists are worth what they are."""
-    found, true = estimates(TARGET, 300, 200, value), worth(TARGET)
+    """IPS and DR to within the errors of 200 logs, whatever is guessed; logged lists are worth what they are."""
+    found, true = estimates(TARGET, 200, 200, value), worth(TARGET)
     assert abs(worth(LOGGING) - true) > 0.02
     for name, truth in (("ips", true), ("dr", true), ("logged", worth(LOGGING))):
         error = found[name].std() / np.sqrt(len(found[name]))
@@ -60,7 +60,7 @@ def test_snips_comes_to_the_truth() -> None:
 
 def test_good_guesses_make_for_less_spread() -> None:
     """DR spreads less than IPS where what contents are worth is known, and bad guesses cost no more than spread."""
-    good, bad = (estimates(TARGET, 150, 200, value) for value in (READ, BAD))
+    good, bad = (estimates(TARGET, 100, 200, value) for value in (READ, BAD))
     assert good["dr"].std() < 0.9 * good["ips"].std()
     assert good["dr"].std() < bad["dr"].std()
     assert good["snips"].std() < good["ips"].std()
@@ -77,12 +77,12 @@ def test_the_first_places_are_worth_what_they_are_alone(places: int) -> None:
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
-    """In 95 of 100 logs, more or less: 150 logs of 400 people."""
+    """In 95 of 100 logs, more or less: 100 logs of 400 people."""
     true = worth(TARGET)
-    whole = [values(tally(TARGET, 400, seed), draws=60)[-1] for seed in range(150)]
+    whole = [values(tally(TARGET, 400, seed), draws=60)[-1] for seed in range(100)]
     for name in ESTIMATORS:
         said = [getattr(one, name) for one in whole]
-        assert 0.87 <= np.mean([one.low <= true <= one.high for one in said]) <= 0.99, name
+        assert 0.86 <= np.mean([one.low <= true <= one.high for one in said]) <= 1, name
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([LOGGING, replace(LOGGING, temperature=0.0), TARGET, OTHER]))

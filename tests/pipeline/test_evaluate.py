@@ -173,7 +173,9 @@ def test_a_list_of_what_nobody_was_shown_cannot_be_told_of(house: House) -> None
 
 def test_who_has_nothing_to_choose_from_is_left_out(house: House) -> None:
     """Content of too little quality for anybody: the rest is refused in words."""
-    with pytest.raises(ShortlistError, match=rf"nobody is left to judge by: {PEOPLE} people-nights nothing to choose"):
+    with pytest.raises(
+        ShortlistError, match=rf"nobody is left to judge by: {PEOPLE} people-nights \(nothing to choose"
+    ):
         evaluate.run(RIPE, wanting(house, max_per_category=3).model_copy(update={"rules": (nothing(house),)}))
 
 
@@ -198,6 +200,8 @@ def test_what_rested_that_night_rests_again(house: House, tmp_path: Path) -> Non
     loose = evaluate.run(RIPE + DAY, wanting(copy, frequency_cap=None), first=RIPE)
     assert loose.by_place[0]["support"]["mean"] < 0.9
     assert loose.told == 0
+    early = evaluate.run(RIPE, capped)
+    assert early.nights_left_out == {"not drawn by lot": 0, "outcome not whole": 1, "before the model's training": 0}
     both = evaluate.run(RIPE + DAY, capped)
     assert [one["lists"] for one in both.nights] == [PEOPLE, report.lists]
     assert (both.lists, both.people) == (PEOPLE + report.lists, PEOPLE)
