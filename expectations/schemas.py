@@ -335,6 +335,8 @@ _RANKED = (
         required=True,
     ),
 )
+REASONS = ("reason", "reason_2", "reason_3")
+
 _PROVENANCE = (
     Column("strategy", pa.string(), f"how the list was made: {', '.join(STRATEGIES)}", required=True),
     Column(
@@ -345,6 +347,8 @@ _PROVENANCE = (
         required=True,
     ),
     Column("reason", pa.string(), "why, in words a customer may read", required=True),
+    Column("reason_2", pa.string(), "the next strongest reason, or nothing"),
+    Column("reason_3", pa.string(), "the one after it, or nothing"),
     Column("segment", pa.string(), "the person's RFM segment", required=True),
     Column("propensity", pa.float64(), "probability with which this content was placed; 1 without exploration"),
     Column("model_version", pa.string(), "registry version that scored it", required=True),
@@ -362,7 +366,15 @@ def published(goals: tuple[str, ...]) -> Mapping[str, Table]:
         Column("id_type", pa.string(), "customer or visitor", required=True),
     )
     segments = tuple(c for c in _PROVENANCE if c.name != "segment")
-    segment = (Column("segment", pa.string(), "RFM segment; `any` in the default table", required=True),)
+    segment = (
+        Column(
+            "segment",
+            pa.string(),
+            "RFM segment, alone or with favourite category and device (`loyal / Sport / mobile`); `any` in the "
+            "default table",
+            required=True,
+        ),
+    )
     return _tables(
         Table("people", (*person, *_RANKED, *probabilities, *_PROVENANCE), key=("person_id", "id_type", "rank")),
         Table("segments", (*segment, *_RANKED, *probabilities, *segments), key=("segment", "rank")),

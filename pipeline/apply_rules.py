@@ -76,7 +76,7 @@ def people(found: NightFeatures, segment: NDArray[Any]) -> Facts:
     """The night's people: their segment, where and how they were seen last, and what the CRM says of them."""
     ids = found.history.people
     fields = {"segment": Field.of(segment.tolist())}
-    fields |= {name: _last_seen(found.night.log, name, ids) for name in _LAST_SEEN}
+    fields |= {name: last_seen(found.night.log, name, ids) for name in _LAST_SEEN}
     said = found.crm(ids)
     for name in pc.unique(said["attribute"]).to_pylist():
         rows = said.filter(pc.equal(said["attribute"], name))
@@ -85,7 +85,7 @@ def people(found: NightFeatures, segment: NDArray[Any]) -> Facts:
     return Facts(len(ids), fields)
 
 
-def _last_seen(log: pa.Table, name: str, ids: NDArray[np.int64]) -> Field:
+def last_seen(log: pa.Table, name: str, ids: NDArray[np.int64]) -> Field:
     """Each person's last known value; the log is in the order of time."""
     known = log.filter(pc.is_valid(log[name]))
     last = known.group_by("person_id", use_threads=False).aggregate([(name, "last")])

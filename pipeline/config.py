@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from expectations import schemas
 from pipeline.errors import ConfigurationError
+from pipeline.reason_settings import Reasons
 from pipeline.rule_settings import Rule
 from pipeline.settings import Settings, complaints, nearest
 
@@ -284,6 +285,7 @@ class Config(Settings):
     )
     ranking: Ranking = Ranking()
     rules: tuple[Rule, ...] = ()
+    reasons: Reasons = Reasons()
     training: Training = Training()
     retrain: Retrain = Retrain()
     drift: Drift = Drift()

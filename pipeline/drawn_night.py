@@ -20,8 +20,9 @@ from pipeline.build_features import NightFeatures
 from pipeline.config import Config
 from pipeline.grade import contents_of, wanted, whose
 from pipeline.lake import Lake
+from pipeline.lists import limits_of
 from pipeline.night import Archive
-from pipeline.score import limits_of, score
+from pipeline.score import score
 from pipeline.serving import Model
 
 GONE, NOTHING_LEFT = "not known that night, or object by now", "nothing to choose from"

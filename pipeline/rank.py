@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
-from pipeline import frequency, identify
 from pipeline.build_features import NightFeatures
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
-from pipeline.night import Archive
+from pipeline.opened import Opened
 from pipeline.ranked import write_ranked
 from pipeline.ranked_tables import Writer
 from pipeline.report import Report
-from pipeline.score import score
-from pipeline.serving import Model
 
 
 @dataclass(frozen=True)
@@ -36,48 +29,27 @@ class RankReport(Report):
     filtered: Mapping[str, int]
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A night before anybody is ranked: who may be, by pseudonym (`people`, indices of the night) and own id."""
-
-    found: NightFeatures
-    model: Model
-    native: pa.Table
-    people: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, as_of: datetime, config: Config, lake: Lake) -> Opened:
-        """Of what the lake knows."""
-        model = Model.serving(as_of, config, lake)
-        archive = Archive.load(lake, config, as_of, config.training.history_days)
-        found = NightFeatures.of(archive.night(as_of), config)
-        native = identify.native_ids(lake, found.night.rankable(config))
-        people = np.searchsorted(found.history.people, np.asarray(native["id"].combine_chunks()))
-        resting = frequency.resting(found, native, people, config, lake)
-        return cls(replace(found, resting=resting), model, native, people)
-
-
 def run(as_of: datetime, config: Config) -> RankReport:
     """Rank the night and leave the three tables for `publish`."""
     lake = Lake.of(config)
     opened = Opened.of(as_of, config, lake)
-    found, model, native, people = opened.found, opened.model, opened.native, opened.people
-    scored = score(found, model.bundle, config, people)
-    if not len(scored.person) and (len(people) or not _touched(found)):
+    found, people = opened.found, opened.people
+    writer = Writer.of(opened, config)
+    if not writer.sums.people and (len(people) or not _touched(found)):
         raise ShortlistError(
             f"nothing can be ranked for {as_of.isoformat()}: {len(people)} people may be ranked and "
             f"{int(found.history.catalogue.listed.sum())} contents are published. "
             "Check the catalogue's status and expiry."
         )
-    tables = Writer(found, scored, people, native, model, config).tables()
+    tables = writer.tables()
     write_ranked(lake, as_of, tables)
     return RankReport(
         as_of=as_of.isoformat(),
-        people=len(np.unique(scored.person)),
+        people=len(writer.sums.people),
         rows=tables["people"].num_rows,
         segments=len(tables["segments"]["segment"].unique()),
-        candidates=len(scored.person),
-        model_version=model.version,
+        candidates=writer.sums.candidates,
+        model_version=opened.model.version,
         filtered=_filtered(found, len(found.night.rankable(config)), len(people), config),
     )
 

@@ -2,75 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from expectations import schemas
-from models import reasons, rerank
+from expectations.schemas import REASONS
+from models import rerank
 from models.candidates import BY_RULE, NAMES
 from pipeline import apply_rules
 from pipeline.build_features import NightFeatures
 from pipeline.config import Config
-from pipeline.score import Floats, Scored, drawn, gravity, limits_of, segments
+from pipeline.fallbacks import BETWEEN, SMALLEST, Cells, Sums
+from pipeline.lists import Placed, limits_of, placed
+from pipeline.opened import Opened
+from pipeline.score import Floats, gravity, segments
 from pipeline.serving import Model
+from pipeline.why import Teller
 
 ANYBODY = "any"
-_SMALLEST_SEGMENT = 11
-"""Fewer people than this make no segment: what a handful of people like is nobody else's business (science: k = 11)."""
 
 
 @dataclass(frozen=True)
 class Writer:
-    """Turns scored candidates into the published tables' columns."""
+    """Turns a night's lists into the published tables' columns.
+
+    `ranked` are the places in the night of those who may be ranked, in the order of `native`; `segment` (P,) is
+    everybody's.
+    """
 
     found: NightFeatures
-    scored: Scored
+    placed: Placed
+    sums: Sums
+    segment: NDArray[Any]
     ranked: NDArray[np.int64]
     native: pa.Table
     model: Model
     config: Config
 
+    @classmethod
+    def of(cls, opened: Opened, config: Config) -> Writer:
+        """Of everybody who may be ranked."""
+        found, bundle = opened.found, opened.model.bundle
+        segment = segments(found, bundle)
+        sums = Sums(Cells.of(found, segment, config), found.history.catalogue.size)
+        rules = apply_rules.of_people(found, segment, config)
+        lists = placed(found, bundle, config, opened.people, rules, teller=Teller.of(found, config), seen=sums.add)
+        return cls(found, lists, sums, segment, opened.people, opened.native, opened.model, config)
+
     def tables(self) -> dict[str, pa.Table]:
         """`people`, `segments` and `default`; only the last has rows where nobody may have a list of their own."""
-        segment = segments(self.found, self.model.bundle)
-        anybody = np.full(len(self.found.history.people), ANYBODY, object)
-        default = self._fallback(anybody, "default") if len(self.scored.person) else self._most_popular()
-        people = pa.concat_tables([self._people(segment), self._unserved(segment, default)])
-        return {"people": people, "segments": self._fallback(segment, "segment"), "default": default}
+        default = self._default() if self.sums.people else self._most_popular()
+        groups = self._groups()
+        people = pa.concat_tables([self._people(), *self._unserved(groups, default)])
+        return {"people": people, "segments": groups, "default": default}
 
-    def _people(self, segment: NDArray[Any]) -> pa.Table:
-        scored = self.scored
-        listed, propensity = drawn(self.found, scored, self.config)
-        person, content = scored.person[listed.pair], scored.content[listed.pair]
-        at = pa.array(np.searchsorted(self.ranked, person))
+    def _people(self) -> pa.Table:
+        listed = self.placed
+        at = pa.array(np.searchsorted(self.ranked, listed.person))
         rows = {
             "person_id": self.native["native_id"].take(at),
             "id_type": self.native["id_type"].take(at),
             "rank": pa.array(listed.rank, pa.int32()),
-            "score": pa.array(scored.relevance[listed.pair]),
-            **{f"p_{goal}": self._probability(goal, listed.pair) for goal in self.config.goals},
-            "strategy": self._constant(self._strategy, len(person)),
-            "candidate_source": pa.array([NAMES[i] for i in self._source(listed.pair)], pa.string()),
-            "reason": pa.array(self._reasons(listed.pair), pa.string()),
-            "segment": pa.array(segment[person].tolist(), pa.string()),
-            "propensity": pa.array(propensity),
+            "score": pa.array(listed.relevance),
+            **{f"p_{goal}": self._probability(goal) for goal in self.config.goals},
+            "strategy": _constant(self._strategy, len(listed.person)),
+            "candidate_source": _named(NAMES, listed.source),
+            **dict(zip(REASONS, listed.reasons or [_constant("", 0)] * len(REASONS), strict=True)),
+            "segment": pa.array(self.segment[listed.person].tolist(), pa.string()),
+            "propensity": pa.array(listed.propensity),
         }
-        return self._finished("people", rows, content)
+        return self._finished("people", rows, listed.content)
 
-    def _unserved(self, segment: NDArray[Any], default: pa.Table) -> pa.Table:
-        """The default list for people for whom no candidate is left: whoever has seen everything still gets a list."""
-        missing = np.setdiff1d(self.ranked, self.scored.person)
-        who = np.repeat(missing, default.num_rows)
+    def _unserved(self, groups: pa.Table, default: pa.Table) -> Iterator[pa.Table]:
+        """For people for whom no candidate is left the list of their group, or the default one."""
+        missing = np.setdiff1d(self.ranked, self.placed.person)
+        group = self.sums.cells.finest(set(groups["segment"].unique().to_pylist()))
+        of = np.array([group[cell] or "" for cell in self.sums.cells.cell[missing]], object)
+        for name in np.unique(of.astype(str)):
+            rows = groups.filter(pc.equal(groups["segment"], name)) if name else default
+            yield self._repeated(missing[of == name], rows)
+
+    def _repeated(self, people: NDArray[np.int64], rows: pa.Table) -> pa.Table:
+        """The same list for each of these people."""
+        who = np.repeat(people, rows.num_rows)
         at = pa.array(np.searchsorted(self.ranked, who))
-        repeated = default.take(pa.array(np.tile(np.arange(default.num_rows), len(missing))))
-        columns = {name: repeated[name] for name in default.column_names}
+        repeated = rows.take(pa.array(np.tile(np.arange(rows.num_rows), len(people))))
+        columns = {name: repeated[name] for name in rows.column_names}
         columns["person_id"], columns["id_type"] = self.native["native_id"].take(at), self.native["id_type"].take(at)
-        columns["segment"] = pa.array(segment[who].tolist(), pa.string())
+        columns["segment"] = pa.array(self.segment[who].tolist(), pa.string())
         schema = schemas.published(tuple(self.config.goals))["people"].schema
         return pa.table([columns[name] for name in schema.names], schema=schema)
 
@@ -81,37 +106,28 @@ class Writer:
             return "model"
         return "rules" if self.config.rules else "default"
 
-    def _source(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where pairs come from: what is pinned stands where it does because of a rule, whoever proposed it too."""
-        return np.where(self.scored.place[pairs] > 0, BY_RULE, self.scored.source[pairs])
+    def _probability(self, goal: str) -> pa.Array:
+        probabilities = self.placed.probabilities
+        return pa.array(probabilities[goal]) if goal in probabilities else self._unknown(len(self.placed.person))
 
-    def _probability(self, goal: str, pairs: NDArray[np.int64]) -> pa.Array:
-        if goal not in self.scored.probabilities:
-            return pa.nulls(len(pairs), pa.float64())
-        return pa.array(self.scored.probabilities[goal][pairs])
+    @staticmethod
+    def _unknown(n: int) -> pa.Array:
+        return pa.nulls(n, pa.float64())
 
-    def _reasons(self, pairs: NDArray[np.int64]) -> list[str]:
-        catalogue, content = self.found.history.catalogue, self.scored.content[pairs]
-        facts = {name: values[pairs] for name, values in self.scored.facts.items()}
-        return reasons.reasons(
-            facts,
-            _names(catalogue.categories, catalogue.category[content]),
-            _names(catalogue.authors, catalogue.author[content]),
-        )
+    def _groups(self) -> pa.Table:
+        """The lists of all groups with enough people."""
+        sizes = self.sums.sizes()
+        large = [(name, cells, sizes[cells].sum()) for name, cells in self.sums.cells.groups()]
+        large = [one for one in large if one[2] >= SMALLEST]
+        means = self.sums.means([cells for _, cells, _ in large], np.array([people for *_, people in large]))
+        names = np.array([name for name, *_ in large], object)
+        return self._lists("segment", names, means or {"score": np.zeros((0, self.sums.contents))})
 
-    def _fallback(self, group: NDArray[Any], strategy: str) -> pa.Table:
-        """The mean relevance of every content over a group's people; groups of fewer than 11 people are left out."""
-        scored, size = self.scored, self.found.history.catalogue.size
-        ranked = np.unique(scored.person)
-        names, codes, people = np.unique(group[ranked].astype(str), return_inverse=True, return_counts=True)
-        if strategy == "default":
-            people = np.maximum(people, _SMALLEST_SEGMENT)  # there is always a default, however few people there are
-        of_row = codes[np.searchsorted(ranked, scored.person)]
-        means = {
-            name: _group_mean(of_row, scored.content, values, people, size) for name, values in self._values().items()
-        }
-        means["score"][people < _SMALLEST_SEGMENT] = 0.0
-        return self._lists(strategy, names, means)
+    def _default(self) -> pa.Table:
+        """The list for anybody, however few people it is made of."""
+        everybody = np.arange(len(self.sums.cells.parts))
+        people = np.array([max(len(self.sums.people), SMALLEST)])
+        return self._lists("default", np.array([ANYBODY], object), self.sums.means([everybody], people))
 
     def _most_popular(self) -> pa.Table:
         """The default list where nobody's relevance can be averaged."""
@@ -122,7 +138,8 @@ class Writer:
 
     def _lists(self, strategy: str, names: NDArray[Any], means: Mapping[str, Floats]) -> pa.Table:
         """The best contents of each named group; `means` are (groups, content)."""
-        rules = apply_rules.of_groups(self.found, names, self.config)
+        segment = np.array([name.split(BETWEEN)[0] for name in names], object)
+        rules = apply_rules.of_groups(self.found, segment, self.config)
         every = np.arange(len(names)), np.arange(means["score"].shape[1])
         code, content = np.nonzero(
             (means["score"] > 0) & rules.allowed(*every) if rules.changes else means["score"] > 0
@@ -130,20 +147,17 @@ class Writer:
         score = means["score"][code, content]
         place = rules.places(code, content, score, self.config.ranking.k)
         listed = rerank.top(code, content, score, limits_of(self.found, self.config), place=place)
-        code, content = code[listed.pair], content[listed.pair]
+        code, content, words = code[listed.pair], content[listed.pair], self.config.reasons.words
         rows = {
             "segment": pa.array(names[code].tolist(), pa.string()),
             "rank": pa.array(listed.rank, pa.int32()),
             "score": pa.array(means["score"][code, content]),
             **{f"p_{goal}": self._mean_probability(means, goal, code, content) for goal in self.config.goals},
-            "strategy": self._constant(strategy, len(code)),
-            "candidate_source": pa.array(np.where(place[listed.pair] > 0, NAMES[BY_RULE], "trending"), pa.string()),
-            "reason": self._constant("Popular right now", len(code)),
+            "strategy": _constant(strategy, len(code)),
+            "candidate_source": _named(("trending", NAMES[BY_RULE]), place[listed.pair] > 0),
+            "reason": _named([words[kind] or words["other"] for kind in ("popular", "rule")], place[listed.pair] > 0),
         }
         return self._finished("segments" if strategy == "segment" else "default", rows, content)
-
-    def _values(self) -> dict[str, Floats]:
-        return {"score": self.scored.relevance, **self.scored.probabilities}
 
     @staticmethod
     def _mean_probability(
@@ -155,28 +169,20 @@ class Writer:
         n = len(content)
         complete = {
             "propensity": pa.array(np.ones(n)),
+            **dict.fromkeys(REASONS[1:], pa.nulls(n, pa.string())),
             **rows,
             "content_id": self.found.history.catalogue.ids.take(pa.array(content)),
-            "model_version": self._constant(self.model.version, n),
+            "model_version": _constant(self.model.version, n),
             "as_of": pa.array([self.found.night.as_of] * n, schemas.TIMESTAMP),
         }
         schema = schemas.published(tuple(self.config.goals))[table].schema
         return pa.table([complete[name] for name in schema.names], schema=schema)
 
-    @staticmethod
-    def _constant(text: str, n: int) -> pa.Array:
-        return pa.array([text] * n, pa.string())
+
+def _constant(text: str, n: int) -> pa.Array:
+    return pa.repeat(pa.scalar(text, pa.string()), n)
 
 
-def _group_mean(
-    group: NDArray[Any], content: NDArray[np.int64], values: Floats, people: NDArray[Any], size: int
-) -> Floats:
-    """(groups, content): the sum of `values` over the group's people by their number; no candidate counts zero."""
-    total = np.bincount(group * size + content, weights=values, minlength=len(people) * size)
-    mean: Floats = total.reshape(len(people), size) / people[:, None]
-    return mean
-
-
-def _names(names: tuple[str, ...], codes: NDArray[Any]) -> NDArray[Any]:
-    named: NDArray[Any] = np.array([*names, ""], object)[codes]
-    return named
+def _named(names: Sequence[str], code: NDArray[Any]) -> pa.Array:
+    """A name a row."""
+    return pa.array(names, pa.string()).take(pa.array(code.astype(np.int64)))

@@ -13,20 +13,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models import contenders, listing, rerank
+from models import contenders, listing
 from models.contenders import BLEND, CONTENDERS, Contender, Knobs
 from models.engagement import Ints
-from pipeline import identify, replay_summary
+from pipeline import apply_rules, identify, replay_summary
 from pipeline.build_features import NightFeatures
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
+from pipeline.lists import Placed, placed
 from pipeline.night import Archive
 from pipeline.open_night import OpenNight
 from pipeline.replay_summary import NightGrade, ReplayReport
 from pipeline.reports.replay import OURS
 from pipeline.retraining import Retraining
-from pipeline.score import Scored, listed_of, score
+from pipeline.score import segments
 
 TUNING_NIGHTS = 14
 """Nights before the first replayed one on which the rivals' settings are chosen."""
@@ -132,9 +133,8 @@ class _Replay:
     def _grade(
         self, one: OpenNight, learning: Retraining, knobs: Mapping[str, Knobs], trained: str, started: float
     ) -> NightGrade:
-        listed, scored = _listed(one.found, learning, self.config, one.came)
-        person, content = scored.person[listed.pair], scored.content[listed.pair]
-        lists = {OURS: listing.of_pairs(one.people, person, content, listed.rank)}
+        listed = _listed(one.found, learning, self.config, one.came)
+        lists = {OURS: listing.of_pairs(one.people, listed.person, listed.content, listed.rank)}
         for rival in (*CONTENDERS, contenders.blend(knobs["gravity"], knobs["user_knn"])):
             lists[rival.name] = one.lists(rival.scores(one.engagement, knobs[rival.name]))
         return NightGrade(
@@ -146,8 +146,8 @@ class _Replay:
             readings=one.readings(self.archive, _window(self.config)),
             found=one.proposed(self.config),
             trained=trained,
-            expected=scored.relevance[listed.pair],
-            reached=one.reached(person, content),
+            expected=listed.relevance,
+            reached=one.reached(listed.person, listed.content),
             seconds=time.monotonic() - started,
         )
 
@@ -155,16 +155,15 @@ class _Replay:
         """The night's lists of everybody who may be ranked, under their own ids."""
         native = identify.native_ids(self.lake, found.night.rankable(self.config))
         people = np.searchsorted(found.history.people, np.asarray(native["id"].combine_chunks()))
-        listed, scored = _listed(found, learning, self.config, people)
-        person, content = scored.person[listed.pair], scored.content[listed.pair]
-        at = pa.array(np.searchsorted(people, person))
+        listed = _listed(found, learning, self.config, people)
+        at = pa.array(np.searchsorted(people, listed.person))
         table = pa.table(
             {
                 "person_id": native["native_id"].take(at),
                 "id_type": native["id_type"].take(at),
-                "content_id": found.history.catalogue.ids.take(pa.array(content)),
+                "content_id": found.history.catalogue.ids.take(pa.array(listed.content)),
                 "rank": pa.array(listed.rank, pa.int32()),
-                "score": pa.array(scored.relevance[listed.pair]),
+                "score": pa.array(listed.relevance),
             }
         )
         out.mkdir(parents=True, exist_ok=True)
@@ -186,7 +185,7 @@ def _reached(rival: Contender, nights: Sequence[OpenNight], knobs: Knobs) -> flo
     return float(np.concatenate(values).mean())
 
 
-def _listed(found: NightFeatures, learning: Retraining, config: Config, people: Ints) -> tuple[rerank.Listed, Scored]:
+def _listed(found: NightFeatures, learning: Retraining, config: Config, people: Ints) -> Placed:
     """What would have been published for these people."""
-    scored = score(found, learning.champion, config, people)
-    return listed_of(found, scored, config), scored
+    rules = apply_rules.of_people(found, segments(found, learning.champion), config)
+    return placed(found, learning.champion, config, people, rules)

@@ -17,7 +17,8 @@ from pipeline import apply_rules, score, who
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
-from pipeline.rank import Opened
+from pipeline.lists import placed
+from pipeline.opened import Opened
 from pipeline.report import Report
 from pipeline.reports.page import DASH
 from pipeline.who import Kind
@@ -108,11 +109,10 @@ class _Night:
     def lists(self, rules: Rules, people: NDArray[np.int64] | None = None) -> Lists:
         """What these people, by default all, would be shown by some rules."""
         found, bundle = self.opened.found, self.opened.model.bundle
-        scored = score.score_by(found, bundle, self.config, self.opened.people if people is None else people, rules)
-        listed = score.listed_of(found, scored, self.config)
+        listed = placed(found, bundle, self.config, self.opened.people if people is None else people, rules)
         lists: dict[int, list[int]] = {}
-        for pair in listed.pair.tolist():
-            lists.setdefault(int(scored.person[pair]), []).append(int(scored.content[pair]))
+        for one, content in zip(listed.person.tolist(), listed.content.tolist(), strict=True):
+            lists.setdefault(one, []).append(content)
         return {person: tuple(contents) for person, contents in lists.items()}
 
     def described(self) -> list[dict[str, Any]]:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features import rfm, spec
-from features.history import Catalogue
-from models import exploration, rerank
-from models import likeness as likeness_of
+from models import contributions, reasons
+from models.candidates import Candidates
 from models.classifier import Bundle
-from models.exploration import mixed
-from models.lottery import Lots
+from models.contributions import Contributions
 from models.rules import Rules
-from models.scorer import Scorer
+from models.scorer import Scorer, rows
 from pipeline import apply_rules
 from pipeline.build_features import NightFeatures, crm_of
 from pipeline.config import Config
-
-_PAIR = spec.names((), "pair")
 
 Floats = NDArray[np.float64]
 
@@ -40,7 +37,19 @@ class Scored:
     relevance: Floats
     place: NDArray[np.int64]
     probabilities: Mapping[str, Floats]
-    facts: Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some people's candidates, scored, with what scoring knew of them: `between` (N, Fx) is what connects the pairs.
+
+    `strength` says of some of them (places, M,) what each theme of `models.reasons` adds to their relevance
+    (M, themes); None where no model was asked. It holds until the next block is asked for.
+    """
+
+    scored: Scored
+    between: NDArray[np.float32]
+    strength: Callable[[NDArray[np.int64]], NDArray[np.float32]] | None
 
 
 def score(found: NightFeatures, bundle: Bundle | None, config: Config, people: NDArray[np.int64]) -> Scored:
@@ -52,7 +61,7 @@ def score_by(
     found: NightFeatures, bundle: Bundle | None, config: Config, people: NDArray[np.int64], rules: Rules
 ) -> Scored:
     """The same by other rules, block by block."""
-    return _joined(list(_blocks(found, bundle, config, people, rules)))
+    return _joined([block.scored for block in blocks(found, bundle, config, people, rules)])
 
 
 def segments(found: NightFeatures, bundle: Bundle | None) -> NDArray[Any]:
@@ -61,39 +70,88 @@ def segments(found: NightFeatures, bundle: Bundle | None) -> NDArray[Any]:
     return np.array(rfm.segments(found.people, rfm.scores(found.people, cuts)).to_pylist(), object)
 
 
-def _blocks(
+def blocks(
     found: NightFeatures, bundle: Bundle | None, config: Config, people: NDArray[np.int64], rules: Rules
-) -> Iterator[Scored]:
+) -> Iterator[Block]:
+    """The same, some people at a time."""
     for block in _asked(found, bundle, config, people, rules):
         if rules.changes:
-            relevance = block.relevance * rules.factor(block.person, block.content)
-            place = rules.places(block.person, block.content, relevance, config.ranking.k)
-            block = replace(block, relevance=relevance, place=place)  # noqa: PLW2901 - the same block, ruled
+            scored = block.scored
+            relevance = scored.relevance * rules.factor(scored.person, scored.content)
+            place = rules.places(scored.person, scored.content, relevance, config.ranking.k)
+            block = replace(block, scored=replace(scored, relevance=relevance, place=place))  # noqa: PLW2901 - ruled
         yield block
 
 
 def _asked(
     found: NightFeatures, bundle: Bundle | None, config: Config, people: NDArray[np.int64], rules: Rules
-) -> Iterator[Scored]:
+) -> Iterator[Block]:
     """Every block as the model sees it."""
-    goals = tuple(config.goals)
-    by_content = found.content_matrix(goals)
-    by_person = found.person_matrix(goals, bundle.context["cuts"] if bundle else None, crm_of(bundle))
-    asked = Scorer.of(bundle.serving, by_person, by_content, config.engine.threads) if bundle else None
+    asked = _Asked.of(found, bundle, config) if bundle else None
     for block in found.blocks(people):
         chosen = found.candidates(block, config, rules)
         if not len(chosen.person):
             continue
-        person, between = chosen.person, found.between(block, chosen.person, chosen.content)
-        facts = _facts(between, by_content[chosen.content, spec.names(goals, "content").index("age_days")])
-        if bundle is None or asked is None:
-            worth, nowhere = gravity(found)[chosen.content], np.zeros(len(person), np.int64)
-            yield Scored(person, chosen.content, chosen.source, worth, nowhere, {}, facts)
-            continue
+        between = found.between(block, chosen.person, chosen.content)
+        if asked is None:
+            yield Block(_scored(chosen, gravity(found)[chosen.content], {}), between, None)
+        else:
+            yield asked.block(chosen, between)
+
+
+def _scored(chosen: Candidates, relevance: Floats, probabilities: Mapping[str, Floats]) -> Scored:
+    """Before any rule."""
+    nowhere = np.zeros(len(chosen.person), np.int64)
+    return Scored(chosen.person, chosen.content, chosen.source, relevance, nowhere, probabilities)
+
+
+@dataclass
+class _Asked:
+    """A model, asked about a night: the leaves that a block's pairs came to are written over the last block's."""
+
+    scorer: Scorer
+    position: float
+    weights: Mapping[str, float]
+    contributions: Contributions | None
+    theme: NDArray[np.int64]
+    leaves: NDArray[Any] | None = None
+
+    @classmethod
+    def of(cls, found: NightFeatures, bundle: Bundle, config: Config) -> _Asked:
+        """Compiled for the night."""
+        goals = tuple(config.goals)
+        by_person = found.person_matrix(goals, bundle.context["cuts"], crm_of(bundle))
+        asked = Scorer.of(bundle.serving, by_person, found.content_matrix(goals), config.engine.threads)
+        names = spec.names(goals, "content") + spec.names((), "pair")
+        theme = np.concatenate([np.full(by_person.shape[1], -1), reasons.themes(names), [-1]])
+        boosters = [model.booster for model in bundle.serving.values()]
+        contributions = Contributions.of(boosters, theme, len(reasons.THEMES)) if asked.forest else None
         weights = {goal: config.goals[goal].worth for goal in bundle.models}  # tonight's, not those of the training
-        one = asked.score(weights, between, person, chosen.content, found.position)
-        nowhere = np.zeros(len(person), np.int64)
-        yield Scored(person, chosen.content, chosen.source, one.relevance, nowhere, one.probabilities, facts)
+        return cls(asked, found.position, weights, contributions, theme)
+
+    def block(self, chosen: Candidates, between: NDArray[np.float32]) -> Block:
+        """Score a block."""
+        if self.leaves is None or self.leaves.shape[1] < len(between):
+            self.leaves = self.scorer.room(len(between))
+        pairs = between, chosen.person, chosen.content, self.position
+        one = self.scorer.score(self.weights, *pairs, leaves=self.leaves)
+        scored = _scored(chosen, one.relevance, one.probabilities)
+        return Block(scored, between, partial(self._strength, scored, between))
+
+    def _strength(self, scored: Scored, between: NDArray[np.float32], pair: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(M, themes): in relevance, as if it were straight where each pair is: d(p) = p (1 - p) d(log-odds)."""
+        if self.contributions is None or self.leaves is None:
+            models, place = self.scorer.models, (scored.person[pair], scored.content[pair])
+            x = rows(self.scorer.people, self.scorer.contents, between[pair], *place, self.position)
+            boosters = [model.booster for model in models.values()]
+            by_goal = contributions.by_xgboost(boosters, x, self.theme, len(reasons.THEMES))
+        else:
+            by_goal = self.contributions.by_theme(self.leaves, pair, self.scorer.workers)
+        found = np.zeros(by_goal.shape[1:], np.float32)
+        for goal, added in zip(self.scorer.models, by_goal, strict=True):
+            p = scored.probabilities[goal][pair]
+            found += added * (self.weights[goal] * p * (1 - p)).astype(np.float32)[:, None]
+        return found
 
 
 def gravity(found: NightFeatures) -> Floats:
@@ -103,23 +161,10 @@ def gravity(found: NightFeatures) -> Floats:
     return relevance
 
 
-def _facts(between: NDArray[np.float32], age_days: NDArray[np.float32]) -> dict[str, Floats]:
-    def of(name: str) -> Floats:
-        return between[:, _PAIR.index(name)].astype(np.float64)
-
-    return {
-        "affinity_category": np.nan_to_num(of("affinity_category_30d")),
-        "affinity_author": np.nan_to_num(of("affinity_author")),
-        "covisit": of("covisit"),
-        "age_days": age_days.astype(np.float64),
-    }
-
-
 def _joined(parts: list[Scored]) -> Scored:
     if not parts:
         nothing = np.zeros(0, np.int64)
-        facts = _facts(np.zeros((0, len(_PAIR)), np.float32), np.zeros(0, np.float32))
-        return Scored(nothing, nothing, nothing, np.zeros(0), nothing, {}, facts)
+        return Scored(nothing, nothing, nothing, np.zeros(0), nothing, {})
 
     def together(columns: list[NDArray[Any]]) -> NDArray[Any]:
         return np.concatenate(columns)
@@ -131,45 +176,4 @@ def _joined(parts: list[Scored]) -> Scored:
         relevance=together([p.relevance for p in parts]),
         place=together([p.place for p in parts]),
         probabilities={g: together([p.probabilities[g] for p in parts]) for g in parts[0].probabilities},
-        facts={f: together([p.facts[f] for p in parts]) for f in parts[0].facts},
     )
-
-
-def listed_of(found: NightFeatures, scored: Scored, config: Config) -> rerank.Listed:
-    """The lists of everybody who was scored: the best first, or drawn by lot."""
-    return drawn(found, scored, config)[0]
-
-
-def drawn(found: NightFeatures, scored: Scored, config: Config) -> tuple[rerank.Listed, Floats]:
-    """The same, and with which probability each of its places holds what it does, given those above it (M,)."""
-    limits, pairs = limits_of(found, config), (scored.person, scored.content)
-    if not config.ranking.temperature:
-        listed = rerank.top(*pairs, scored.relevance, limits, place=scored.place)
-        return listed, np.ones(len(listed.pair))
-    people = mixed(found.history.people.astype(np.uint64))[scored.person]
-    contents = exploration.keys(found.history.catalogue.ids.to_pylist())[scored.content]
-    lots = Lots.of(scored.relevance, people, contents, found.history.as_of, config.ranking.temperature)
-    return lots.drawn(*pairs, scored.place, limits)
-
-
-def limits_of(found: NightFeatures, config: Config) -> rerank.Limits:
-    """What the configuration wants of lists of the night's contents."""
-    catalogue, wanted = found.history.catalogue, config.ranking
-    groups = np.column_stack([catalogue.category, catalogue.author]).astype(np.int64)
-    most = np.array([wanted.max_per_category, wanted.max_per_author or wanted.k])
-    likeness = _likeness(catalogue) if wanted.diversity else likeness_of.NOTHING
-    return rerank.Limits(wanted.k, groups, most, wanted.diversity, likeness)
-
-
-def _likeness(catalogue: Catalogue) -> likeness_of.Likeness:
-    """By category, author and tags."""
-    everything = np.arange(catalogue.size)
-    authors, tags = len(catalogue.categories), len(catalogue.categories) + len(catalogue.authors)
-    rows = np.concatenate(
-        [
-            np.column_stack([everything, catalogue.category])[catalogue.category >= 0],
-            np.column_stack([everything, catalogue.author + authors])[catalogue.author >= 0],
-            np.column_stack([catalogue.tag_content, catalogue.tag + tags]),
-        ]
-    )
-    return likeness_of.Likeness.of(rows[:, 0], rows[:, 1], catalogue.size)

@@ -14,12 +14,14 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
+from models.rules import NONE
 from pipeline import config as configuration
-from pipeline import publish, rank, score, snapshot
+from pipeline import publish, rank, snapshot
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
-from pipeline.rank import Opened
+from pipeline.lists import limits_of, placed
+from pipeline.opened import Opened
 from pipeline.ranked import write_ranked
 from pipeline.ranked_tables import Writer
 from pipeline.serving import NO_MODEL, Model
@@ -49,10 +51,9 @@ def wanting(config: Config, **ranking: Any) -> Config:
 
 def lists(opened: Opened, config: Config) -> dict[int, list[int]]:
     """Contents by person."""
-    scored = score.score(opened.found, None, config, opened.people)
-    found: dict[int, list[int]] = {}
-    for pair in score.listed_of(opened.found, scored, config).pair.tolist():
-        found.setdefault(int(scored.person[pair]), []).append(int(scored.content[pair]))
+    listed, found = placed(opened.found, None, config, opened.people, NONE), dict[int, list[int]]()
+    for person, content in zip(listed.person.tolist(), listed.content.tolist(), strict=True):
+        found.setdefault(person, []).append(content)
     return found
 
 
@@ -72,7 +73,7 @@ def test_authors_are_capped_beside_categories(opened: Opened, config: Config) ->
 
 def alike(opened: Opened, config: Config, found: dict[int, list[int]]) -> float:
     """The mean likeness of two contents that stand one after the other."""
-    likeness = score.limits_of(opened.found, wanting(config, diversity=0.5)).likeness
+    likeness = limits_of(opened.found, wanting(config, diversity=0.5)).likeness
     pairs = [pair for contents in found.values() for pair in itertools.pairwise(contents)]
     return float(np.mean([likeness.between(one, other) for one, other in pairs]))
 
@@ -90,9 +91,7 @@ def test_spread_lists_pass_their_audit_and_unspread_ones_are_held_to_their_order
     """Scores of a spread list may rise below the first place; published as if they might not, they are refused."""
     config = configuration.load(copy_of(small_night).config)
     spread = wanting(config, diversity=0.9)
-    scored = score.score(opened.found, None, spread, opened.people)
-    tables = Writer(opened.found, scored, opened.people, opened.native, opened.model, spread).tables()
-    write_ranked(Lake.of(config), AS_OF, tables)
+    write_ranked(Lake.of(config), AS_OF, Writer.of(opened, spread).tables())
     with pytest.raises(ShortlistError, match="scores do not rise with rank"):
         publish.run(AS_OF, config)
     assert publish.run(AS_OF, spread).current

@@ -18,7 +18,8 @@ from pipeline import config as configuration
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.lake import Lake
-from pipeline.rank import Opened
+from pipeline.lists import placed
+from pipeline.opened import Opened
 from pipeline.ranked import read_ranked
 from pipeline.ranked_tables import Writer
 from pipeline.serving import NO_MODEL, Model
@@ -96,11 +97,12 @@ def opened(config: Config) -> Opened:
 
 def lists(opened: Opened, config: Config) -> dict[int, list[int]]:
     """Contents by person."""
-    scored = score.score(opened.found, opened.model.bundle, config, opened.people)
-    found: dict[int, list[int]] = {}
-    for pair in score.listed_of(opened.found, scored, config).pair.tolist():
-        found.setdefault(int(scored.person[pair]), []).append(int(scored.content[pair]))
-    return found
+    found, bundle = opened.found, opened.model.bundle
+    rules_ = apply_rules.of_people(found, score.segments(found, bundle), config)
+    listed, lists_ = placed(found, bundle, config, opened.people, rules_), dict[int, list[int]]()
+    for person, content in zip(listed.person.tolist(), listed.content.tolist(), strict=True):
+        lists_.setdefault(person, []).append(content)
+    return lists_
 
 
 def categories(opened: Opened, contents: list[int]) -> list[str]:
@@ -220,8 +222,7 @@ def test_a_company_without_a_model_has_rules(opened: Opened, config: Config) -> 
     news = popular_category(opened, config)
     only = ruled(config, rule("only", "require", {"category": news}))
     bare = Opened(opened.found, Model(None, NO_MODEL), opened.native, opened.people)
-    scored = score.score(bare.found, None, only, bare.people)
-    tables = Writer(bare.found, scored, bare.people, bare.native, bare.model, only).tables()
+    tables = Writer.of(bare, only).tables()
     own = tables["people"].filter(pc.not_equal(tables["people"]["strategy"], "default"))
     assert set(own["strategy"].to_pylist()) == {"rules"}
     assert own.num_rows > 100
