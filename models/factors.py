@@ -101,7 +101,8 @@ def _conjugate_gradients(
         for at in range(begin, end):
             y = given[columns[at]]
             _add(r, weights[at] - weights[at] * _dot(y, x), y)
-        p[:] = r
+        for f in range(len(p)):  # an array into an array compiles for seconds: numba words its errors
+            p[f] = r[f]
         before = _dot(r, r)
         for _ in range(STEPS):
             if before < 1e-12:

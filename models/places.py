@@ -90,7 +90,8 @@ def _first_choices(
             for lane in range(len(some)):  # over slices: of other indices the compiler fears that they are negative
                 value = some[lane] * usable[lane]
                 best[lane] = value if value > best[lane] else best[lane]  # noqa: FURB136  (max would keep NaN)
-        ordered[:] = best
+        for lane in range(lanes):  # an array into an array compiles for seconds: numba words its errors
+            ordered[lane] = best[lane]
         bound = _nth_largest(ordered, places) if places <= lanes else ordered[0] * 0
         many = 0
         for lane in range(lanes):

@@ -70,6 +70,7 @@ def top(
     """
     order = np.argsort(person, kind="stable")  # of what is sorted already this is one look at each
     starts = np.concatenate([np.flatnonzero(np.diff(person[order], prepend=-1)), [len(person)]])
+    content = np.ascontiguousarray(content)  # a column of a wider array would be compiled for anew
     worth = np.where(np.isnan(relevance), -np.inf, relevance)
     place = np.zeros(len(person), np.int64) if place is None else place
     pair, rank = np.empty((2, min(limits.k * (len(starts) - 1), len(person))), np.int64)

@@ -44,7 +44,7 @@ def delete_people(lake: Lake, people: pa.Array) -> dict[str, int]:
     of a table hold the rows until `Lake.vacuum` removes them.
     """
     checkpoints.remove_those_with(lake, people)
-    deleted = {table: _from_days(lake, table, columns, people) for table, columns in PERSONAL.items()}
+    deleted = _from_tables(lake, PERSONAL, people)
     deleted |= {table: _from_nights(lake, table, people) for table in NIGHTLY}
     if any(deleted[table] for table in ("events", "transactions")):
         checkpoints.remove_all(lake)  # theirs may be in there under another id
@@ -54,7 +54,7 @@ def delete_people(lake: Lake, people: pa.Array) -> dict[str, int]:
 def forget_people(lake: Lake, people: pa.Array) -> dict[str, int]:
     """As `delete_people`, and their links, too; and all that earlier nights kept to go on from."""
     checkpoints.remove_all(lake)
-    links = {table: _from_days(lake, table, columns, people) for table, columns in LINKS.items()}
+    links = _from_tables(lake, LINKS, people)
     return {**delete_people(lake, people), **{table: rows for table, rows in links.items() if rows}}
 
 
@@ -80,11 +80,16 @@ def _proof(lake: Lake, people: pa.Array) -> str:
     return hashlib.sha256(json.dumps([versions, people.to_pylist()]).encode()).hexdigest()
 
 
-def _from_days(lake: Lake, table: str, columns: tuple[str, ...], people: pa.Array) -> int:
+def _from_tables(lake: Lake, tables: Mapping[str, tuple[str, ...]], people: pa.Array) -> dict[str, int]:
+    """In one database for all of them: to open one takes longer than most days do."""
+    with query.connection(people=pa.table({"id": people})) as con:
+        return {table: _from_days(lake, table, columns, con) for table, columns in tables.items()}
+
+
+def _from_days(lake: Lake, table: str, columns: tuple[str, ...], con: duckdb.DuckDBPyConnection) -> int:
     if not (files := lake.files(table)):
         return 0
-    with query.connection(people=pa.table({"id": people})) as con:
-        return sum(_from_day(lake, table, columns, con, *place) for place in _days_with(files, columns, con))
+    return sum(_from_day(lake, table, columns, con, *place) for place in _days_with(files, columns, con))
 
 
 def _days_with(files: list[str], columns: tuple[str, ...], con: duckdb.DuckDBPyConnection) -> list[tuple[str, date]]:

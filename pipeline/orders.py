@@ -38,14 +38,14 @@ class Orders:
     @classmethod
     def of(cls, transactions: pa.Table | Sequence[Path]) -> Orders:
         """From the lake's rows, or the files that hold them."""
+        if not len(transactions):
+            return cls(FOREVER, _NONE_REPLACED)
         with query.connection() as con:
             if isinstance(transactions, pa.Table):
                 con.register("transactions", transactions)
-                rows, there = "transactions", transactions.num_rows > 0
+                rows = "transactions"
             else:
-                rows, there = query.parquet(transactions, ", hive_partitioning = true"), len(transactions) > 0
-            if not there:
-                return cls(FOREVER, _NONE_REPLACED)
+                rows = query.parquet(transactions, ", hive_partitioning = true")
             since = con.sql(f"SELECT epoch_us(min(greatest(ts, available_at))) AS since FROM {rows}").to_arrow_table()
             replaced = con.sql(
                 f"""

@@ -31,18 +31,22 @@ settings.load_profile("house")
 
 SLOWEST = (
     "test_kill",
-    "test_real_input",
-    "test_scheduler",
-    "test_whole_night",
-    "test_backfill",
     "test_lake_machine",
+    "test_backfill",
+    "test_scheduler",
+    "test_real_input",
+    "test_whole_night",
     "test_canaries",
     "test_bad_input",
     "test_forget",
     "test_spark",
     "test_rotate_key",
 )
-"""Files that take longest, longest first: begun last, one would keep one core busy while the other idles."""
+"""Files that take longest, begun first: begun last, one would keep one core busy while the other idles.
+
+Of the first three only one compiles the kernels, nearly a minute where nothing is compiled yet: side by side, three
+would compile the same. Each of them has two tests, so xdist at once puts the fourth behind the first, and so on.
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
