@@ -98,6 +98,18 @@ def test_the_companys_words_and_a_models_reasons(opened: Opened, config: Config)
     assert set(modelled["strategy"].to_pylist()) >= {"model"}
 
 
+def test_the_guide_says_the_words_that_are_used(tmp_path: Path) -> None:
+    """Its example is a configuration, and its templates are ours, each explained."""
+    text = (Path(__file__).parents[2] / "docs/guides/reasons.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "shortlist.toml").write_text(example, encoding="utf-8")
+    said = configuration.load(tmp_path / "shortlist.toml").reasons
+    assert said.templates == TEMPLATES
+    assert said.unnamed("tag", "Debt")
+    rows = text[text.index("| template |") :]
+    assert [kind for kind in TEMPLATES if f"`{kind}`" not in rows] == []
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
