@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from pipeline import snapshot
 from pipeline.config import Config
@@ -27,10 +27,11 @@ class HousekeepReport(Report):
 def run(as_of: datetime, config: Config) -> HousekeepReport:
     """Keep what the configuration says; the snapshot that serves is always kept."""
     lake, keep = Lake.of(config), config.housekeeping
+    since = datetime.now(UTC) - timedelta(hours=keep.snapshot_hours)
     published = lake.rankings.is_dir()
     return HousekeepReport(
         as_of=as_of.isoformat(),
-        snapshots=snapshot.collect_garbage(lake.rankings, keep.snapshots) if published else (),
+        snapshots=snapshot.collect_garbage(lake.rankings, keep.snapshots, since) if published else (),
         leftovers=snapshot.heal(lake.rankings) if published else (),
         ranked=forget_ranked(lake, before=as_of),
         files=lake.vacuum(timedelta(hours=keep.lake_versions_hours)),

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline import disk
 
-CALLS = ("write", "make_folder", "sync_folder", "rename", "replace", "link", "remove")
+CALLS = ("write", "make_folder", "sync_file", "sync_folder", "rename", "replace", "link", "remove")
 
 Fault = Literal["none", "crash", "torn", "full"]
 
