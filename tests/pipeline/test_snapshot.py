@@ -143,7 +143,7 @@ class TestPublishing:
         rows = pa.table({"rank": pa.array(range(20_000), pa.int32())})
         written = set()
         for pieces in (20_000, 777):
-            (part,) = parts._parts(rows.to_batches(max_chunksize=pieces), rows.schema)
+            (part,) = parts.cut(rows.to_batches(max_chunksize=pieces), rows.schema, parts.ROWS_PER_PART)
             pq.write_table(part, tmp_path / f"{pieces}.parquet", data_page_size=1000)
             written.add((tmp_path / f"{pieces}.parquet").read_bytes())
         assert len(written) == 1
