@@ -33,11 +33,11 @@ class Calls:
     def wrap(self, name: str, real: Callable[..., None]) -> Callable[..., None]:
         """`real`, counted, and failing when its turn has come."""
 
-        def call(*arguments: Any) -> None:
+        def call(*arguments: Any, **named: Any) -> None:
             self.made.append((name, arguments))
             if len(self.made) - 1 == self.at:
                 self._fail(name, real, arguments)
-            real(*arguments)
+            real(*arguments, **named)
 
         return call
 
