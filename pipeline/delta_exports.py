@@ -34,7 +34,7 @@ def write(place: Path, aside: Path, origin: Origin) -> bool:
     table by table, and then the record: until it is there, the versions that the old one names can be read. Files that
     no version needs any more go last; a reader of an older version fails then.
     """
-    new = not origin.is_recorded(place / RECORD)
+    new = not _is_of(place, origin)
     if new:
         with origin.tables() as tables:
             if place.is_dir():
@@ -47,6 +47,14 @@ def write(place: Path, aside: Path, origin: Origin) -> bool:
         _remove_unused(place / table)
     disk.remove(place / _NEW_RECORD)
     return new
+
+
+def _is_of(place: Path, origin: Origin) -> bool:
+    """Whether the record is of this origin, and no table has gone on since: a dead process may have come that far."""
+    recorded = origin.recorded(place / RECORD)
+    return recorded is not None and all(
+        DeltaTable(place / table).version() == recorded[table]["version"] for table in TABLES
+    )
 
 
 def _replace(place: Path, tables: Tables, origin: Origin) -> None:

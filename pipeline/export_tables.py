@@ -53,13 +53,16 @@ class Origin:
         as_of = manifest.load(self.snapshot)["as_of"]
         return json.dumps({**self.said, "as_of": as_of, "tables": tables}, indent=1).encode() + b"\n"
 
-    def is_recorded(self, path: Path) -> bool:
-        """Whether the `export.json` at `path` says so; one that is not there, or not ours, says nothing."""
+    def recorded(self, path: Path) -> Mapping[str, Any] | None:
+        """What the `export.json` at `path` says of each table; None if it is absent, not ours, or of another origin."""
         try:
             found = json.loads(path.read_bytes())
         except (FileNotFoundError, ValueError):
-            return False
-        return isinstance(found, dict) and {key: found.get(key) for key in self.said} == self.said
+            return None
+        if not isinstance(found, dict) or {key: found.get(key) for key in self.said} != self.said:
+            return None
+        tables: Mapping[str, Any] = found["tables"]
+        return tables
 
     @contextmanager
     def tables(self) -> Iterator[Tables]:

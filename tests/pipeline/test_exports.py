@@ -380,6 +380,29 @@ def test_a_crash_at_every_call(due: House, tmp_path: Path, form: str, fault: Fau
 
 
 @pytest.mark.parametrize("form", ["csv", "delta"])
+def test_a_crash_and_then_a_rollback(house: House, tmp_path: Path, form: str) -> None:
+    """Nothing that a dead process had half written, or half removed, is taken for whole when its snapshot serves."""
+    first, _ = snapshot.snapshots(house.lake.rankings)
+    snapshot.rollback(house.lake.rankings, first)
+    exports.update(configured(house, form))
+    old = content(house, form)
+    publish(house.lake.rankings, night=1, variant=1)
+    whole = House(Path(shutil.copytree(house.folder, tmp_path / "whole", symlinks=True)))
+    with failing() as made:
+        exports.update(configured(whole, form))
+    for at in [at for at, (name, _) in enumerate(made.made) if name in ("write", "remove")]:
+        again = House(Path(shutil.copytree(house.folder, tmp_path / "again", symlinks=True)))
+        config = configured(again, form)
+        with failing("torn", at), pytest.raises(Crash):
+            exports.update(config)
+        snapshot.rollback(again.lake.rankings, first)
+        exports.update(config)
+        assert content(again, form) == old
+        assert nothing_else(again, form)
+        shutil.rmtree(again.folder)
+
+
+@pytest.mark.parametrize("form", ["csv", "delta"])
 def test_a_full_disk_at_every_call(due: House, tmp_path: Path, form: str) -> None:
     """The message says what serves, that it does so all the same, and what to do; nothing was un-published."""
     serves = snapshot.resolve(due.lake.rankings).name
