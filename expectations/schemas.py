@@ -5,7 +5,7 @@ Everything that reads or writes a table takes its names from here. Three forms o
 * *native*: what a source hands over, with the company's own ids (`events`, `content`, `customers`, `transactions`;
   `popularity`, counts of nobody in particular; `links`, ids seen together; `signals`, wishes about personalization);
 * *lake*: the same rows with pseudonyms in place of native ids, plus bookkeeping (`source`, `day`, `shard`);
-* *published*: what downstream systems read (`people`, `segments`, `default`).
+* *published*: what downstream systems read (`people`, `segments`, `default`), and `changes` of `people`.
 
 Times are microseconds UTC; amounts are in the row's `currency`; durations carry their unit in the name.
 """
@@ -380,3 +380,19 @@ def published(goals: tuple[str, ...]) -> Mapping[str, Table]:
         Table("segments", (*segment, *_RANKED, *probabilities, *segments), key=("segment", "rank")),
         Table("default", (*segment, *_RANKED, *probabilities, *segments), key=("segment", "rank")),
     )
+
+
+CHANGES = ("new", "changed", "gone")
+"""What can have become of a list since another snapshot."""
+
+
+def changes(goals: tuple[str, ...]) -> Table:
+    """The columns of `changes`: whole new lists of the people whose list is another one than before.
+
+    Of whoever is gone there is one row, in which all that says something about a list is null.
+    """
+    people = published(goals)["people"]
+    change = Column("change", pa.string(), f"what became of the list: {', '.join(CHANGES)}", required=True)
+    ours = ("person_id", "id_type", "as_of")
+    columns = tuple(column if column.name in ours else replace(column, required=False) for column in people.columns)
+    return Table("changes", (*columns[:2], change, *columns[2:]), key=people.key)

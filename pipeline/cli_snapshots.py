@@ -1,8 +1,9 @@
-"""`shortlist` commands about what was published: snapshots, verify, diff, rollback."""
+"""`shortlist` commands about what was published: snapshots, verify, diff, changes, rollback."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -53,6 +54,25 @@ def diff(
 
     with people.status("comparing lists"):
         report = step.run(settings, old, new)
+    answer(report.to_json(), as_json, lambda: step.draw(report, people))
+
+
+@app.command()
+def changes(
+    out: Annotated[Path, typer.Option("--out", help="The file to write: its name ends in .csv, .jsonl or .parquet.")],
+    old: Annotated[
+        str | None, typer.Argument(help="A snapshot, or how its name begins; else the latest of an earlier night.")
+    ] = None,
+    new: Annotated[str | None, typer.Argument(help="Another one; else the one that serves.")] = None,
+    config_file: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Write the lists of people whose list changed between two snapshots, and who has none any more."""
+    settings = config.load(config_file)
+    from pipeline import changes as step
+
+    with people.status("comparing lists"):
+        report = step.run(settings, out, old, new)
     answer(report.to_json(), as_json, lambda: step.draw(report, people))
 
 

@@ -264,6 +264,9 @@ class Housekeeping(Settings):
     """What is kept."""
 
     snapshots: Annotated[int, Field(ge=1)] = 14
+    """How many of the latest nights' snapshots; the one that serves is kept besides."""
+    snapshot_hours: Annotated[float, Field(ge=0)] = 24
+    """A snapshot that was published less than this ago is kept, too, however many have followed."""
     lake_versions_hours: Annotated[int, Field(ge=0)] = 168
 
 

@@ -7,6 +7,8 @@ never: a report ends up in logs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,37 +95,37 @@ def run(config: Config, old: str | None = None, new: str | None = None) -> DiffR
 
 def diff(old: Path, new: Path, memory_mb: int = 1024) -> DiffReport:
     """Compare the people's lists of two snapshots, in at most this much memory."""
-    claims = [manifest.load(path) for path in (old, new)]
-    k = min(int(one["k"]) for one in claims)
+    k = min(int(manifest.load(path)["k"]) for path in (old, new))
+    with compared(old, new, memory_mb) as con:
+        return _report(con, old.name, new.name, k)
+
+
+@contextmanager
+def compared(old: Path | None, new: Path, memory_mb: int = 1024) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database with the people of two snapshots as `old` (nobody, without one) and `new`, and how their lists differ.
+
+    `compared` has a row a person: `person_id`, `id_type`, the length of the `longer` list, whether `strategy` and
+    `model_version` changed, and `how`: came, gone, contents, order, scores, labels or same (see `Changes`).
+
+    Raises:
+        ShortlistError: What is asked of it cannot be answered: files cannot be read, or there is no room to work in.
+    """
+    named = f"{old.name} and {new.name} could not be compared" if old else f"{new.name} could not be read"
     try:
         with query.connection(memory_mb) as con:
-            for name, path, claim in zip(("old", "new"), (old, new), claims, strict=True):
-                files = [path / part for part in manifest.parts(claim, "people")]
-                con.execute(f"CREATE VIEW {name} AS FROM {query.parquet(files)}")
-            con.execute(_compared(k))
-            return _report(con, old.name, new.name, k)
+            con.execute(f"CREATE VIEW new AS FROM {_people_of(new)}")
+            con.execute(f"CREATE VIEW old AS FROM {_people_of(old)}" if old else "CREATE VIEW old AS FROM new LIMIT 0")
+            con.execute(_COMPARED)
+            yield con
     except duckdb.Error as error:
         raise ShortlistError(
-            f"{old.name} and {new.name} could not be compared: {str(error).splitlines()[0]}. "
+            f"{named}: {str(error).splitlines()[0]}. "
             "`shortlist verify` says whether they are whole; else free disk space where temporary files go ($TMPDIR)."
         ) from error
 
 
-def _compared(k: int) -> str:
-    """A row a person: what kind of difference there is, and how long the longer list is, cut at rank `k`."""
-    return f"""
-        CREATE TEMP TABLE people AS
-        SELECT {_PERSON},
-               CASE WHEN old.length IS NULL THEN 'came' WHEN new.length IS NULL THEN 'gone'
-                    WHEN old.length <> new.length OR old.contents <> new.contents THEN 'contents'
-                    WHEN old.ranks <> new.ranks THEN 'order'
-                    WHEN old.scores <> new.scores THEN 'scores'
-                    WHEN old.strategy <> new.strategy OR old.model_version <> new.model_version THEN 'labels'
-                    ELSE 'same' END AS how,
-               old.strategy <> new.strategy AS strategy,
-               old.model_version <> new.model_version AS model_version,
-               least({k}, greatest(old.length, new.length)) AS longer
-        FROM ({_lists("old")}) AS old FULL JOIN ({_lists("new")}) AS new USING ({_PERSON})"""
+def _people_of(path: Path) -> str:
+    return query.parquet([path / part for part in manifest.parts(manifest.load(path), "people")])
 
 
 def _lists(table: str) -> str:
@@ -136,6 +138,21 @@ def _lists(table: str) -> str:
     return f"""
         SELECT {_PERSON}, count(*) AS length, bit_xor(hash(content_id)) AS contents, {hashes}
         FROM {table} GROUP BY {_PERSON}"""
+
+
+_COMPARED = f"""
+    CREATE TEMP TABLE compared AS
+    SELECT {_PERSON},
+           CASE WHEN old.length IS NULL THEN 'came' WHEN new.length IS NULL THEN 'gone'
+                WHEN old.length <> new.length OR old.contents <> new.contents THEN 'contents'
+                WHEN old.ranks <> new.ranks THEN 'order'
+                WHEN old.scores <> new.scores THEN 'scores'
+                WHEN old.strategy <> new.strategy OR old.model_version <> new.model_version THEN 'labels'
+                ELSE 'same' END AS how,
+           old.strategy <> new.strategy AS strategy,
+           old.model_version <> new.model_version AS model_version,
+           greatest(old.length, new.length) AS longer
+    FROM ({_lists("old")}) AS old FULL JOIN ({_lists("new")}) AS new USING ({_PERSON})"""
 
 
 def _report(con: duckdb.DuckDBPyConnection, old: str, new: str, k: int) -> DiffReport:
@@ -160,7 +177,7 @@ def _report(con: duckdb.DuckDBPyConnection, old: str, new: str, k: int) -> DiffR
 
 def _counts(con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], Changes]:
     found = con.execute(
-        "SELECT how, count(*), count(*) FILTER (strategy), count(*) FILTER (model_version) FROM people GROUP BY how"
+        "SELECT how, count(*), count(*) FILTER (strategy), count(*) FILTER (model_version) FROM compared GROUP BY how"
     ).fetchall()
     how = {name: count for name, count, _, _ in found}
     kinds = {name: how.get(name, 0) for name in ("contents", "order", "scores", "labels")}
@@ -172,8 +189,8 @@ def _shared(con: duckdb.DuckDBPyConnection, k: int) -> float:
     found = con.execute(
         f"""
         SELECT longer, shared, count(*) FROM (
-            SELECT longer, count(*) AS shared
-            FROM (FROM people WHERE how = 'contents')
+            SELECT least({k}, longer) AS longer, count(*) AS shared
+            FROM (FROM compared WHERE how = 'contents')
             JOIN (SELECT {_PERSON}, content_id FROM old WHERE rank <= {k}) USING ({_PERSON})
             JOIN (SELECT {_PERSON}, content_id FROM new WHERE rank <= {k}) USING ({_PERSON}, content_id)
             GROUP BY {_PERSON}, longer
@@ -187,7 +204,7 @@ def _moved(con: duckdb.DuckDBPyConnection, having: str, lacking: str) -> tuple[M
     found = con.execute(
         f"""
         SELECT content_id, count(*) AS people
-        FROM {having} SEMI JOIN (FROM people WHERE how = 'contents') USING ({_PERSON})
+        FROM {having} SEMI JOIN (FROM compared WHERE how = 'contents') USING ({_PERSON})
         ANTI JOIN {lacking} USING ({_PERSON}, content_id)
         GROUP BY content_id ORDER BY people DESC, content_id LIMIT {TOP}
         """

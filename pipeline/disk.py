@@ -23,6 +23,18 @@ NO_SYMLINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTS
 """What a file system without symbolic links answers."""
 
 _PAUSE_SECONDS = 0.05
+_REMEDIES = {
+    errno.ENOSPC: "Free disk space (fewer old snapshots need less of it)",
+    errno.EDQUOT: "Free disk space, or raise the quota",
+    errno.EACCES: "Give this user write permission there",
+    errno.EPERM: "Give this user write permission there",
+    errno.EROFS: "Mount the file system writable",
+}
+
+
+def remedy(error: OSError) -> str:
+    """What to do about what the file system refused: the first half of a sentence."""
+    return _REMEDIES.get(error.errno or 0, "Repair that")
 
 
 def write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
@@ -36,6 +48,12 @@ def write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
 def make_folder(path: Path) -> None:
     """Create `path` and what leads to it; a folder that is already there is fine."""
     path.mkdir(parents=True, exist_ok=True)
+
+
+def sync_file(path: Path) -> None:
+    """Make what another library has written into `path` survive a power cut."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(path: Path) -> None:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 
 from expectations import schemas
-from pipeline import disk, erasure, identify, scratch, snapshot_erasure, suppress, tracking
+from pipeline import disk, erasure, exports, identify, scratch, snapshot_erasure, suppress, tracking
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.lake import NIGHT, UNDATED, Lake
@@ -43,11 +43,13 @@ _KINDS = pa.schema([("id", pa.int64()), ("id_type", pa.string())])
 class Removed:
     """`rows` by table; `files`, by table, of older versions.
 
-    `snapshots` that had rows of theirs, each of which gave way to one without; `ranked` nights that were not published.
+    `snapshots` that had rows of theirs, each of which gave way to one without; `exports`, by format, that were written
+    anew after that; `ranked` nights that were not published.
     """
 
     rows: Mapping[str, int]
     snapshots: tuple[str, ...]
+    exports: tuple[str, ...]
     ranked: tuple[str, ...]
     files: Mapping[str, int]
 
@@ -178,8 +180,9 @@ def _erase(lake: Lake, config: Config, ids: Pseudonyms) -> Removed:
     theirs = _among(forgotten, ids)
     rows = erasure.forget_people(lake, forgotten)
     snapshots = snapshot_erasure.rewrite_without(lake.rankings, theirs, config.project.cadence)
+    exported = exports.update(config)
     ranked = unrank(lake, theirs)
-    return Removed(rows, snapshots, ranked, lake.erase_history())
+    return Removed(rows, snapshots, exported, ranked, lake.erase_history())
 
 
 def _among(forgotten: pa.Array, ids: Pseudonyms) -> Theirs:
@@ -234,6 +237,8 @@ def tell(report: ForgetReport, out: Console) -> None:
     for table, rows in removed.rows.items():
         out.print(f"{table}: {rows:,} rows removed", markup=False)
     out.print(f"published snapshots rewritten without them: {len(removed.snapshots)}", markup=False)
+    if removed.exports:
+        out.print(f"exports written anew without them: {', '.join(removed.exports)}", markup=False)
     if removed.ranked:
         out.print(f"ranked again before they can be published: {', '.join(removed.ranked)}", markup=False)
     out.print(f"files of older versions removed: {sum(removed.files.values()):,}", markup=False)

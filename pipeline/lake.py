@@ -84,6 +84,11 @@ class Lake:
         return self.published / "rankings"
 
     @property
+    def exports(self) -> Path:
+        """The snapshot that serves in other formats, a folder a format; see `pipeline.exports`."""
+        return self.published / "exports"
+
+    @property
     def receipts(self) -> Path:
         """What `shortlist forget` did, a file a time; they name nobody."""
         return self.state / "receipts"

@@ -71,7 +71,7 @@ def write(folder: Path, tables: Mapping[str, pa.Table], forms: Mapping[str, Tabl
 
 def _write(folder: Path, table: pa.Table, form: Table, connection: duckdb.DuckDBPyConnection) -> None:
     disk.make_folder(folder)
-    for number, part in enumerate(_parts(_sorted(table, form, connection), form.schema)):
+    for number, part in enumerate(cut(_sorted(table, form, connection), form.schema, ROWS_PER_PART)):
         disk.write(folder / f"part-{number:05d}.parquet", partial(_fill, part))
     disk.sync_folder(folder)
 
@@ -86,18 +86,18 @@ def _sorted(table: pa.Table, form: Table, connection: duckdb.DuckDBPyConnection)
     return connection.from_arrow(table).order(order).to_arrow_reader(ROWS_PER_PART)
 
 
-def _parts(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """The batches, of whatever size DuckDB's threads made them, cut anew every `ROWS_PER_PART` rows."""
+def cut(batches: Iterable[pa.RecordBatch], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
+    """Tables of so many rows, the last of fewer, from batches of whatever size DuckDB's threads made; at least one."""
     pending: list[pa.RecordBatch] = []
-    room, empty = ROWS_PER_PART, True
+    room, empty = rows, True
     for batch in batches:
         rest = batch
         while rest.num_rows >= room:
             yield _part([*pending, rest.slice(0, room)], schema)
-            pending, rest, room, empty = [], rest.slice(room), ROWS_PER_PART, False
+            pending, rest, room, empty = [], rest.slice(room), rows, False
         pending.append(rest)
         room -= rest.num_rows
-    if empty or room < ROWS_PER_PART:
+    if empty or room < rows:
         yield _part(pending, schema)
 
 

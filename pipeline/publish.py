@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import disk, identify, snapshot, suppress, validate
+from pipeline import disk, exports, identify, snapshot, suppress, validate
 from pipeline.audit import AuditReport, Check, Person, Terms, audit
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
@@ -26,19 +26,24 @@ from pipeline.snapshot import Ranked, Staged
 
 @dataclass(frozen=True)
 class PublishReport(Report):
-    """What was published: the snapshot's name, whether it is new on disk, whether CURRENT names it, and its audit."""
+    """What was published: the snapshot's name, whether it is new on disk, whether CURRENT names it, and its audit.
+
+    `exports` are the formats in which what serves was written anew.
+    """
 
     name: str
     created: bool
     current: bool
     checks: tuple[Check, ...]
+    exports: tuple[str, ...] = ()
 
 
 def run(as_of: datetime, config: Config) -> PublishReport:
-    """Publish what `rank` left for the night.
+    """Publish what `rank` left for the night, and export what serves then.
 
     Raises:
         ShortlistError: The night was not ranked, a check failed, or the disk is full or not ours; CURRENT is as it was.
+            Or an export failed: the night is published then, and the message says so.
     """
     lake = Lake.of(config)
     tables = read_ranked(lake, as_of)
@@ -50,9 +55,9 @@ def run(as_of: datetime, config: Config) -> PublishReport:
         "lake_versions": lake.versions(),
         "model_versions": versions,
     }
-    return publish(
-        lake.rankings, ranked, facts, as_of, _terms(as_of, config, lake, ranked.people), cadence=config.project.cadence
-    )
+    terms = _terms(as_of, config, lake, ranked.people)
+    report = publish(lake.rankings, ranked, facts, as_of, terms, cadence=config.project.cadence)
+    return replace(report, exports=exports.update(config))
 
 
 def _terms(as_of: datetime, config: Config, lake: Lake, listed: pa.Table) -> Terms:

@@ -12,7 +12,6 @@ and reads from there sees one snapshot for as long as `collect_garbage` keeps it
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,12 +25,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from expectations import schemas
-from pipeline import contract, disk, manifest, parts
+from pipeline import contract, disk, manifest, parts, pointer
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.manifest import JSON
 
-POINTER = "CURRENT"
-LINK = "current"
 PATIENCE_SECONDS = 60.0
 """How long one publication waits for another's commit, which takes a moment: writing and auditing need no lock."""
 
@@ -39,14 +36,6 @@ _SNAPSHOTS = "snapshots"
 _LOCK = ".lock"
 _STAGING = ".staging-"
 _REMOVED = ".removed-"
-_TEMPORARY = (".CURRENT.new", ".current.new")
-_HINTS = {
-    errno.ENOSPC: "Free disk space (fewer old snapshots need less of it)",
-    errno.EDQUOT: "Free disk space, or raise the quota",
-    errno.EACCES: "Give this user write permission there",
-    errno.EPERM: "Give this user write permission there",
-    errno.EROFS: "Mount the file system writable",
-}
 
 
 @dataclass(frozen=True)
@@ -154,7 +143,8 @@ def rollback(root: Path, name: str) -> str | None:
     """
     with _explained(root, f"going back to {name}"), disk.locked(root / _LOCK, PATIENCE_SECONDS):
         if problems := verify(root / _SNAPSHOTS / name):
-            raise ShortlistError(f"{name} cannot serve: {'; '.join(problems[:3])}. {_serving(root)} Name another one.")
+            found = "; ".join(problems[:3])
+            raise ShortlistError(f"{name} cannot serve: {found}. {what_serves(root)} Name another one.")
         before = _current(root)
         _swing(root, name, force=True)
     return before
@@ -185,12 +175,12 @@ def resolve(root: Path) -> Path:
     """
     with _explained(root, "reading CURRENT"):
         if not (name := _current(root)):
-            raise ShortlistError(f"{root / POINTER}: nothing has been published here yet. Publish a night first.")
+            raise ShortlistError(f"{root / pointer.FILE}: nothing has been published here yet. Publish a night first.")
         path = root / _SNAPSHOTS / name
         if not (path / manifest.FILE).is_file():
             found = ", ".join(snapshots(root)) or "none"
             raise ShortlistError(
-                f"{root / POINTER} names {name}, which is not there (found: {found}). Publish a night again."
+                f"{root / pointer.FILE} names {name}, which is not there (found: {found}). Publish a night again."
             )
     return path
 
@@ -235,16 +225,18 @@ def verify(snapshot: Path) -> list[str]:
     return manifest.problems(snapshot)
 
 
-def collect_garbage(root: Path, keep: int) -> tuple[str, ...]:
-    """Remove all snapshots but the `keep` latest and the one that CURRENT names; returns the removed names.
+def collect_garbage(root: Path, keep: int, since: datetime | None = None) -> tuple[str, ...]:
+    """Remove all snapshots but the `keep` latest, those published after `since`, and the one that CURRENT names.
 
-    A reader who is still reading one of them fails: keep as many as the slowest reader needs.
+    Returns the removed names. When a snapshot was published is the time of its folder, which `replace` hands on. A
+    reader who is still reading a removed one fails: keep as many, and as long, as the slowest reader needs.
     """
     if keep < 1:
         raise ConfigurationError(f"housekeeping: {keep} snapshots to keep; it must be 1 or more.")
     with _explained(root, "removing old snapshots"), disk.locked(root / _LOCK, PATIENCE_SECONDS):
         names = snapshots(root)
-        kept = {*names[-keep:], _current(root)}
+        young = {name for name in names if since and (root / _SNAPSHOTS / name).stat().st_mtime > since.timestamp()}
+        kept = {*names[-keep:], *young, _current(root)}
         removed = tuple(name for name in names if name not in kept)
         for name in removed:
             _remove(root, name)
@@ -284,7 +276,7 @@ def _sweep(root: Path) -> tuple[str, ...]:
     staged = {path.with_name(path.name.removesuffix(".lock")) for path in root.glob(f"{_STAGING}*")}
     removed = [path for path in sorted(staged) if _abandoned(path)]
     removed += sorted(root.glob(f"{_REMOVED}*"))
-    removed += [root / name for name in _TEMPORARY if (root / name).is_symlink() or (root / name).exists()]
+    removed += [root / name for name in pointer.TEMPORARY if (root / name).is_symlink() or (root / name).exists()]
     for path in removed:
         disk.remove(path)
         disk.remove(_guard(path))
@@ -327,38 +319,20 @@ def _swing(root: Path, name: str, *, force: bool) -> None:
     if now and not force and manifest.instant(now) > manifest.instant(name):
         return
     if now != name:
-        temporary, _ = (root / each for each in _TEMPORARY)
-        disk.remove(temporary)
-        disk.write(temporary, lambda file: file.write(f"{name}\n".encode()))
-        disk.replace(temporary, root / POINTER)
-        disk.sync_folder(root)
+        pointer.swing(root, name)
     _link(root, name)
 
 
 def _link(root: Path, name: str) -> None:
-    link, target, temporary = root / LINK, Path(_SNAPSHOTS) / name, root / _TEMPORARY[1]
-    if link.is_symlink() and link.readlink() == target:
-        return
-    disk.remove(temporary)
-    try:
-        disk.link(target, temporary)
-    except OSError as error:
-        if error.errno in disk.NO_SYMLINKS:
-            return  # a convenience that this file system does not have; CURRENT is the truth
-        raise
-    disk.replace(temporary, link)
-    disk.sync_folder(root)
+    pointer.link(root, Path(_SNAPSHOTS) / name)
 
 
 def _current(root: Path) -> str | None:
-    try:
-        text = (root / POINTER).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return None
-    name = text.removesuffix("\n")
-    if not manifest.NAME.fullmatch(name):
+    name = pointer.read(root)
+    if name is not None and not manifest.NAME.fullmatch(name):
         raise ShortlistError(
-            f"{root / POINTER} holds {name[:80]!r}, no snapshot's name. Restore it, or remove it and publish again."
+            f"{root / pointer.FILE} holds {name[:80]!r}, no snapshot's name. "
+            "Restore it, or remove it and publish again."
         )
     return name
 
@@ -389,13 +363,14 @@ def _explained(root: Path, doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = _HINTS.get(error.errno or 0, "Repair that")
         raise ShortlistError(
-            f"{root}: {doing} failed: {error}. {_serving(root)} {hint}, then run the same command again."
+            f"{root}: {doing} failed: {error}. {what_serves(root)} "
+            f"{disk.remedy(error)}, then run the same command again."
         ) from error
 
 
-def _serving(root: Path) -> str:
+def what_serves(root: Path) -> str:
+    """What CURRENT names, as a sentence for a message."""
     try:
         name = _current(root)
     except (OSError, ShortlistError) as error:

@@ -58,3 +58,9 @@ def before(root: Path, name: str) -> str:
     if not place:
         raise ConfigurationError(f"{root}: {name} is the oldest snapshot; there is none before it to compare it with.")
     return names[place - 1]
+
+
+def earlier(root: Path, name: str) -> str | None:
+    """The latest snapshot of an earlier instant than this one's, the last published of several; None without one."""
+    instant = manifest.instant(name)
+    return next((one for one in reversed(in_order(root)) if manifest.instant(one) < instant), None)

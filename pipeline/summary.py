@@ -60,6 +60,8 @@ def _story(report: Mapping[str, Any]) -> list[str]:
     state = "is CURRENT" if publish["current"] else "is kept, but CURRENT names a later night"
     made = "published" if publish["created"] else "already published, byte for byte:"
     lines.append(f"{made} {publish['name']} ({state}); {len(publish['checks'])} checks passed")
+    if publish["exports"]:
+        lines.append(f"exported what serves as {', '.join(publish['exports'])}")
     return lines
 
 

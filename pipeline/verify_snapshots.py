@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipeline import snapshot, snapshot_names
+from pipeline import pointer, snapshot, snapshot_names
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
@@ -51,7 +51,7 @@ def _pointers(root: Path) -> Iterator[str]:
     except ShortlistError as error:
         yield str(error)
         return
-    link = root / snapshot.LINK
+    link = root / pointer.LINK
     if link.is_symlink() and link.resolve() != serves.resolve():
         yield f"{link} leads to {link.readlink()}, but CURRENT names {serves.name}. `shortlist housekeep` mends it."
 
@@ -63,6 +63,6 @@ def draw(report: VerifyReport, out: Console) -> None:
         out.print(one.name, markup=False)
         for problem in one.problems:
             out.print(f"    {problem}", markup=False, soft_wrap=True)
-    for pointer in report.pointers:
+    for problem in report.pointers:
         out.print("[bold red]BAD[/] ", end="")
-        out.print(pointer, markup=False, soft_wrap=True)
+        out.print(problem, markup=False, soft_wrap=True)

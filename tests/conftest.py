@@ -22,6 +22,7 @@ SMALL = {
     "nights = 21": "nights = 4\nwarm_up_days = 3\nmin_positives = 5",
     "trials = 12": "trials = 2",
     "seconds = 60": "seconds = 600",  # a budget that never binds: the same night is then the same model
+    "also = []": 'also = ["csv", "jsonl", "delta"]',
 }
 
 

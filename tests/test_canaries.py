@@ -28,6 +28,7 @@ FASTER = {
     "trials = 12": "trials = 1",
     "seconds = 60": "seconds = 600",
     "[goals.click]": f"{SOURCES}[goals.click]",
+    "also = []": 'also = ["csv", "jsonl", "delta"]',
 }
 
 
@@ -111,8 +112,9 @@ def test_nothing_that_is_made_holds_a_canary(kind: str, made: Mapping[str, bytes
 
 def test_the_search_finds_what_is_there(night: World, made: Mapping[str, bytes]) -> None:
     """Published ids and what lies packed in the exports are found, so the search would have found the others."""
-    published = b"".join(text for name, text in made.items() if name.startswith("published/"))
-    assert KINDS["cookies"][0].encode() in published
+    for place in ("rankings", "exports/csv", "exports/jsonl", "exports/delta"):
+        published = b"".join(text for name, text in made.items() if name.startswith(f"published/{place}/"))
+        assert KINDS["cookies"][0].encode() in published, place
     exported = b"".join(b"".join(_readings(path)) for path in _files(night.exports)).lower()
     assert [kind for kind, (mark, _) in KINDS.items() if mark.encode() not in exported] == []
     tops = {tuple(name.split("/")[:2]) for name in made}

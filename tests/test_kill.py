@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import re
@@ -15,6 +16,7 @@ from typing import Any, Self
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
 
 from pipeline import manifest, snapshot
 from pipeline.errors import ShortlistError
@@ -48,6 +50,8 @@ class Reader(threading.Thread):
             current = snapshot.resolve(self.rankings)
             if thoroughly or current.name not in self.seen:
                 self.problems += snapshot.verify(current)
+                self.problems += changed_files(exported(self.rankings, "csv"))
+                self.problems += changed_files(exported(self.rankings, "jsonl"))
             self.seen.add(current.name)
             self.reads += 1
         except (ShortlistError, OSError) as error:
@@ -69,6 +73,27 @@ def rows(world: World) -> dict[str, pd.DataFrame]:
     current = snapshot.resolve(world.rankings)
     tables = {name: pq.read_table(current / name).to_pandas() for name in ("people", "segments", "default")}
     return {name: table.drop(columns="model_version") for name, table in tables.items()}
+
+
+def exported(rankings: Path, form: str) -> Path:
+    """The export that serves."""
+    place = rankings.with_name("exports") / form
+    return place / (place / "CURRENT").read_text(encoding="utf-8").strip()
+
+
+def changed_files(export: Path) -> list[str]:
+    """Files of an export that are not as its record says; of one that has given way to another, none."""
+    try:
+        tables = json.loads((export / "export.json").read_bytes())["tables"].values()
+        digests = {one["file"]: hashlib.sha256((export / one["file"]).read_bytes()).hexdigest() for one in tables}
+    except FileNotFoundError:
+        return [f"{export} is not whole"] if exported_now(export) else []
+    return [f"{export / one['file']} has changed" for one in tables if digests[one["file"]] != one["sha256"]]
+
+
+def exported_now(export: Path) -> bool:
+    """Whether it is still the one that serves."""
+    return (export.parent / "CURRENT").read_text(encoding="utf-8").strip() == export.name
 
 
 def moments(count: int, seconds: float, draw: random.Random) -> list[float]:
@@ -149,6 +174,14 @@ def test_killed_runs(world: World, zygote: Zygote, tmp_path: Path) -> None:
     assert reader.reads > KILLS
     assert reader.problems == []
     assert {manifest.instant(name)[:10] for name in reader.seen} == {"2026-07-01", "2026-07-02"}
+    serves = snapshot.resolve(world.rankings)
+    for form in ("csv", "jsonl"):
+        record = json.loads((exported(world.rankings, form) / "export.json").read_bytes())
+        assert (record["snapshot"], changed_files(exported(world.rankings, form))) == (serves.name, [])
+    delta = DeltaTable(world.rankings.with_name("exports") / "delta" / "people").to_pyarrow_table()
+    assert delta.sort_by([("person_id", "ascending"), ("id_type", "ascending"), ("rank", "ascending")]).equals(
+        snapshot.table_of(serves, "people")
+    )
     assert rows(world).keys() == undisturbed.keys()
     for name, table in rows(world).items():
         pd.testing.assert_frame_equal(table, undisturbed[name])

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline import disk
 
-CALLS = ("write", "make_folder", "sync_folder", "rename", "replace", "link", "remove")
+CALLS = ("write", "make_folder", "sync_file", "sync_folder", "rename", "replace", "link", "remove")
 
 Fault = Literal["none", "crash", "torn", "full"]
 
@@ -33,11 +33,11 @@ class Calls:
     def wrap(self, name: str, real: Callable[..., None]) -> Callable[..., None]:
         """`real`, counted, and failing when its turn has come."""
 
-        def call(*arguments: Any) -> None:
+        def call(*arguments: Any, **named: Any) -> None:
             self.made.append((name, arguments))
             if len(self.made) - 1 == self.at:
                 self._fail(name, real, arguments)
-            real(*arguments)
+            real(*arguments, **named)
 
         return call
 

@@ -187,7 +187,7 @@ def test_rollback_says_what_served_and_what_serves(house: House, capsys: Capture
     assert told.lacks(f"before: {last}", f"now: {first}", "next publication", "go forward again") == []
     assert snapshot.resolve(house.lake.rankings).name == first
     again = said(capsys, house, "rollback", first, "--json")
-    assert json.loads(again.out) == {"before": first, "now": first, "objecting": 0}
+    assert json.loads(again.out) == {"before": first, "now": first, "objecting": 0, "exports": []}
     assert said(capsys, house, "rollback", first).lacks("served already") == []
 
 

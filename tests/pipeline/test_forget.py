@@ -16,7 +16,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from pipeline import config as configuration
-from pipeline import disk, erasure, forget, identify, ingest, show, snapshot, suppress
+from pipeline import disk, erasure, exports, forget, identify, ingest, show, snapshot, suppress
 from pipeline import lake as lake_module
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError, ShortlistError
@@ -25,6 +25,7 @@ from pipeline.pseudonyms import Pseudonyms, Purpose
 from pipeline.ranked import write_ranked
 from pipeline.snapshot import Ranked
 from tests.pipeline import nights
+from tests.pipeline.exported import ALSO, content, exported, says
 from tests.pipeline.faults import CALLS, Crash
 from tests.pipeline.small import House, in_order, shortlist
 from tests.pipeline.traces import Traces
@@ -33,6 +34,8 @@ from tests.worlds import World
 NIGHT = datetime(2026, 7, 1, tzinfo=UTC)
 DAY = date(2026, 6, 30)
 WEB = '[[sources]]\nname = "web"\nformat = "table"\ntable = "events"\npath = "exports/web_{date:%Y%m%d}.csv"\n'
+FORMS = ("csv", "delta")
+EXPORTS = '[publish]\nalso = ["csv", "delta"]\n'
 CRM = '[[sources]]\nname = "crm"\nformat = "table"\ntable = "customers"\npath = "exports/crm_{date:%Y%m%d}.csv"\n'
 KEY = Pseudonyms(configuration.DEVELOPMENT_KEY.encode())
 
@@ -89,6 +92,7 @@ def test_no_byte_of_them_is_left_and_nobody_else_loses_one(world: World, capsys:
     both = traces(lake, config, (customer, "customer"), (visitor, "visitor"), emails=[email])
     assert len(both.native) >= 4
     assert both.left_in(world.folder)
+    assert [form for form in ALSO if not both.left_in(world.folder / "published" / "exports" / form)] == []
     before, old = everything(lake, both), snapshot.resolve(lake.rankings).name
 
     said = shortlist(capsys, "forget", email, visitor, "--yes", "--config", world.config, "--json")
@@ -101,6 +105,7 @@ def test_no_byte_of_them_is_left_and_nobody_else_loses_one(world: World, capsys:
     assert snapshot.verify(now) == []
     assert snapshot.snapshots(lake.rankings) == (now.name,)
     assert said.json["removed"]["snapshots"] == [old]
+    assert said.json["removed"]["exports"] == list(ALSO)
     assert said.json["removed"]["rows"].keys() >= {"events", "transactions", "customers", "identities", "native_ids"}
     assert (said.json["people"], said.json["unknown"], said.json["models"]) == (2, 0, ["1"])
     assert json.loads(Path(said.json["receipt"]).read_text(encoding="utf-8")) == said.json
@@ -108,7 +113,8 @@ def test_no_byte_of_them_is_left_and_nobody_else_loses_one(world: World, capsys:
         show.run(customer, config)
 
     again = shortlist(capsys, "forget", customer, "--yes", "--config", world.config, "--json").json
-    assert (again["already"], again["removed"]) == (1, {"rows": {}, "snapshots": [], "ranked": [], "files": {}})
+    nothing = {"rows": {}, "snapshots": [], "exports": [], "ranked": [], "files": {}}
+    assert (again["already"], again["removed"]) == (1, nothing)
     assert everything(lake, both) == before
     assert snapshot.resolve(lake.rankings) == now
 
@@ -136,7 +142,7 @@ def email_of(world: World, customer: str) -> str:
 def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two customers, p000 and p001, each with a browser and an address; a visitor p002; two published nights."""
     house = House(tmp_path_factory.mktemp("made"))
-    house.configure(WEB + CRM)
+    house.configure(EXPORTS + WEB + CRM)
     house.write_csv(f"exports/web_{DAY:%Y%m%d}.csv", list(clicks()))
     house.write_csv(f"exports/crm_{DAY:%Y%m%d}.csv", list(contacts()))
     config = configuration.load(house.file)
@@ -145,6 +151,7 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     house.lake.replace_night("person_features", pa.table({"person_id": ids, "events": [1.0, 2.0, 3.0]}), NIGHT)
     for night in range(2):
         nights.publish(house.lake.rankings, night)
+        exports.update(config)
     tables = nights.ranked(2)
     write_ranked(house.lake, NIGHT, {name: getattr(tables, name) for name in ("people", "segments", "default")})
     return house.folder
@@ -202,6 +209,7 @@ def kept(house: House) -> dict[str, Any]:
         "features": features,
         "published": published,
         "current": snapshot.resolve(lake.rankings).name,
+        "exports": [(content(house, form), says(house, form)["snapshot"]) for form in FORMS],
         "ranked": [p.name for p in lake.ranked.iterdir()],
     }
 
@@ -217,11 +225,41 @@ def test_any_id_leads_to_the_whole_person(house: House, named: str) -> None:
     assert everything(house.lake, theirs) == before
     assert set(suppress.forgotten(house.lake).to_pylist()) == set(theirs.pseudonyms)
     assert len(report.removed.snapshots) == 2
+    assert report.removed.exports == FORMS
     assert report.removed.ranked == ("2026-07-01T000000Z",)
     assert all(
         snapshot.verify(house.lake.rankings / "snapshots" / name) == []
         for name in snapshot.snapshots(house.lake.rankings)
     )
+
+
+def test_a_list_that_is_gone_is_no_trace_of_them(house: House) -> None:
+    """Exports tell systems whose list to clear; of whoever is forgotten not even that is told any more."""
+    theirs, config = p000(house), configuration.load(house.file)
+    without = nights.ranked(2)
+    people = without.people.filter(pc.not_equal(without.people["person_id"], "p000"))
+    staged = snapshot.stage(
+        house.lake.rankings, Ranked(people, without.segments, without.default), nights.facts(), nights.as_of(2)
+    )
+    snapshot.commit(house.lake.rankings, staged)
+    exports.update(config)
+    serves = snapshot.resolve(house.lake.rankings).name
+    for form in FORMS:
+        told = [row for row in exported(house, form, "changes") if row["person_id"] == "p000"]
+        assert [(row["change"], row["content_id"], row["reason"]) for row in told] == [("gone", None, None)]
+        assert theirs.left_in(house.lake.exports / form)
+    assert forgotten(house, "p000").removed.exports == FORMS
+    assert theirs.left_in(house.folder) == []
+    assert snapshot.resolve(house.lake.rankings).name == serves, "what serves had nothing of theirs"
+
+
+def test_exports_that_nobody_asks_for_any_more_go_as_well(house: House) -> None:
+    """A format that was dropped from the configuration still has them in it."""
+    theirs = p000(house)
+    house.configure(WEB + CRM)
+    assert forgotten(house, "p000").removed.exports == ()
+    assert theirs.left_in(house.folder) == []
+    assert [path.name for path in house.lake.exports.iterdir()] == [".lock"]
 
 
 MUTATORS = ("vacuum", "create_write_transaction", "create_checkpoint", "cleanup_metadata")
@@ -314,7 +352,7 @@ def test_somebody_unknown_is_kept_out(house: House) -> None:
     before = kept(house)
     report = forgotten(house, "newcomer")
     assert (report.people, report.unknown, report.models) == (1, 1, ())
-    assert report.removed == forget.Removed({}, (), (), {})
+    assert report.removed == forget.Removed({}, (), (), (), {})
     assert {**kept(house), "suppressions": None} == {**before, "suppressions": None}
     kinds = {row["id_type"]: row["id"] for row in kept(house)["suppressions"]}
     assert kinds == {kind: KEY.one("newcomer", kind) for kind in ("customer", "visitor", "email")}

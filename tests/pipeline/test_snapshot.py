@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -142,7 +143,7 @@ class TestPublishing:
         rows = pa.table({"rank": pa.array(range(20_000), pa.int32())})
         written = set()
         for pieces in (20_000, 777):
-            (part,) = parts._parts(rows.to_batches(max_chunksize=pieces), rows.schema)
+            (part,) = parts.cut(rows.to_batches(max_chunksize=pieces), rows.schema, parts.ROWS_PER_PART)
             pq.write_table(part, tmp_path / f"{pieces}.parquet", data_page_size=1000)
             written.add((tmp_path / f"{pieces}.parquet").read_bytes())
         assert len(written) == 1
@@ -290,6 +291,16 @@ class TestHousekeeping:
         assert snapshot.snapshots(root) == (names[1], names[3], names[4])
         assert is_whole(snapshot.resolve(root))
         assert leftovers(root) == []
+
+    def test_what_was_published_lately_stays(self, root: Path) -> None:
+        """However many have followed: a re-published past night counts by when it was published, not by its name."""
+        old, recent, *_ = [publish(root, night).name for night in range(4)]
+        published = {old: FIRST - timedelta(seconds=1), recent: FIRST + timedelta(seconds=1)}
+        for name, moment in published.items():
+            os.utime(root / "snapshots" / name, (moment.timestamp(), moment.timestamp()))
+        assert snapshot.collect_garbage(root, keep=1, since=FIRST) == (old,)
+        os.utime(root / "snapshots" / recent, (FIRST.timestamp(), FIRST.timestamp()))
+        assert recent in snapshot.collect_garbage(root, keep=1, since=FIRST)
 
     def test_keeping_none_is_refused(self, root: Path) -> None:
         """`keep = 0` is a mistake, not a wish."""

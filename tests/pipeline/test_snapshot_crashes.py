@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import signal
 import subprocess
@@ -305,11 +306,15 @@ class Publications(RuleBasedStateMachine):
         )
 
     @precondition(lambda self: self.root.exists())
-    @rule(keep=st.integers(1, 3))
-    def collect_garbage(self, keep: int) -> None:
-        """The latest and the current snapshot stay."""
-        kept = {*sorted(self.nights)[-keep:], self.current}
-        removed = snapshot.collect_garbage(self.root, keep)
+    @rule(keep=st.integers(1, 3), data=st.data(), by_age=st.booleans())
+    def collect_garbage(self, keep: int, data: st.DataObject, by_age: bool) -> None:
+        """The latest and the current snapshot stay and, where age is asked for, those that were published since."""
+        young = {name for name in sorted(self.nights) if by_age and data.draw(st.booleans(), name)}
+        for name in self.nights:
+            moment = as_of(1 if name in young else -1).timestamp()
+            os.utime(self.root / "snapshots" / name, (moment, moment))
+        kept = {*sorted(self.nights)[-keep:], *young, self.current}
+        removed = snapshot.collect_garbage(self.root, keep, as_of(0) if by_age else None)
         assert set(removed) == set(self.nights) - kept
         self.nights = {name: night for name, night in self.nights.items() if name in kept}
 
