@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 
 from expectations import schemas
-from pipeline import disk, erasure, identify, scratch, snapshot_erasure, suppress, tracking
+from pipeline import disk, erasure, identify, scratch, snapshot_erasure, stores, suppress, tracking
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.lake import NIGHT, UNDATED, Lake
@@ -30,6 +30,7 @@ from pipeline.ranked import unrank
 from pipeline.records import Tracker
 from pipeline.report import Report
 from pipeline.snapshot_erasure import Theirs
+from pipeline.stores import Followed
 
 IdType = Literal["customer", "visitor", "email"]
 
@@ -44,12 +45,14 @@ class Removed:
     """`rows` by table; `files`, by table, of older versions.
 
     `snapshots` that had rows of theirs, each of which gave way to one without; `ranked` nights that were not published.
+    `stores` have no snapshot but those that are here.
     """
 
     rows: Mapping[str, int]
     snapshots: tuple[str, ...]
     ranked: tuple[str, ...]
     files: Mapping[str, int]
+    stores: tuple[Followed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,7 @@ def _erase(lake: Lake, config: Config, ids: Pseudonyms) -> Removed:
     rows = erasure.forget_people(lake, forgotten)
     snapshots = snapshot_erasure.rewrite_without(lake.rankings, theirs, config.project.cadence)
     ranked = unrank(lake, theirs)
-    return Removed(rows, snapshots, ranked, lake.erase_history())
+    return Removed(rows, snapshots, ranked, lake.erase_history(), stores.forget(config))
 
 
 def _among(forgotten: pa.Array, ids: Pseudonyms) -> Theirs:
@@ -234,6 +237,8 @@ def tell(report: ForgetReport, out: Console) -> None:
     for table, rows in removed.rows.items():
         out.print(f"{table}: {rows:,} rows removed", markup=False)
     out.print(f"published snapshots rewritten without them: {len(removed.snapshots)}", markup=False)
+    for store in removed.stores:
+        out.print(stores.told(store), markup=False, soft_wrap=True)
     if removed.ranked:
         out.print(f"ranked again before they can be published: {', '.join(removed.ranked)}", markup=False)
     out.print(f"files of older versions removed: {sum(removed.files.values()):,}", markup=False)

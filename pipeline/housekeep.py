@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pipeline import snapshot
+from pipeline import snapshot, stores
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.ranked import forget_ranked
 from pipeline.report import Report
+from pipeline.stores import Followed
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class HousekeepReport(Report):
     leftovers: tuple[str, ...]
     ranked: tuple[str, ...]
     files: Mapping[str, int]
+    stores: tuple[Followed, ...] = ()
 
 
 def run(as_of: datetime, config: Config) -> HousekeepReport:
@@ -34,4 +36,5 @@ def run(as_of: datetime, config: Config) -> HousekeepReport:
         leftovers=snapshot.heal(lake.rankings) if published else (),
         ranked=forget_ranked(lake, before=as_of),
         files=lake.vacuum(timedelta(hours=keep.lake_versions_hours)),
+        stores=stores.tidy(config) if published else (),
     )

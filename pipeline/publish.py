@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import disk, identify, snapshot, suppress, validate
+from pipeline import disk, identify, snapshot, stores, suppress, validate
 from pipeline.audit import AuditReport, Check, Person, Terms, audit
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
@@ -22,23 +22,29 @@ from pipeline.pseudonyms import Pseudonyms
 from pipeline.ranked import read_ranked
 from pipeline.report import Report
 from pipeline.snapshot import Ranked, Staged
+from pipeline.stores import Followed, OnFile
 
 
 @dataclass(frozen=True)
 class PublishReport(Report):
-    """What was published: the snapshot's name, whether it is new on disk, whether CURRENT names it, and its audit."""
+    """What was published: the snapshot's name, whether it is new on disk, whether CURRENT names it, and its audit.
+
+    `stores` are the object stores that followed.
+    """
 
     name: str
     created: bool
     current: bool
     checks: tuple[Check, ...]
+    stores: tuple[Followed, ...] = ()
 
 
-def run(as_of: datetime, config: Config) -> PublishReport:
-    """Publish what `rank` left for the night.
+def run(as_of: datetime, config: Config, on_file: OnFile | None = None) -> PublishReport:
+    """Publish what `rank` left for the night, here and then in the object stores.
 
     Raises:
         ShortlistError: The night was not ranked, a check failed, or the disk is full or not ours; CURRENT is as it was.
+            Or it is published here, and a store did not follow.
     """
     lake = Lake.of(config)
     tables = read_ranked(lake, as_of)
@@ -50,9 +56,10 @@ def run(as_of: datetime, config: Config) -> PublishReport:
         "lake_versions": lake.versions(),
         "model_versions": versions,
     }
-    return publish(
+    report = publish(
         lake.rankings, ranked, facts, as_of, _terms(as_of, config, lake, ranked.people), cadence=config.project.cadence
     )
+    return replace(report, stores=stores.follow(config, on_file=on_file))
 
 
 def _terms(as_of: datetime, config: Config, lake: Lake, listed: pa.Table) -> Terms:
