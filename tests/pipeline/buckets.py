@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.s3.models import s3_backends
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from pipeline import object_store
 
 Start = Callable[..., Any]
-Death = Literal["before", "after"]
 CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH")
 
 
@@ -42,8 +43,7 @@ class Door:
     made: list[tuple[str, str]] = field(default_factory=list)
     """Method and path of every request."""
     dies_at: int | None = None
-    """From the request of this number on, nothing is answered any more; `after`: that one was done all the same."""
-    death: Death = "before"
+    """From the request of this number on, nothing is answered any more; that one is done all the same."""
     blind_to: tuple[str, ...] = ()
     """Headers that the store does not know."""
     refuses: str = ""
@@ -57,22 +57,21 @@ class Door:
         """One request."""
         with self.lock:
             self.made.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
-            dead = self.dies_at is not None and len(self.made) > self.dies_at
-            last = self.dies_at is not None and len(self.made) == self.dies_at + 1
-            if dead and not (last and self.death == "after"):
+            left = len(self.made) if self.dies_at is None else self.dies_at + 1 - len(self.made)
+            if left < 0:
                 return self._gone(start)
             if self.refuses in environ:
                 start("412 Precondition Failed", [("Content-Length", "0")])
                 return [b""]
             if environ["REQUEST_METHOD"] == self.deaf_to:
                 start("200 OK", [("Content-Type", "application/xml")])
-                return [b"<DeleteResult></DeleteResult>"]
+                return [b"<DeleteResult><Deleted><Key>any</Key></Deleted></DeleteResult>"]
             for header in self.blind_to:
                 environ.pop(header, None)
-            answer = list(self.application(environ, start if not dead else lambda *_: None))
+            answer = list(self.application(environ, start if left else lambda *_: None))
         if self.meanwhile:
             self.meanwhile(*self.made[-1])
-        return self._gone(start) if dead else answer
+        return answer if left else self._gone(start)
 
     @staticmethod
     def _gone(start: Start) -> Iterable[bytes]:
@@ -82,7 +81,7 @@ class Door:
 
 @dataclass(frozen=True)
 class Bucket:
-    """One bucket of the server, read by plain HTTP: nothing of what is tested helps here."""
+    """One bucket of the server, read from moto's own memory: nothing of what is tested helps here."""
 
     address: str
     name: str
@@ -94,7 +93,7 @@ class Bucket:
         return f"s3://{self.name}/tables"
 
     def ask(self, method: str, key: str = "", data: bytes | None = None) -> bytes | None:
-        """The answer; None where there is no such object."""
+        """The answer to a request over HTTP; None where there is no such object."""
         signed = {"Authorization": "AWS4-HMAC-SHA256 Credential=reader/20261101/us-east-1/s3/aws4_request"}
         headers = {**signed, "Content-Type": "application/octet-stream"}
         request = urllib.request.Request(f"{self.address}/{self.name}{key}", data, headers, method=method)
@@ -108,15 +107,19 @@ class Bucket:
 
     def get(self, path: str) -> bytes | None:
         """An object of the rankings."""
-        return self.ask("GET", f"/tables/rankings/{path}")
+        found = self._objects.get(f"tables/rankings/{path}")
+        return bytes(found.value) if found is not None else None
+
+    @property
+    def _objects(self) -> Mapping[str, Any]:
+        (backend,) = s3_backends["123456789012"].values()
+        objects: Mapping[str, Any] = backend.buckets[self.name].keys
+        return objects
 
     @property
     def keys(self) -> list[str]:
-        """The names of all objects, by a list of moto's own."""
-        from moto.s3.models import s3_backends
-
-        (backend,) = s3_backends["123456789012"].values()
-        return sorted(backend.buckets[self.name].keys.keys())
+        """The names of all objects."""
+        return sorted(self._objects)
 
     @property
     def serves(self) -> str | None:
@@ -148,11 +151,7 @@ class Bucket:
         found: set[str] = set()
         for key in self.keys:
             if "/people/" in key:
-                import pyarrow as pa
-
-                data = self.ask("GET", f"/{key}")
-                assert data is not None
-                found |= set(pq.read_table(pa.BufferReader(data))["person_id"].to_pylist())
+                found |= set(pq.read_table(io.BytesIO(self._objects[key].value))["person_id"].to_pylist())
         return sorted(found)
 
     @contextmanager
