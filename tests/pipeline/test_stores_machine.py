@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,11 @@ class Mortal(Folder):
             return found(*arguments)
 
         return call
+
+
+def may_fail(left: int | None) -> AbstractContextManager[None]:
+    """A command may, where the store may go away; else it must not."""
+    return nullcontext() if left is None else suppress(ShortlistError)
 
 
 @cache
@@ -111,7 +116,7 @@ class Followers(RuleBasedStateMachine):
         self.put_here(name)
         if first or manifest.instant(self.serves_here) <= manifest.instant(name):
             snapshot.rollback(self.root, name)
-        with suppress(ShortlistError):
+        with may_fail(left):
             self.at_the_store(stores.follow, left=left, done=done)
 
     @precondition(lambda self: snapshot.snapshots(self.root))
@@ -121,7 +126,7 @@ class Followers(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(snapshot.snapshots(self.root)))
         snapshot.rollback(self.root, name)
         self.may_go_back = True
-        with suppress(ShortlistError):
+        with may_fail(left):
             self.at_the_store(stores.follow, left=left, done=done, back=True)
             assert stores.pointer(self.store) == name
 
@@ -130,7 +135,7 @@ class Followers(RuleBasedStateMachine):
     def housekeep(self, left: int | None, done: bool) -> None:
         """Only the latest, and what serves, is kept."""
         snapshot.collect_garbage(self.root, keep=1)
-        with suppress(ShortlistError):
+        with may_fail(left):
             self.at_the_store(stores.tidy, left=left, done=done)
             assert self.there() <= {*snapshot.snapshots(self.root), stores.pointer(self.store)}
 
@@ -146,7 +151,7 @@ class Followers(RuleBasedStateMachine):
             snapshot.rollback(self.root, new)
         shutil.rmtree(self.root / "snapshots" / old)
         self.may_go_back = True
-        with suppress(ShortlistError):
+        with may_fail(left):
             self.at_the_store(stores.forget, left=left, done=done)
             assert self.there() == set(snapshot.snapshots(self.root))
 
