@@ -119,10 +119,9 @@ class World:
     def lists(self, scores: Grid, among: Grid) -> Ints:
         """The best places (L, PLACES) by (L, C) scores among some pairs, as places in `content`; -1 where one ends."""
         row, column = np.nonzero(among)
-        category = self.found.history.catalogue.category[self.content[column]]
-        best = rerank.top(
-            row, column, scores[row, column], category, k=PLACES, max_per_category=self.config.ranking.max_per_category
-        )
+        category = self.found.history.catalogue.category[self.content].astype(np.int64)
+        limits = rerank.Limits(PLACES, category[:, None], np.array([self.config.ranking.max_per_category]))
+        best = rerank.top(row, column, scores[row, column], limits)
         return listing.of_pairs(np.arange(len(self.people)), row[best.pair], column[best.pair], best.rank)
 
     def brings(self, lists: Ints) -> Floats:

@@ -104,8 +104,8 @@ class World:
 
     def listed(self, block: Block, relevance: NDArray[np.float64]) -> Listed:
         """The lists of a block's people."""
-        category = self.category[block.content]
-        return rerank.top(block.person, block.content, relevance, category, k=K, max_per_category=PER_CATEGORY)
+        limits = rerank.Limits(K, self.category[:, None], np.array([PER_CATEGORY]))
+        return rerank.top(block.person, block.content, relevance, limits)
 
     def scorer(self, goals: int, workers: int = 1) -> Scorer:
         """Ours, for some of the goals."""

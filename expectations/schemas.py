@@ -331,7 +331,7 @@ _RANKED = (
         "score",
         pa.float64(),
         "relevance: sum of goal weight x value x probability, times what rules say; falls with rank, but for what a "
-        "rule pins and in lists drawn by lot",
+        "rule pins and in lists drawn by lot or spread over subjects",
         required=True,
     ),
 )

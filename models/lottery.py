@@ -2,8 +2,9 @@
 
 Plackett-Luce: a place goes to one of what is still allowed, with probability in proportion to
 relevance^(1 / temperature). It is drawn by the Gumbel trick (Yellott 1977): noise of that law is added to log-relevance
-/ temperature, and the list is the plain walk down the sum. Skipping what a full category no longer allows keeps the
-law, as in a race of exponential clocks who comes next does not depend on those who were passed over.
+/ temperature, and the list is the plain walk down the sum. Skipping what a full group no longer allows keeps the law,
+as in a race of exponential clocks who comes next does not depend on those who were passed over. Where likeness to what
+stands above takes relevance away, the race changes as it goes, and every place is drawn with noise of its own.
 
 The noise of a person, a content and a night is a hash of the three: the same whoever else is ranked, and in any order.
 """
@@ -13,12 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from models.exploration import Keys, mixed
+from models.likeness import Likeness, alike
 from models.products import compiled
-from models.rerank import Listed
+from models.rerank import Limits, Listed, count, counters, room, top
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -27,13 +30,16 @@ Flags = NDArray[np.bool_]
 LEAST = 1e-12
 """The relevance below which contents are alike."""
 
+_inlined: Any = numba.njit(inline="always", cache=True, nogil=True)
+
 
 @dataclass(frozen=True)
 class Lots:
-    """Pairs (N,) with their `utility`, log-relevance / temperature, and their `noise`."""
+    """Pairs (N,) with their `utility`, log-relevance / temperature, and the `key` that their noise is made of."""
 
     utility: Floats
-    noise: Floats
+    key: Keys
+    temperature: float
 
     @classmethod
     def of(cls, relevance: Floats, person: Keys, content: Keys, night: int, temperature: float) -> Lots:
@@ -44,37 +50,99 @@ class Lots:
         if not temperature > 0:
             raise ValueError(f"lots: a temperature of {temperature:g}, expected more than 0.")
         tonight = mixed(np.array([night], np.int64).astype(np.uint64))
-        drawn = mixed(mixed(person ^ tonight) ^ content)
-        uniform = ((drawn >> np.uint64(11)).astype(np.float64) + 0.5) / 2.0**53  # never 0, never 1
-        return cls(np.log(np.maximum(relevance, LEAST)) / temperature, -np.log(-np.log(uniform)))
+        key = mixed(mixed(person ^ tonight) ^ content)
+        return cls(np.log(np.maximum(relevance, LEAST)) / temperature, key, temperature)
 
-    @property
-    def worth(self) -> Floats:
-        """What to sort by (N,)."""
-        return self.utility + self.noise
-
-    def propensities(
-        self,
-        listed: Listed,
-        person: Integers,
-        content: Integers,
-        category: NDArray[Any],
-        place: Integers,
-        *,
-        max_per_category: int,
-    ) -> Floats:
-        """With which probability each listed pair (M,) came next, given those above it; 1 of what has its place.
+    def drawn(self, person: Integers, content: Integers, place: Integers, limits: Limits) -> tuple[Listed, Floats]:
+        """Everybody's list, drawn from their pairs (N,), and the propensity of each of its places.
 
         Args:
-            listed: What `rerank.top` made of `worth`, with the same pairs, places and cap.
+            place: As `rerank.top` takes it.
         """
+        if limits.spread:
+            listed = self._spread(person, content, place, limits)
+        else:
+            listed = top(person, content, self.utility + gumbel(self.key), limits, place=place)
+        return listed, self.propensities(listed, person, content, place, limits)
+
+    def propensities(
+        self, listed: Listed, person: Integers, content: Integers, place: Integers, limits: Limits
+    ) -> Floats:
+        """With which probability each listed pair (M,) comes next, given those above it; 1 of what has its place."""
         order = np.lexsort((content, person))  # sums in one order, whatever the pairs' is
         heads = person[listed.pair[listed.rank == 1]]
         starts, ends = (np.searchsorted(person[order], heads, side=side) for side in ("left", "right"))
         firsts = np.append(np.flatnonzero(listed.rank == 1), len(listed.pair))
-        found, free = np.ones(len(listed.pair)), place == 0
-        _replay(order, starts, ends, firsts, listed.pair, category, free, self.utility, max_per_category, found)
+        found = np.ones(len(listed.pair))
+        shown = firsts, listed.pair, content, place == 0, self.utility, self.temperature
+        _replay(order, starts, ends, *shown, limits.groups, limits.most, limits.spread, limits.likeness, found)
         return found
+
+    def _spread(self, person: Integers, content: Integers, place: Integers, limits: Limits) -> Listed:
+        order = np.lexsort((content, person))
+        starts = np.append(np.flatnonzero(np.diff(person[order], prepend=-1)), len(person))
+        pair, rank = np.empty((2, min(limits.k * (len(starts) - 1), len(person))), np.int64)
+        pairs = content, place, self.utility, self.key, self.temperature
+        rules = limits.k, limits.groups, limits.most, limits.spread, limits.likeness
+        many = _draw(order, starts, *pairs, *rules, pair, rank)
+        return Listed(pair[:many], rank[:many])
+
+
+def gumbel(key: Any) -> Any:
+    """Noise of the standard Gumbel law out of hashed bits, unsigned 64-bit integers."""
+    uniform = ((key >> np.uint64(11)) + 0.5) / 2.0**53  # never 0, never 1
+    return -np.log(-np.log(uniform))
+
+
+_gumbel = compiled()(gumbel)
+_mixed = compiled()(mixed)
+
+
+@compiled()  # type: ignore[untyped-decorator]
+def _draw(
+    order: Integers,
+    starts: Integers,
+    content: Integers,
+    place: Integers,
+    utility: Floats,
+    key: Keys,
+    temperature: float,
+    k: int,
+    groups: Integers,
+    most: Integers,
+    spread: float,
+    likeness: Likeness,
+    pair: Integers,
+    rank: Integers,
+) -> int:
+    """Draw place after place, each with noise of its own; returns how many pairs are listed."""
+    full, nearest, free = counters(groups), np.zeros(len(order)), place == 0
+    given, listed = np.empty(k, np.int64), 0
+    for who in range(len(starts) - 1):
+        theirs, first = order[starts[who] : starts[who + 1]], listed
+        given[:] = -1
+        for one in theirs:
+            if not free[one]:
+                given[place[one] - 1] = one
+                count(content[one], groups, full, 1)
+                _nearer(content[one], theirs, content, likeness, nearest)
+        for at in range(k):
+            best, highest = given[at], np.inf if given[at] >= 0 else -np.inf
+            for one in theirs:
+                if highest < np.inf and free[one] and room(content[one], groups, full, most):
+                    noise = _gumbel(_mixed(key[one] ^ np.uint64(at + 1)))
+                    reached = utility[one] + _lost(nearest[one], spread, temperature) + noise
+                    if reached > highest:
+                        best, highest = one, reached
+            if best >= 0 and free[best]:
+                free[best] = False
+                count(content[best], groups, full, 1)
+                _nearer(content[best], theirs, content, likeness, nearest)
+            if best >= 0:
+                pair[listed], rank[listed] = best, listed - first + 1
+                listed += 1
+        full[:] = 0
+    return listed
 
 
 @compiled()  # type: ignore[untyped-decorator]
@@ -84,40 +152,71 @@ def _replay(
     ends: Integers,
     firsts: Integers,
     pair: Integers,
-    category: NDArray[Any],
+    content: Integers,
     free: Flags,
     utility: Floats,
-    most: int,
+    temperature: float,
+    groups: Integers,
+    most: Integers,
+    spread: float,
+    likeness: Likeness,
     found: Floats,
 ) -> None:
     """Go down every list again; `free` (N,) are the pairs that may come next, and none is left so behind us."""
-    full = np.zeros(max(category.max(), 0) + 1 if len(category) else 0, np.int64)
+    full, nearest = counters(groups), np.zeros(len(order))
+    worth = utility.copy() if spread > 0 else utility
     for who in range(len(starts)):
         theirs, shown = order[starts[who] : ends[who]], pair[firsts[who] : firsts[who + 1]]
         for one in theirs:
-            if not free[one] and category[one] >= 0:
-                full[category[one]] += 1
+            if not free[one]:
+                count(content[one], groups, full, 1)
+                if spread > 0:
+                    _nearer(content[one], theirs, content, likeness, nearest)
         for at in range(len(shown)):
             chosen = shown[at]
             if free[chosen]:
-                found[firsts[who] + at] = _share(chosen, theirs, category, free, utility, full, most)
+                if spread > 0:
+                    for one in theirs:
+                        worth[one] = utility[one] + _lost(nearest[one], spread, temperature)
+                    _nearer(content[chosen], theirs, content, likeness, nearest)
+                found[firsts[who] + at] = _share(chosen, theirs, content, free, worth, groups, full, most)
                 free[chosen] = False
-                if category[chosen] >= 0:
-                    full[category[chosen]] += 1
+                count(content[chosen], groups, full, 1)
         full[:] = 0
+
+
+@_inlined  # type: ignore[untyped-decorator]
+def _nearer(shown: int, theirs: Integers, content: Integers, likeness: Likeness, nearest: Floats) -> None:
+    """How like their most alike listed content each pair's is, with one more that is listed."""
+    for one in theirs:
+        nearest[one] = max(nearest[one], alike(content[one], shown, likeness))
+
+
+@_inlined  # type: ignore[untyped-decorator]
+def _lost(nearest: float, spread: float, temperature: float) -> float:
+    """What likeness adds to a utility: log(1 - spread x likeness) / temperature."""
+    lost: float = np.log(max(1 - spread * nearest, LEAST)) / temperature
+    return lost
 
 
 @compiled()  # type: ignore[untyped-decorator]
 def _share(
-    chosen: int, theirs: Integers, category: NDArray[Any], free: Flags, utility: Floats, full: Integers, most: int
+    chosen: int,
+    theirs: Integers,
+    content: Integers,
+    free: Flags,
+    utility: Floats,
+    groups: Integers,
+    full: Integers,
+    most: Integers,
 ) -> float:
     """Of all that could have come next, by the largest of them, so that no term vanishes that tells."""
     best, total = -np.inf, 0.0
     for one in theirs:
-        if free[one] and (category[one] < 0 or full[category[one]] < most):
+        if free[one] and room(content[one], groups, full, most):
             best = max(best, utility[one])
     for one in theirs:
-        if free[one] and (category[one] < 0 or full[category[one]] < most):
+        if free[one] and room(content[one], groups, full, most):
             total += np.exp(utility[one] - best)
     found: float = np.exp(utility[chosen] - best) / total
     return found

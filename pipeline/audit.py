@@ -82,6 +82,8 @@ class Terms:
     """Who must have a list (suppressed people aside), or at least how many."""
     declared: Declared
     suppressed: AbstractSet[Person] = frozenset()
+    spread: bool = False
+    """Whether lists are spread over subjects (`ranking.diversity`): of their scores only the first is the highest."""
     limits: Limits = field(default_factory=Limits)
 
 
@@ -105,7 +107,7 @@ def audit(
             _open(cursor, path, previous)
             _register_people(cursor, terms)
             checks = [
-                *_lists(cursor, facts, terms.k),
+                *_lists(cursor, facts, terms),
                 *_absence(cursor),
                 *_coverage(cursor, terms),
                 *_fallbacks(cursor),
@@ -143,22 +145,20 @@ def _people(people: AbstractSet[Person]) -> pa.Table:
     return pa.table([pa.array(ids, pa.string()), pa.array(types, pa.string())], schema=_PERSON)
 
 
-def _lists(cursor: duckdb.DuckDBPyConnection, facts: Mapping[str, Any], k: int) -> Iterator[Check]:
+def _lists(cursor: duckdb.DuckDBPyConnection, facts: Mapping[str, Any], terms: Terms) -> Iterator[Check]:
     as_of = datetime.fromisoformat(facts["as_of"])
     for table, whose in _LISTS.items():
         columns = [column["name"] for column in facts["schema"][table]]
-        for promise, sql in _promises(table, whose, k, [name for name in columns if name.startswith("p_")]).items():
+        for promise, sql in _promises(table, whose, terms, [name for name in columns if name.startswith("p_")]).items():
             yield _none_of(cursor, f"{table}: {promise}", sql)
         yield _none_of(
             cursor, f"{table}: rows are for this night", f'FROM "{table}" WHERE as_of IS DISTINCT FROM ?', as_of
         )
 
 
-def _promises(table: str, whose: str, k: int, probabilities: list[str]) -> dict[str, str]:
-    """What holds for every list, each with a query for the rows for which it does not.
-
-    Scores may rise where a rule pins a content, and in lists that were drawn by lot.
-    """
+def _promises(table: str, whose: str, terms: Terms, probabilities: list[str]) -> dict[str, str]:
+    """What holds for every list, each with a query for the rows for which it does not."""
+    k = terms.k
     strategies = ", ".join(f"'{name}'" for name in schemas.STRATEGIES)
     outside = " OR ".join(f'NOT "{name}" BETWEEN 0 AND 1' for name in probabilities)
     return {
@@ -169,15 +169,24 @@ def _promises(table: str, whose: str, k: int, probabilities: list[str]) -> dict[
             ) USING ({whose})""",
         "no content is twice in a list": f"""
             FROM "{table}" QUALIFY row_number() OVER (PARTITION BY {whose}, content_id ORDER BY rank) > 1""",
-        "scores do not rise with rank": f"""
-            FROM "{table}" WHERE candidate_source <> 'rule'
-            QUALIFY score > lag(score) OVER (PARTITION BY {whose} ORDER BY rank)
-            AND min(propensity) OVER (PARTITION BY {whose}) = 1""",
+        **_order(table, whose, terms),
         "scores are finite": f'FROM "{table}" WHERE NOT isfinite(score)',
         "probabilities are in 0..1": f"""FROM "{table}" WHERE {outside or "false"}""",
         "propensities are above 0, up to 1": f'FROM "{table}" WHERE NOT (propensity > 0 AND propensity <= 1)',
         "strategies are known": f"""FROM "{table}" WHERE strategy NOT IN ({strategies})""",
     }
+
+
+def _order(table: str, whose: str, terms: Terms) -> dict[str, str]:
+    """Scores may rise where a rule pins a content and in lists drawn by lot, and below the first in spread lists."""
+    by_lot = f"min(propensity) OVER (PARTITION BY {whose}) < 1"
+    if terms.spread:
+        ruled = f"bool_or(candidate_source = 'rule') OVER (PARTITION BY {whose})"
+        first = f"first(score) OVER (PARTITION BY {whose} ORDER BY rank)"
+        return {"the best score comes first": f'FROM "{table}" QUALIFY score > {first} AND NOT ({by_lot} OR {ruled})'}
+    above = f"lag(score) OVER (PARTITION BY {whose} ORDER BY rank)"
+    unpinned = f"FROM \"{table}\" WHERE candidate_source <> 'rule'"
+    return {"scores do not rise with rank": f"{unpinned} QUALIFY score > {above} AND NOT ({by_lot})"}
 
 
 def _absence(cursor: duckdb.DuckDBPyConnection) -> Iterator[Check]:

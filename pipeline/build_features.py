@@ -23,7 +23,7 @@ from features.people import person_features
 from models import candidates, rules, scorer
 from models.candidates import Candidates
 from models.classifier import Bundle
-from models.engagement import Engagement, Linear, Ratio
+from models.engagement import Engagement, Linear, Matrix, Ratio
 from models.exploration import Exploration
 from models.rules import Rules
 from pipeline import feature_report
@@ -70,6 +70,8 @@ class NightFeatures:
     contents: pa.Table
     pairs: PairsOfNight
     space: PairSpace
+    resting: Matrix | None = None
+    """(people, contents): what may not be listed for whom because it has been, often enough (`pipeline.frequency`)."""
 
     @classmethod
     def of(cls, night: Night, config: Config) -> NightFeatures:
@@ -192,10 +194,12 @@ class NightFeatures:
         return Exploration.of(share, limit, unread, ids, people, self.history.as_of)
 
     def eligible(self, pairs: PairBlock, config: Config) -> NDArray[np.bool_]:
-        """What may be listed for whom: good enough, and (by default) not yet engaged with; (people, contents)."""
+        """What may be listed for whom: good enough, by default not engaged with, not resting; (people, contents)."""
         good = ~(self.history.catalogue.quality[pairs.content] < config.ranking.min_quality)
         found: NDArray[np.bool_] = np.broadcast_to(good, (len(pairs.rows), len(pairs.content)))
-        return found & (pairs.seen() == 0) if config.ranking.hide_engaged else found
+        if config.ranking.hide_engaged:
+            found = found & (pairs.seen() == 0)
+        return found if self.resting is None else found & ~self.resting[pairs.rows][:, pairs.content].toarray()
 
     @property
     def position(self) -> float:

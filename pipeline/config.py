@@ -140,6 +140,12 @@ class Ranking(Settings):
     explore: Annotated[float, Field(ge=0, le=1)] = 0.05
     """The share of the candidates that is drawn by lot from new contents that next to nobody turned to yet."""
     max_per_category: Annotated[int, Field(ge=1)] = 5
+    max_per_author: Annotated[int, Field(ge=1)] | None = None
+    diversity: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """How much of its relevance a content loses that is of the same category, tags and author as one above it."""
+    frequency_cap: Annotated[int, Field(ge=1)] | None = None
+    """On how many of the last `frequency_nights` a content may stand in a person's list, unless they turn to it."""
+    frequency_nights: Annotated[int, Field(ge=1, le=60)] = 7
     temperature: Annotated[float, Field(ge=0)] = 0.0
     """0: the best first. Above, places are drawn by lot, in proportion to relevance^(1 / temperature)."""
     min_quality: float = 0.0

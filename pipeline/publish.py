@@ -71,6 +71,7 @@ def _terms(as_of: datetime, config: Config, lake: Lake, listed: pa.Table) -> Ter
         expected_people=_people(identify.native_ids(lake, night.rankable(config))),
         declared=lambda table, rows: _declared(table, rows, as_of, config, lake),
         suppressed=suppress.objecting(listed, archive.suppressed, Pseudonyms.of(config)),
+        spread=config.ranking.diversity > 0,
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline import identify
+from pipeline import frequency, identify
 from pipeline.build_features import NightFeatures
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
@@ -53,7 +53,8 @@ class Opened:
         found = NightFeatures.of(archive.night(as_of), config)
         native = identify.native_ids(lake, found.night.rankable(config))
         people = np.searchsorted(found.history.people, np.asarray(native["id"].combine_chunks()))
-        return cls(found, model, native, people)
+        resting = frequency.resting(found, native, people, config, lake)
+        return cls(replace(found, resting=resting), model, native, people)
 
 
 def run(as_of: datetime, config: Config) -> RankReport:
@@ -94,4 +95,5 @@ def _filtered(found: NightFeatures, rankable: int, named: int, config: Config) -
         "content unpublished or expired": found.night.content.num_rows - int(catalogue.listed.sum()),
         "content below quality": int((catalogue.listed & (catalogue.quality < config.ranking.min_quality)).sum()),
         "pairs already engaged": int(found.space.seen.nnz) if config.ranking.hide_engaged else 0,
+        "pairs resting": 0 if found.resting is None else int(found.resting.nnz),
     }

@@ -11,12 +11,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from expectations import schemas
-from models import reasons
+from models import reasons, rerank
 from models.candidates import BY_RULE, NAMES
 from pipeline import apply_rules
 from pipeline.build_features import NightFeatures
 from pipeline.config import Config
-from pipeline.score import Floats, Scored, drawn, gravity, segments, top
+from pipeline.score import Floats, Scored, drawn, gravity, limits_of, segments
 from pipeline.serving import Model
 
 ANYBODY = "any"
@@ -129,7 +129,7 @@ class Writer:
         )
         score = means["score"][code, content]
         place = rules.places(code, content, score, self.config.ranking.k)
-        listed = top(self.found, code, content, score, place, self.config)
+        listed = rerank.top(code, content, score, limits_of(self.found, self.config), place=place)
         code, content = code[listed.pair], content[listed.pair]
         rows = {
             "segment": pa.array(names[code].tolist(), pa.string()),

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import rfm, spec
+from features.history import Catalogue
 from models import exploration, rerank
+from models import likeness as likeness_of
 from models.classifier import Bundle
 from models.exploration import mixed
 from models.lottery import Lots
@@ -140,34 +142,34 @@ def listed_of(found: NightFeatures, scored: Scored, config: Config) -> rerank.Li
 
 def drawn(found: NightFeatures, scored: Scored, config: Config) -> tuple[rerank.Listed, Floats]:
     """The same, and with which probability each of its places holds what it does, given those above it (M,)."""
+    limits, pairs = limits_of(found, config), (scored.person, scored.content)
     if not config.ranking.temperature:
-        listed = top(found, scored.person, scored.content, scored.relevance, scored.place, config)
+        listed = rerank.top(*pairs, scored.relevance, limits, place=scored.place)
         return listed, np.ones(len(listed.pair))
-    people = mixed(found.history.people.astype(np.uint64))
-    contents = exploration.keys(found.history.catalogue.ids.to_pylist())
-    lots = Lots.of(
-        scored.relevance,
-        people[scored.person],
-        contents[scored.content],
-        found.history.as_of,
-        config.ranking.temperature,
-    )
-    listed = top(found, scored.person, scored.content, lots.worth, scored.place, config)
-    category, most = found.history.catalogue.category[scored.content], config.ranking.max_per_category
-    pairs = scored.person, scored.content, category, scored.place
-    return listed, lots.propensities(listed, *pairs, max_per_category=most)
+    people = mixed(found.history.people.astype(np.uint64))[scored.person]
+    contents = exploration.keys(found.history.catalogue.ids.to_pylist())[scored.content]
+    lots = Lots.of(scored.relevance, people, contents, found.history.as_of, config.ranking.temperature)
+    return lots.drawn(*pairs, scored.place, limits)
 
 
-def top(
-    found: NightFeatures,
-    person: NDArray[np.int64],
-    content: NDArray[np.int64],
-    relevance: Floats,
-    place: NDArray[np.int64],
-    config: Config,
-) -> rerank.Listed:
-    """The best places of each person, or group, by some relevance (N,), as the configuration caps them."""
-    category, limits = found.history.catalogue.category[content], config.ranking
-    return rerank.top(
-        person, content, relevance, category, k=limits.k, max_per_category=limits.max_per_category, place=place
+def limits_of(found: NightFeatures, config: Config) -> rerank.Limits:
+    """What the configuration wants of lists of the night's contents."""
+    catalogue, wanted = found.history.catalogue, config.ranking
+    groups = np.column_stack([catalogue.category, catalogue.author]).astype(np.int64)
+    most = np.array([wanted.max_per_category, wanted.max_per_author or wanted.k])
+    likeness = _likeness(catalogue) if wanted.diversity else likeness_of.NOTHING
+    return rerank.Limits(wanted.k, groups, most, wanted.diversity, likeness)
+
+
+def _likeness(catalogue: Catalogue) -> likeness_of.Likeness:
+    """By category, author and tags."""
+    everything = np.arange(catalogue.size)
+    authors, tags = len(catalogue.categories), len(catalogue.categories) + len(catalogue.authors)
+    rows = np.concatenate(
+        [
+            np.column_stack([everything, catalogue.category])[catalogue.category >= 0],
+            np.column_stack([everything, catalogue.author + authors])[catalogue.author >= 0],
+            np.column_stack([catalogue.tag_content, catalogue.tag + tags]),
+        ]
     )
+    return likeness_of.Likeness.of(rows[:, 0], rows[:, 1], catalogue.size)

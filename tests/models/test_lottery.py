@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.exploration import mixed
+from models.likeness import Likeness
 from models.lottery import Lots
-from models.rerank import Listed, top
+from models.rerank import Limits, Listed
 
 NIGHT = 1_782_864_000_000_000
 K, CAP = 3, 1
@@ -26,9 +27,8 @@ def keys(many: int, seed: int = 0) -> np.ndarray:
 def listed(
     lots: Lots, person: np.ndarray, content: np.ndarray, category: np.ndarray, place: np.ndarray, cap: int = CAP
 ) -> tuple[Listed, np.ndarray]:
-    """The lists, and the propensities of their places."""
-    found = top(person, content, lots.worth, category, k=K, max_per_category=cap, place=place)
-    return found, lots.propensities(found, person, content, category, place, max_per_category=cap)
+    """The lists, and the propensities of their places; `category` is by content."""
+    return lots.drawn(person, content, place, Limits(K, category[:, None], np.array([cap])))
 
 
 def chances(
@@ -65,7 +65,7 @@ def test_lists_come_as_often_as_the_law_says(temperature: float, pinned: int | N
     person, content = np.repeat(np.arange(people), 5), np.tile(np.arange(5), people)
     place = np.where(content == pinned, 2, 0) if pinned is not None else np.zeros(len(person), np.int64)
     lots = Lots.of(np.tile(relevance, people), keys(people)[person], keys(5, 1)[content], NIGHT, temperature)
-    found, propensity = listed(lots, person, content, np.tile(category, people), place)
+    found, propensity = listed(lots, person, content, np.array(category), place)
     shown = np.full((people, K), -1)
     shown[person[found.pair], found.rank - 1] = content[found.pair]
     counted = Counter(map(tuple, shown.tolist()))
@@ -80,6 +80,60 @@ def test_lists_come_as_often_as_the_law_says(temperature: float, pinned: int | N
     assert set(counted) <= set(law)
 
 
+@pytest.mark.parametrize("pinned", [None, 3])
+def test_lists_that_spread_come_as_often_as_the_law_says(pinned: int | None) -> None:
+    """The same where what is like one above loses relevance, with an author's cap beside: by trying all lists."""
+    people, relevance, temperature = 20_000, np.array([0.5, 0.3, 0.1, 0.05, 0.4]), 0.7
+    groups = np.array([[0, 0], [0, 1], [1, 0], [-1, -1], [2, 2]])
+    likeness = Likeness.of(np.array([0, 0, 1, 1, 2, 3, 4, 4]), np.array([0, 1, 0, 2, 1, 2, 0, 1]), 5)
+    limits = Limits(K, groups, np.array([1, 2]), 0.8, likeness)
+    person, content = np.repeat(np.arange(people), 5), np.tile(np.arange(5), people)
+    place = np.where(content == pinned, 2, 0) if pinned is not None else np.zeros(len(person), np.int64)
+    lots = Lots.of(np.tile(relevance, people), keys(people)[person], keys(5, 1)[content], NIGHT, temperature)
+    found, propensity = lots.drawn(person, content, place, limits)
+    shown = np.full((people, K), -1)
+    shown[person[found.pair], found.rank - 1] = content[found.pair]
+    said = np.ones(people)
+    np.multiply.at(said, person[found.pair], propensity)
+    counted, law = Counter(map(tuple, shown.tolist())), _law(relevance, limits, temperature, pinned)
+    assert set(counted) <= set(law)
+    assert sum(law.values()) == pytest.approx(1)
+    for one, chance in law.items():
+        assert abs(counted[one] / people - chance) < 4 * np.sqrt(chance * (1 - chance) / people) + 1e-4, one
+        np.testing.assert_allclose(said[(shown == one).all(axis=1)], chance, rtol=1e-9)
+
+
+def _law(relevance: np.ndarray, limits: Limits, temperature: float, pinned: int | None) -> dict[tuple[int, ...], float]:
+    """The probability of every list of K (padded with -1), the pin being at place 2, by the definition."""
+    found: dict[tuple[int, ...], float] = {}
+
+    def grow(shown: tuple[int, ...], chance: float) -> None:
+        held = {*shown} | ({pinned} if pinned is not None else set())
+        fit = [
+            one
+            for one in range(len(relevance))
+            if one not in held
+            and all(
+                code < 0 or sum(limits.groups[other, group] == code for other in held) < limits.most[group]
+                for group, code in enumerate(limits.groups[one])
+            )
+        ]
+        waits = pinned is not None and pinned not in shown
+        if len(shown) == K or not (fit or waits):
+            padded = (*shown, *[-1] * (K - len(shown)))
+            found[padded] = found.get(padded, 0.0) + chance
+        elif waits and (len(shown) == 1 or not fit):
+            grow((*shown, int(pinned or 0)), chance)
+        else:
+            lost = [1 - limits.spread * max([limits.likeness.between(c, o) for o in held], default=0.0) for c in fit]
+            rate = (relevance[fit] * lost) ** (1 / temperature)
+            for one, share in zip(fit, rate / rate.sum(), strict=True):
+                grow((*shown, one), chance * share)
+
+    grow((), 1.0)
+    return found
+
+
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.01, 0.3, 5.0]))
 def test_lots_are_the_same_in_any_order_and_company(seed: int, temperature: float) -> None:
     """Shuffled, and with some people gone: each list, and its propensities, to the last bit."""
@@ -90,7 +144,7 @@ def test_lots_are_the_same_in_any_order_and_company(seed: int, temperature: floa
     def lists(rows: np.ndarray) -> dict[tuple[int, int], tuple[int, float]]:
         lots = Lots.of(relevance[rows], keys(6)[person[rows]], keys(7, 1)[content[rows]], NIGHT, temperature)
         nowhere = np.zeros(len(rows), np.int64)
-        found, p = listed(lots, person[rows], content[rows], category[content[rows]], nowhere, cap=2)
+        found, p = listed(lots, person[rows], content[rows], category, nowhere, cap=2)
         pairs = rows[found.pair].tolist()
         return {
             (int(person[one]), int(content[one])): (int(r), float(q))
@@ -112,7 +166,7 @@ def test_another_night_draws_other_lots() -> None:
     def firsts(night: int, temperature: float) -> np.ndarray:
         lots = Lots.of(relevance, keys(300)[person], keys(5, 1)[content], night, temperature)
         nowhere = np.zeros(len(person), np.int64)
-        found, _ = listed(lots, person, content, np.full(len(person), -1), nowhere)
+        found, _ = listed(lots, person, content, np.full(5, -1), nowhere)
         return content[found.pair[found.rank == 1]]
 
     assert 0.2 < np.mean(firsts(NIGHT, 1.0) == firsts(NIGHT + 86_400_000_000, 1.0)) < 0.5

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.rerank import top
+from models.rerank import Limits, top
 from models.rules import NONE, Facts, Field, Rule, Rules
 
 NIGHT = datetime(2026, 7, 1, tzinfo=UTC)
@@ -164,7 +164,7 @@ def test_pins_stand_where_they_were_put_and_the_rest_is_as_it_was(data: st.DataO
     given_ = place[place > 0]
     assert len(set(given_.tolist())) == len(given_)
     assert given_.size == 0 or given_.max() <= k
-    listed = top(person, content, relevance, content % 3, k=k, max_per_category=2, place=place)
+    listed = top(person, content, relevance, Limits(k, content[:, None] % 3, np.array([2])), place=place)
     assert listed.rank.tolist() == list(range(1, len(listed.pair) + 1))
     shown = listed.pair.tolist()
     assert set(np.flatnonzero(place).tolist()) <= set(shown)
