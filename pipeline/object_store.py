@@ -182,4 +182,5 @@ def _explained(where: str, doing: str) -> Iterator[None]:
 def _said(error: Exception) -> str:
     """What obstore says, less its debug output, and less queries of addresses: Azure's may hold a signature."""
     text = str(error).partition("\n\nDebug source:")[0]
-    return re.sub(r"\?[^\s\"']*", "?…", " ".join(text.split())).rstrip(".: ")
+    said = re.sub(r"\?[^\s\"']*", "?…", " ".join(text.split())).rstrip(".: ")
+    return f"{said} (is that endpoint http? AWS_ALLOW_HTTP=true allows it)" if said.endswith("builder error") else said

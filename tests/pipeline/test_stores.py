@@ -142,6 +142,17 @@ def test_a_failure_says_what_serves_where_and_no_secret(root: Path, config: Conf
         assert secret not in message
 
 
+def test_an_endpoint_without_encryption_must_be_allowed(
+    root: Path, config: Config, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sent in the clear unless somebody said so; the message says how."""
+    monkeypatch.delenv("AWS_ALLOW_HTTP")
+    publish(root)
+    with pytest.raises(ShortlistError, match="AWS_ALLOW_HTTP=true allows it"):
+        stores.follow(config)
+    assert bucket.keys == []
+
+
 def test_one_store_that_fails_does_not_keep_the_others(house: House, bucket: Bucket) -> None:
     """The bucket that is not there is named; the other follows."""
     config = configured(house, "s3://no-such-bucket/tables", bucket.url)
