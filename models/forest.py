@@ -10,8 +10,7 @@ docs/decisions/0016.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from models import forest_pass
 from models.forest_pass import LEAF, MOVING, PERSON, Cuts, Nodes
+from models.trees import CannotCompileError, Tree, read
 
 Dense = NDArray[np.float32]
 Codes = NDArray[np.unsignedinteger[Any]]
@@ -29,21 +29,6 @@ Integers = NDArray[np.int64]
 
 _WIDTHS = (np.uint8, np.uint16)
 """A code is as narrow as the most thresholds of a feature, and the most leaves of a tree, allow."""
-
-_BASE: Mapping[str, Callable[[np.float32], float]] = {
-    "binary:logistic": forest_pass.logit,
-    "reg:logistic": forest_pass.logit,
-    "count:poisson": forest_pass.log,
-    "reg:gamma": forest_pass.log,
-    "reg:tweedie": forest_pass.log,
-}
-"""What XGBoost makes of its base score before it adds leaves to it, by objective; all others of ours leave it."""
-
-_PLAIN = ("binary:logitraw", "reg:squarederror", "reg:absoluteerror", "rank:ndcg", "rank:map", "rank:pairwise")
-
-
-class CannotCompileError(ValueError):
-    """A booster that has to be asked itself: the message says what it has that a forest does not."""
 
 
 @dataclass(frozen=True)
@@ -65,19 +50,19 @@ class Forest:
             CannotCompileError: A booster has categorical splits, several targets, an unknown objective, or trees too
                 large; ask XGBoost itself.
         """
-        read = [_read(booster) for booster in boosters]
-        trees = [tree for one in read for tree in one.trees]
+        found = [read(booster) for booster in boosters]
+        trees = [tree for one in found for tree in one.trees]
         moving = range(people, people + contents + pairs)
         thresholds = _thresholds(trees, people + contents + pairs)
         used = [feature for feature in moving if len(thresholds[feature])]
         leaves = max((int(tree.leaf.sum()) for tree in trees), default=0)
         code = _narrowest(max([len(thresholds[feature]) for feature in used], default=0) + 1, leaves)
         rows = {feature: row for row, feature in enumerate(used)}
-        ends = np.cumsum([0, *(len(one.trees) for one in read)])
+        ends = np.cumsum([0, *(len(one.trees) for one in found)])
         return cls(
             _nodes(trees, ends, people, people + contents + pairs, rows, thresholds, code),
             _cuts(used, thresholds, people + contents),
-            np.array([one.base for one in read], np.float32),
+            np.array([one.base for one in found], np.float32),
             (people, contents, pairs),
         )
 
@@ -91,7 +76,15 @@ class Forest:
         return found
 
     def margins(
-        self, people: Dense, contents: Codes, between: Dense, person: Integers, content: Integers, position: float
+        self,
+        people: Dense,
+        contents: Codes,
+        between: Dense,
+        person: Integers,
+        content: Integers,
+        position: float,
+        leaves: Codes | None = None,
+        column: int = 0,
     ) -> Dense:
         """(G, N): what each booster's `inplace_predict(..., predict_type="margin")` says of N pairs.
 
@@ -99,6 +92,8 @@ class Forest:
             people: (P, Fp); contents: what `contents` made of (C, Fc); between: (N, Fx).
             person, content: (N,) indices; fastest where all pairs of a person stand together.
             position: Of all; NaN where unknown.
+            leaves: (trees, ...) where to write, from `column` on, to which leaf of each tree each pair comes; they are
+                numbered in the order of its nodes.
         """
         self._check("people", people, self.features[0])
         self._check("between", between, self.features[2])
@@ -117,8 +112,14 @@ class Forest:
             content,
             np.float32(position),
             out,
+            self.leaves(0)[:0] if leaves is None else leaves,
+            column,
         )
         return out
+
+    def leaves(self, pairs: int) -> Codes:
+        """Where `margins` may write the leaves of so many pairs: (trees, pairs)."""
+        return np.empty((len(self.nodes.roots), pairs), self.nodes.cut.dtype)
 
     @staticmethod
     def _check(what: str, found: NDArray[Any], width: int) -> None:
@@ -126,67 +127,10 @@ class Forest:
             raise ValueError(f"forest: {what} of shape {found.shape}, expected (N, {width}).")
 
 
-# ---------------------------------------------------------------- from XGBoost
+# ---------------------------------------------------------------- from trees
 
 
-@dataclass(frozen=True)
-class _Tree:
-    """By node: children, the feature that it asks, what it compares with (of a leaf its value), where missing goes."""
-
-    left: NDArray[np.int32]
-    right: NDArray[np.int32]
-    feature: NDArray[np.int32]
-    threshold: Dense
-    missing_left: NDArray[np.bool_]
-
-    @property
-    def leaf(self) -> NDArray[np.bool_]:
-        return self.left < 0
-
-    @property
-    def depth(self) -> int:
-        """Splits from the root to the deepest leaf."""
-        level, depth = np.zeros(1, np.int64), -1
-        while len(level):
-            inner = level[~self.leaf[level]]
-            level, depth = np.concatenate([self.left[inner], self.right[inner]]), depth + 1
-        return depth
-
-
-@dataclass(frozen=True)
-class _Read:
-    trees: list[_Tree]
-    base: float
-
-
-def _read(booster: xgb.Booster) -> _Read:
-    learner = json.loads(booster.save_raw("json"))["learner"]
-    objective, parameters = learner["objective"]["name"], learner["learner_model_param"]
-    if learner["gradient_booster"]["name"] != "gbtree":
-        raise CannotCompileError(f"forest: booster {learner['gradient_booster']['name']!r}, expected 'gbtree'.")
-    if objective not in _BASE and objective not in _PLAIN:
-        raise CannotCompileError(f"forest: objective {objective!r}; known are {', '.join((*_BASE, *_PLAIN))}.")
-    base = np.atleast_1d(np.asarray(json.loads(parameters["base_score"]), np.float32))
-    if int(parameters["num_class"]) > 1 or int(parameters["num_target"]) > 1 or len(base) > 1:
-        raise CannotCompileError("forest: a booster of several classes or targets, expected one.")
-    trees = [_tree(tree) for tree in learner["gradient_booster"]["model"]["trees"]]
-    transformed = _BASE[objective](base[0]) if objective in _BASE else base[0]
-    return _Read(trees, float(transformed))
-
-
-def _tree(found: Mapping[str, Any]) -> _Tree:
-    if any(found["split_type"]):
-        raise CannotCompileError("forest: a tree with categorical splits.")
-    return _Tree(
-        np.array(found["left_children"], np.int32),
-        np.array(found["right_children"], np.int32),
-        np.array(found["split_indices"], np.int32),
-        np.array(found["split_conditions"], np.float32),
-        np.array(found["default_left"], bool),
-    )
-
-
-def _thresholds(trees: Sequence[_Tree], features: int) -> list[Dense]:
+def _thresholds(trees: Sequence[Tree], features: int) -> list[Dense]:
     """What the trees compare each of so many features with, sorted, each once."""
     if not trees:
         return [np.zeros(0, np.float32)] * features
@@ -206,7 +150,7 @@ def _narrowest(codes: int, leaves: int) -> Any:
 
 
 def _nodes(
-    trees: Sequence[_Tree],
+    trees: Sequence[Tree],
     ends: Integers,
     people: int,
     position: int,
@@ -235,7 +179,7 @@ def _nodes(
 
 
 def _part(
-    tree: _Tree, people: int, position: int, rows: Mapping[int, int], thresholds: Sequence[Dense], code: Any
+    tree: Tree, people: int, position: int, rows: Mapping[int, int], thresholds: Sequence[Dense], code: Any
 ) -> tuple[NDArray[Any], ...]:
     """By node: its kind; where to look, the person's feature or the row of codes; what to compare a code with.
 

@@ -100,8 +100,13 @@ def add_up(
     content: Integers,
     position: float,
     out: Dense,
+    leaves: Codes,
+    column: int,
 ) -> None:
-    """Write the margins of all pairs to `out` (G, N); those of `person[i]` are `starts[i]` to `starts[i + 1]`."""
+    """Write the margins of all pairs to `out` (G, N); those of `person[i]` are `starts[i]` to `starts[i + 1]`.
+
+    Their leaves go to `leaves` (T, ...), from a column on, unless it has no rows.
+    """
     codes = np.zeros((2 * len(cuts.feature), STRIP), nodes.cut.dtype)
     values, places = np.empty(STRIP, np.float32), np.empty(STRIP, np.uint32)
     chosen = np.zeros((nodes.depth + 1 + TOGETHER, STRIP), nodes.cut.dtype)
@@ -122,6 +127,8 @@ def add_up(
                         _ask(
                             nodes, nodes.roots[tree + at], own, position, codes, chosen, fixed, leaf, waiting, at, wide
                         )
+                        if len(leaves) > 0:
+                            leaves[tree + at, column + start : column + start + many] = chosen[at, :many]
                     _add(nodes, tree, together, chosen, total)
 
 

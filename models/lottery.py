@@ -125,19 +125,19 @@ def _draw(
             if not free[one]:
                 given[place[one] - 1] = one
                 count(content[one], groups, full, 1)
-                _nearer(content[one], theirs, content, likeness, nearest)
+                nearer(content[one], theirs, content, likeness, nearest)
         for at in range(k):
             best, highest = given[at], np.inf if given[at] >= 0 else -np.inf
             for one in theirs:
                 if highest < np.inf and free[one] and room(content[one], groups, full, most):
                     noise = _gumbel(_mixed(key[one] ^ np.uint64(at + 1)))
-                    reached = utility[one] + _lost(nearest[one], spread, temperature) + noise
+                    reached = utility[one] + lost(nearest[one], spread, temperature) + noise
                     if reached > highest:
                         best, highest = one, reached
             if best >= 0 and free[best]:
                 free[best] = False
                 count(content[best], groups, full, 1)
-                _nearer(content[best], theirs, content, likeness, nearest)
+                nearer(content[best], theirs, content, likeness, nearest)
             if best >= 0:
                 pair[listed], rank[listed] = best, listed - first + 1
                 listed += 1
@@ -171,14 +171,14 @@ def _replay(
             if not free[one]:
                 count(content[one], groups, full, 1)
                 if spread > 0:
-                    _nearer(content[one], theirs, content, likeness, nearest)
+                    nearer(content[one], theirs, content, likeness, nearest)
         for at in range(len(shown)):
             chosen = shown[at]
             if free[chosen]:
                 if spread > 0:
                     for one in theirs:
-                        worth[one] = utility[one] + _lost(nearest[one], spread, temperature)
-                    _nearer(content[chosen], theirs, content, likeness, nearest)
+                        worth[one] = utility[one] + lost(nearest[one], spread, temperature)
+                    nearer(content[chosen], theirs, content, likeness, nearest)
                 found[firsts[who] + at] = _share(chosen, theirs, content, free, worth, groups, full, most)
                 free[chosen] = False
                 count(content[chosen], groups, full, 1)
@@ -186,17 +186,17 @@ def _replay(
 
 
 @_inlined  # type: ignore[untyped-decorator]
-def _nearer(shown: int, theirs: Integers, content: Integers, likeness: Likeness, nearest: Floats) -> None:
+def nearer(shown: int, theirs: Integers, content: Integers, likeness: Likeness, nearest: Floats) -> None:
     """How like their most alike listed content each pair's is, with one more that is listed."""
     for one in theirs:
         nearest[one] = max(nearest[one], alike(content[one], shown, likeness))
 
 
 @_inlined  # type: ignore[untyped-decorator]
-def _lost(nearest: float, spread: float, temperature: float) -> float:
+def lost(nearest: float, spread: float, temperature: float) -> float:
     """What likeness adds to a utility: log(1 - spread x likeness) / temperature."""
-    lost: float = np.log(max(1 - spread * nearest, LEAST)) / temperature
-    return lost
+    found: float = np.log(max(1 - spread * nearest, LEAST)) / temperature
+    return found
 
 
 @compiled()  # type: ignore[untyped-decorator]

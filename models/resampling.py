@@ -63,6 +63,12 @@ class Draws:
         parts = [(totals @ times) / np.maximum(rows @ times, 1.0) for times in self._times(1)]
         return np.asarray(np.concatenate(parts))
 
+    def totals(self, values: Array) -> Floats:
+        """The sum of each column of `values` (N, C) over the rows, (draws + 1, C)."""
+        totals = np.zeros((self.people, values.shape[1]))
+        np.add.at(totals, self.owner, values)
+        return np.concatenate([times.T @ totals for times in self._times(values.shape[1])])
+
     def _times(self, beside: int) -> Iterator[Floats]:
         """How often each person was drawn (people, some draws), so many at a time as fit with `beside` rows more."""
         if self.people * (self.draws + 1) <= _CELLS:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from models.classifier import GoalModel
 from models.factored import Factored
-from models.forest import CannotCompileError, Codes, Forest
+from models.forest import Codes, Forest
+from models.trees import CannotCompileError
 
 Dense = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -70,28 +71,46 @@ class Scorer:
         return cls(models, people, contents, forest, forest.contents(contents), workers)
 
     def score(
-        self, weights: Mapping[str, float], pairs: Dense, person: Integers, content: Integers, position: float
+        self,
+        weights: Mapping[str, float],
+        pairs: Dense,
+        person: Integers,
+        content: Integers,
+        position: float,
+        *,
+        leaves: Codes | None = None,
     ) -> Scored:
         """Score pairs: their own features (N, Fx), and the places of their people and contents (N,).
 
         `position` is everybody's, NaN where it is unknown. Fastest where all pairs of a person stand together.
+        To `leaves`, which `room` has made, is written which leaf of each tree each pair comes to.
         """
         ends = [len(person) * worker // self.workers for worker in range(self.workers + 1)]
-        parts = [slice(*part) for part in pairwise(ends)]
+
+        def asked(start: int, end: int) -> dict[str, Floats]:
+            own = slice(start, end)
+            return self._asked(pairs[own], person[own], content[own], position, leaves, start)
+
         with ThreadPoolExecutor(self.workers) as pool:
-            found = list(pool.map(lambda one: self._asked(pairs[one], person[one], content[one], position), parts))
+            found = list(pool.map(lambda part: asked(*part), pairwise(ends)))
         probabilities = {goal: np.concatenate([part[goal] for part in found]) for goal in self.models}
         return Scored(probabilities, relevance(probabilities, weights))
 
-    def _asked(self, pairs: Dense, person: Integers, content: Integers, position: float) -> dict[str, Floats]:
-        """Probabilities by goal."""
+    def room(self, pairs: int) -> Codes | None:
+        """Where `score` can write the leaves of so many pairs; None where models are asked themselves."""
+        return self.forest.leaves(pairs) if self.forest else None
+
+    def _asked(
+        self, pairs: Dense, person: Integers, content: Integers, position: float, leaves: Codes | None, column: int
+    ) -> dict[str, Floats]:
+        """Probabilities by goal; leaves are kept from a column on."""
         if self.forest is None or self.codes is None:
             x = rows(self.people, self.contents, pairs, person, content, position)
             return {goal: model.predict(x) for goal, model in self.models.items()}
-        margins = self.forest.margins(self.people, self.codes, pairs, person, content, position)
+        margins = self.forest.margins(self.people, self.codes, pairs, person, content, position, leaves, column)
         return {
-            goal: model.probabilities(model.log_odds(leaves))
-            for (goal, model), leaves in zip(self.models.items(), margins, strict=True)
+            goal: model.probabilities(model.log_odds(margin))
+            for (goal, model), margin in zip(self.models.items(), margins, strict=True)
         }
 
 

@@ -119,15 +119,22 @@ def _published(name: str, found: NightFeatures, people: Ints, config: Config, la
     """The published lists of `people`, as contents of the night; what it does not know of is no content."""
     rows = snapshot.table_of(lake.rankings / "snapshots" / name, "people")
     rows = rows.filter(pc.less_equal(rows["rank"], listing.K))
+    place = np.asarray(rows["rank"].combine_chunks())
+    return listing.of_pairs(found.history.people[people], whose(rows, config), contents_of(rows, found), place)
+
+
+def whose(rows: pa.Table, config: Config) -> Ints:
+    """The pseudonyms of the people of published rows (N,)."""
     ids, kinds = Pseudonyms.of(config), rows["id_type"].to_pylist()
     natives = rows["person_id"].to_pylist()
     known = {key: ids.one(key[0], key[1]) for key in set(zip(natives, kinds, strict=True))}
-    whose = np.array([known[key] for key in zip(natives, kinds, strict=True)], np.int64)
+    return np.array([known[key] for key in zip(natives, kinds, strict=True)], np.int64)
+
+
+def contents_of(rows: pa.Table, found: NightFeatures) -> Ints:
+    """The contents of published rows (N,), as the night numbers them; -1: it knows none such."""
     content = pc.index_in(rows["content_id"].combine_chunks(), value_set=found.history.catalogue.ids)
-    place = np.asarray(rows["rank"].combine_chunks())
-    return listing.of_pairs(
-        found.history.people[people], whose, np.asarray(pc.fill_null(content, -1)).astype(np.int64), place
-    )
+    return np.asarray(pc.fill_null(content, -1)).astype(np.int64)
 
 
 def _most_popular(found: NightFeatures, people: Ints, config: Config) -> Ints:

@@ -19,10 +19,14 @@ NO_MODEL = "none"
 
 @dataclass(frozen=True)
 class Model:
-    """The bundle that serves tonight and its registry version; no bundle means that nothing was ever learned."""
+    """The bundle that serves tonight and its registry version; no bundle means that nothing was ever learned.
+
+    `trained` is the night it was trained for: it knows what came of all before.
+    """
 
     bundle: Bundle | None
     version: str
+    trained: datetime | None = None
 
     @classmethod
     def serving(cls, as_of: datetime, config: Config, lake: Lake) -> Model:
@@ -38,4 +42,4 @@ class Model:
                 f"now ({', '.join(bundle.models)}). Train one for these: "
                 f"`shortlist run --as-of {as_of.isoformat()} --retrain`."
             )
-        return cls(bundle, champion.version)
+        return cls(bundle, champion.version, champion.as_of)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -215,8 +215,8 @@ def read(root: Path, table: str) -> pa.Table:
     return table_of(resolve(root), table)
 
 
-def table_of(snapshot: Path, table: str) -> pa.Table:
-    """One table of one snapshot, staged or published.
+def table_of(snapshot: Path, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """One table of one snapshot, staged or published; all of its columns, or some.
 
     Raises:
         ShortlistError: The snapshot has no such table, or cannot be read.
@@ -225,7 +225,7 @@ def table_of(snapshot: Path, table: str) -> pa.Table:
     if not files:
         raise ShortlistError(f"{snapshot} has no table {table!r}; there are people, segments and default.")
     try:
-        return pa.concat_tables(pq.ParquetFile(snapshot / file).read() for file in files)
+        return pa.concat_tables(pq.ParquetFile(snapshot / file).read(columns) for file in files)
     except (OSError, pa.ArrowInvalid) as error:
         raise ShortlistError(f"{snapshot}: {table} cannot be read ({error}). Publish its night again.") from error
 

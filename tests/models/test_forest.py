@@ -10,8 +10,9 @@ import xgboost as xgb
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from models.forest import CannotCompileError, Forest
+from models.forest import Forest
 from models.scorer import rows
+from models.trees import CannotCompileError
 from tests.features.images import image
 
 WIDTHS = (3, 2, 3)

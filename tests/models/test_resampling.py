@@ -26,7 +26,7 @@ def test_a_draw_is_the_rows_of_the_people_drawn(rows: list[tuple[bool, int, int]
     """AUC, PR-AUC, lift and means of every draw are those of its rows, each as often as its person was drawn."""
     y, score, people = columns(rows)
     draws = Draws.of(people, draws=4, seed=seed)
-    figures, means = draws.figures(y, score), draws.means(y)
+    figures, means, totals = draws.figures(y, score), draws.means(y), draws.totals(np.column_stack([y, score]))
     times = next(draws._times(1))
     assert (times[:, 0] == 1).all()
     assert (times.sum(axis=0) == len(set(people.tolist()))).all()
@@ -35,6 +35,7 @@ def test_a_draw_is_the_rows_of_the_people_drawn(rows: list[tuple[bool, int, int]
         for name, metric in (("auc", metrics.auc), ("pr_auc", metrics.pr_auc), ("lift_10", metrics.lift)):
             assert figures[name][draw] == pytest.approx(metric(y[again], score[again]), nan_ok=True), name
         assert means[draw] == pytest.approx(y[again].mean())
+        assert totals[draw] == pytest.approx([y[again].sum(), score[again].sum()])
 
 
 def test_large_and_small_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
