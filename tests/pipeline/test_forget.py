@@ -108,7 +108,10 @@ def test_no_byte_of_them_is_left_and_nobody_else_loses_one(world: World, capsys:
         show.run(customer, config)
 
     again = shortlist(capsys, "forget", customer, "--yes", "--config", world.config, "--json").json
-    assert (again["already"], again["removed"]) == (1, {"rows": {}, "snapshots": [], "ranked": [], "files": {}})
+    assert (again["already"], again["removed"]) == (
+        1,
+        {"rows": {}, "snapshots": [], "ranked": [], "files": {}, "stores": []},
+    )
     assert everything(lake, both) == before
     assert snapshot.resolve(lake.rankings) == now
 
