@@ -253,7 +253,18 @@ def rank(config_file: ConfigFile = None, as_of: AsOf = None, as_json: Json = Fal
 @app.command()
 def publish(config_file: ConfigFile = None, as_of: AsOf = None, as_json: Json = False) -> None:
     """Audit the night's lists and publish them."""
-    _step("publish", config_file, as_of, as_json)
+    settings, night = prepare(config_file, as_of)
+    from pipeline import publish as step
+    from pipeline import summary
+
+    with progress() as bars:
+        line = bars.add_task(f"publish for {night.isoformat()}", total=None)
+        report = step.run(
+            night,
+            settings,
+            on_file=lambda what, done, of: bars.update(line, description=what, completed=done, total=of),
+        ).to_json()
+    answer(report, as_json, lambda: summary.step("publish", report, people))
 
 
 @app.command()

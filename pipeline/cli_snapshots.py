@@ -27,6 +27,7 @@ def snapshots(config_file: ConfigFile = None, as_json: Json = False) -> None:
 @app.command()
 def verify(
     name: Annotated[str | None, typer.Argument(help="A snapshot, or how its name begins; else all.")] = None,
+    stores: Annotated[bool, typer.Option("--stores", help="Read what the object stores have, too.")] = False,
     config_file: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
@@ -35,7 +36,7 @@ def verify(
     from pipeline import verify_snapshots as step
 
     with people.status("reading what was published"):
-        report = step.run(settings, name)
+        report = step.run(settings, name, stores=stores)
     answer({**report.to_json(), "whole": report.whole}, as_json, lambda: step.draw(report, people))
     if not report.whole:
         raise typer.Exit(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
@@ -31,6 +32,18 @@ def _known_zone(name: str) -> str:
     if name not in available_timezones():
         raise ValueError(f"unknown time zone {name!r}{nearest(name, available_timezones())}")
     return name
+
+
+def _store(url: str) -> str:
+    """A folder in a bucket, without a slash at its end; who may write there is in the environment."""
+    if not re.fullmatch(r"(s3|gs|az)://[a-z0-9][a-z0-9._-]+(/[\w!.*'()=-]+)*/?", url, re.ASCII):
+        raise ValueError(
+            "not a folder in an object store: expected s3://bucket/folder, gs://bucket/folder or "
+            "az://container/folder, in letters, digits and -_.; keys, accounts and endpoints are set in the environment"
+        )
+    if {".", ".."} & set(url.split("/")):
+        raise ValueError("an object store has no `.` and `..`: write the folder itself")
+    return url.rstrip("/")
 
 
 class Project(Settings):
@@ -256,8 +269,15 @@ class Publish(Settings):
 
     also: tuple[Literal["csv", "jsonl", "delta"], ...] = ()
     """Formats in which the snapshot that serves is written beside it."""
-    stores: tuple[str, ...] = ()
+    stores: tuple[Annotated[str, AfterValidator(_store)], ...] = ()
     """Object stores that get every snapshot too: `s3://bucket/folder`, `gs://…`, `az://…`."""
+
+    @model_validator(mode="after")
+    def _stores_are_apart(self) -> Publish:
+        for one in self.stores:
+            if self.stores.count(one) > 1:
+                raise ValueError(f"publish.stores names {one} twice; one folder gets the snapshots once")
+        return self
 
 
 class Housekeeping(Settings):

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import sources, swap
+from pipeline import sources, stores, swap
 from pipeline.config import Config, Source
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
@@ -47,7 +47,8 @@ class DoctorReport(Report):
 
 def run(config: Config) -> DoctorReport:
     """Look at everything that a night needs, and change nothing."""
-    findings = (_key(config), *(_source(source) for source in config.sources), *_folders(Lake.of(config)))
+    exports, places = map(_source, config.sources), map(_store, config.publish.stores)
+    findings = (_key(config), *exports, *_folders(Lake.of(config)), *places)
     return DoctorReport(findings, tuple(_settings(config)))
 
 
@@ -75,6 +76,16 @@ def _key(config: Config) -> Finding:
     if not os.environ.get(config.project.id_key_env):
         return Finding(what, True, "the public development key is used: for trying things out only")
     return Finding(what, True, "set, and the lake was made with it" if ids.fits(lake) else "set; no lake has it yet")
+
+
+def _store(url: str) -> Finding:
+    """Whether it can be read; that it keeps the conditions of a put is tried before each publication."""
+    try:
+        place = stores.folder_at(url)
+        objects, serves = place.list(), stores.pointer(place)
+    except ShortlistError as error:
+        return Finding(f"store {url}", False, str(error))
+    return Finding(f"store {url}", True, f"{len(objects)} objects; CURRENT there names {serves or 'nothing yet'}")
 
 
 def _source(source: Source) -> Finding:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 
 from expectations import schemas
-from pipeline import disk, erasure, exports, identify, scratch, snapshot_erasure, suppress, tracking
+from pipeline import disk, erasure, exports, identify, scratch, snapshot_erasure, stores, suppress, tracking
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.lake import NIGHT, UNDATED, Lake
@@ -30,6 +30,7 @@ from pipeline.ranked import unrank
 from pipeline.records import Tracker
 from pipeline.report import Report
 from pipeline.snapshot_erasure import Theirs
+from pipeline.stores import Followed
 
 IdType = Literal["customer", "visitor", "email"]
 
@@ -45,6 +46,7 @@ class Removed:
 
     `snapshots` that had rows of theirs, each of which gave way to one without; `exports`, by format, that were written
     anew after that; `ranked` nights that were not published.
+    `stores` have no snapshot but those that are here.
     """
 
     rows: Mapping[str, int]
@@ -52,6 +54,7 @@ class Removed:
     exports: tuple[str, ...]
     ranked: tuple[str, ...]
     files: Mapping[str, int]
+    stores: tuple[Followed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,7 @@ def _erase(lake: Lake, config: Config, ids: Pseudonyms) -> Removed:
     snapshots = snapshot_erasure.rewrite_without(lake.rankings, theirs, config.project.cadence)
     exported = exports.update(config)
     ranked = unrank(lake, theirs)
-    return Removed(rows, snapshots, exported, ranked, lake.erase_history())
+    return Removed(rows, snapshots, exported, ranked, lake.erase_history(), stores.forget(config))
 
 
 def _among(forgotten: pa.Array, ids: Pseudonyms) -> Theirs:
@@ -239,6 +242,8 @@ def tell(report: ForgetReport, out: Console) -> None:
     out.print(f"published snapshots rewritten without them: {len(removed.snapshots)}", markup=False)
     if removed.exports:
         out.print(f"exports written anew without them: {', '.join(removed.exports)}", markup=False)
+    for store in removed.stores:
+        out.print(stores.told(store), markup=False, soft_wrap=True)
     if removed.ranked:
         out.print(f"ranked again before they can be published: {', '.join(removed.ranked)}", markup=False)
     out.print(f"files of older versions removed: {sum(removed.files.values()):,}", markup=False)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pipeline import exports, snapshot
+from pipeline import exports, snapshot, stores
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.ranked import forget_ranked
 from pipeline.report import Report
+from pipeline.stores import Followed
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class HousekeepReport(Report):
     exports: tuple[str, ...]
     ranked: tuple[str, ...]
     files: Mapping[str, int]
+    stores: tuple[Followed, ...] = ()
 
 
 def run(as_of: datetime, config: Config) -> HousekeepReport:
@@ -37,4 +39,5 @@ def run(as_of: datetime, config: Config) -> HousekeepReport:
         exports=exports.tidy(config),
         ranked=forget_ranked(lake, before=as_of),
         files=lake.vacuum(timedelta(hours=keep.lake_versions_hours)),
+        stores=stores.tidy(config) if published else (),
     )

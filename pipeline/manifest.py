@@ -77,16 +77,29 @@ def load(snapshot: Path) -> dict[str, Any]:
         ShortlistError: There is none that can be read.
     """
     try:
-        manifest = json.loads((snapshot / FILE).read_bytes())
-    except (OSError, ValueError) as error:
-        raise ShortlistError(
-            f"{snapshot}: {FILE} cannot be read ({error}). This is no whole snapshot; publish its night again."
-        ) from error
+        data = (snapshot / FILE).read_bytes()
+    except OSError as error:
+        raise _unreadable(snapshot, f"cannot be read ({error})") from error
+    return decode(data, snapshot)
+
+
+def decode(data: bytes, snapshot: object) -> dict[str, Any]:
+    """The manifest in the bytes of its file, which is that of `snapshot`, wherever that lies.
+
+    Raises:
+        ShortlistError: They hold none.
+    """
+    try:
+        manifest = json.loads(data)
+    except ValueError as error:
+        raise _unreadable(snapshot, f"cannot be read ({error})") from error
     if not isinstance(manifest, dict):
-        raise ShortlistError(
-            f"{snapshot}: {FILE} is no JSON object. This is no whole snapshot; publish its night again."
-        )
+        raise _unreadable(snapshot, "is no JSON object")
     return manifest
+
+
+def _unreadable(snapshot: object, why: str) -> ShortlistError:
+    return ShortlistError(f"{snapshot}: {FILE} {why}. This is no whole snapshot; publish its night again.")
 
 
 def parts(manifest: Mapping[str, Any], table: str) -> list[str]:
@@ -133,17 +146,22 @@ def problems(snapshot: Path) -> list[str]:
 
 
 def _problems(snapshot: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
-    content = {key: value for key, value in manifest.items() if key != "name"}
-    if manifest["name"] != snapshot.name:
-        yield f"{FILE}: names {manifest['name']}, but the folder is {snapshot.name}"
-    if not str(manifest["name"]).endswith(f"-{_identity(content)}"):
-        yield f"{FILE}: does not fit its own name; it was changed after it was published"
+    yield from misnamed(manifest, snapshot.name)
     declared = {file["path"]: file for file in manifest["files"]}
     present = {path.relative_to(snapshot).as_posix() for path in _files(snapshot)}
     yield from (f"{path}: missing" for path in sorted(declared.keys() - present))
     yield from (f"{path}: not in the manifest" for path in sorted(present - declared.keys()))
     for path in sorted(declared.keys() & present):
         yield from _differences(declared[path], snapshot)
+
+
+def misnamed(manifest: Mapping[str, Any], name: str) -> Iterator[str]:
+    """Why a manifest is not that of the snapshot `name`, if it is not."""
+    content = {key: value for key, value in manifest.items() if key != "name"}
+    if manifest["name"] != name:
+        yield f"{FILE}: names {manifest['name']}, but the folder is {name}"
+    if not str(manifest["name"]).endswith(f"-{_identity(content)}"):
+        yield f"{FILE}: does not fit its own name; it was changed after it was published"
 
 
 def _differences(declared: Mapping[str, Any], snapshot: Path) -> Iterator[str]:

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import disk, exports, identify, snapshot, suppress, validate
+from pipeline import disk, exports, identify, snapshot, stores, suppress, validate
 from pipeline.audit import AuditReport, Check, Person, Terms, audit
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
@@ -22,13 +22,14 @@ from pipeline.pseudonyms import Pseudonyms
 from pipeline.ranked import read_ranked
 from pipeline.report import Report
 from pipeline.snapshot import Ranked, Staged
+from pipeline.stores import Followed, OnFile
 
 
 @dataclass(frozen=True)
 class PublishReport(Report):
     """What was published: the snapshot's name, whether it is new on disk, whether CURRENT names it, and its audit.
 
-    `exports` are the formats in which what serves was written anew.
+    `exports` are the formats in which what serves was written anew; `stores` are the object stores that followed.
     """
 
     name: str
@@ -36,14 +37,15 @@ class PublishReport(Report):
     current: bool
     checks: tuple[Check, ...]
     exports: tuple[str, ...] = ()
+    stores: tuple[Followed, ...] = ()
 
 
-def run(as_of: datetime, config: Config) -> PublishReport:
-    """Publish what `rank` left for the night, and export what serves then.
+def run(as_of: datetime, config: Config, on_file: OnFile | None = None) -> PublishReport:
+    """Publish what `rank` left for the night, here and then in the object stores, and export what serves then.
 
     Raises:
         ShortlistError: The night was not ranked, a check failed, or the disk is full or not ours; CURRENT is as it was.
-            Or an export failed: the night is published then, and the message says so.
+            Or it is published here, and a store did not follow or an export failed: the message says so.
     """
     lake = Lake.of(config)
     tables = read_ranked(lake, as_of)
@@ -57,7 +59,8 @@ def run(as_of: datetime, config: Config) -> PublishReport:
     }
     terms = _terms(as_of, config, lake, ranked.people)
     report = publish(lake.rankings, ranked, facts, as_of, terms, cadence=config.project.cadence)
-    return replace(report, exports=exports.update(config))
+    followed = stores.follow(config, on_file=on_file)
+    return replace(report, exports=exports.update(config), stores=followed)
 
 
 def _terms(as_of: datetime, config: Config, lake: Lake, listed: pa.Table) -> Terms:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from rich.console import Console
 
-from pipeline import exports, snapshot, snapshot_names, suppress
+from pipeline import exports, snapshot, snapshot_names, stores, suppress
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.pseudonyms import Pseudonyms
@@ -40,14 +40,15 @@ def run(as_of: datetime, config: Config, name: str) -> RollbackReport:
     """Let CURRENT name the snapshot that `name` begins; `as_of` is by when an objection counts.
 
     Raises:
-        ShortlistError: There is no such snapshot, or it is not whole; CURRENT is as it was. Or an export failed: the
-            message says that CURRENT names it all the same.
+        ShortlistError: There is no such snapshot, or it is not whole; CURRENT is as it was. Or a store did not follow,
+            or an export failed: the message says that CURRENT names it all the same.
     """
     lake = Lake.of(config)
     chosen = snapshot_names.meant(lake.rankings, name)
     wishes = suppress.known_now(lake, as_of, config)
     ids = Pseudonyms.of(config) if len(wishes) else None  # first: without a key nothing is changed
     before = snapshot.rollback(lake.rankings, chosen)
+    stores.follow(config, back=True)
     written = exports.update(config)
     return RollbackReport(before, chosen, _objecting(lake, chosen, wishes, ids) if ids else 0, written)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -27,7 +28,12 @@ def complaints(error: ValidationError, root: type[BaseModel], text: str) -> Iter
             )
             yield f"{at}{key}: {one['msg']} (found: {one['input']!r}){close}"
         else:
-            yield f"{at}{key}: {one['msg']} (found: {one['input']!r})" if key else one["msg"]
+            yield f"{at}{key}: {one['msg']} (found: {_without_keys(one['input'])})" if key else one["msg"]
+
+
+def _without_keys(found: Any) -> str:
+    """What was found, less what stands in an address before its `@` and after its `?`: somebody's key, it may be."""
+    return re.sub(r"\?[^\s'\"]*", "?…", re.sub(r"://[^\s'\"]*@", "://…@", repr(found)))
 
 
 def _line(text: str, location: tuple[int | str, ...]) -> str:

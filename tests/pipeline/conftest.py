@@ -1,8 +1,9 @@
-"""MLflow for the tests of the records."""
+"""MLflow for the tests of the records, and buckets of an S3 server for those of the stores."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from pipeline.records import Tracker
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+    from tests.pipeline.buckets import Bucket, Door
 
 _numbers = itertools.count()
 
@@ -34,3 +37,24 @@ def client(tracker: Tracker) -> MlflowClient:
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=tracker.uri, registry_uri=tracker.uri)
+
+
+@pytest.fixture(name="s3_server", scope="session")
+def _s3_server() -> Iterator[tuple[str, Door]]:
+    """One for all tests of a process: importing moto costs a second."""
+    from tests.pipeline import buckets
+
+    with buckets.server() as found:
+        yield found
+
+
+@pytest.fixture
+def bucket(s3_server: tuple[str, Door], monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """An empty one that no other test knows, found by what is in the environment."""
+    from tests.pipeline import buckets
+
+    address, door = s3_server
+    buckets.environment(monkeypatch, address)
+    one = buckets.Bucket(address, f"bucket{next(_numbers)}", door)
+    one.ask("PUT")
+    return one

@@ -113,7 +113,7 @@ def test_no_byte_of_them_is_left_and_nobody_else_loses_one(world: World, capsys:
         show.run(customer, config)
 
     again = shortlist(capsys, "forget", customer, "--yes", "--config", world.config, "--json").json
-    nothing = {"rows": {}, "snapshots": [], "exports": [], "ranked": [], "files": {}}
+    nothing = {"rows": {}, "snapshots": [], "exports": [], "ranked": [], "files": {}, "stores": []}
     assert (again["already"], again["removed"]) == (1, nothing)
     assert everything(lake, both) == before
     assert snapshot.resolve(lake.rankings) == now
