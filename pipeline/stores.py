@@ -21,7 +21,7 @@ from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 from pipeline.object_store import PROBE, Folder
-from pipeline.pointer import POINTER
+from pipeline.pointer import FILE as POINTER
 
 SNAPSHOTS = "snapshots"
 PATIENCE_SECONDS = 3600.0

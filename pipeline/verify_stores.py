@@ -12,7 +12,7 @@ from pipeline.config import Config
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.lake import Lake
 from pipeline.object_store import Folder
-from pipeline.pointer import POINTER
+from pipeline.pointer import FILE as POINTER
 
 
 @dataclass(frozen=True)
