@@ -36,6 +36,7 @@ from models.classifier import GoalModel, grow, matrix
 from models.contributions import Contributions
 from models.forest import Forest
 from models.likeness import Likeness
+from models.reasons import Words
 from models.rerank import Listed
 from models.scorer import Scorer
 from pipeline import snapshot
@@ -304,6 +305,7 @@ class _After:
     contributions: Contributions
     authors: Ints
     tags: Ints
+    words: Words
 
     @classmethod
     def of(cls, world: World) -> _After:
@@ -320,7 +322,10 @@ class _After:
         theme = np.arange(len(NAMES)) % (len(reasons.THEMES) + 1) - 1
         theme[: WIDTHS[0]] = -1
         boosters = [world.models[GOALS[0]].booster]
-        return cls(world, limits, Contributions.of(boosters, theme, len(reasons.THEMES)), authors, tags)
+        sizes = {"category": 30, "tag": 500, "author": 300}
+        names = {name: [f"{name} {at}" for at in range(many)] for name, many in sizes.items()}
+        contributions = Contributions.of(boosters, theme, len(reasons.THEMES))
+        return cls(world, limits, contributions, authors, tags, Words(names))
 
     def reasons(self, block: Block, leaves: Any, pair: Ints) -> list[pa.Array]:
         """Three columns of texts of what is listed."""
@@ -336,9 +341,7 @@ class _After:
             popular=between[:, 7] > 0,
             ruled=np.zeros(len(pair), bool),
         )
-        names = {"category": [f"category {at}" for at in range(30)], "tag": [f"tag {at}" for at in range(500)]}
-        strength = self.contributions.by_theme(leaves, pair)[0]
-        return reasons.reasons(facts, strength, {**names, "author": [f"author {at}" for at in range(300)]})
+        return self.words.reasons(facts, self.contributions.by_theme(leaves, pair)[0])
 
     def table(self, block: Block, listed: Listed, relevance: NDArray[np.float64], told: list[pa.Array]) -> pa.Table:
         """The published columns."""

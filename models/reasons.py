@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -89,31 +89,57 @@ class Facts:
     ruled: Flags
 
 
-def reasons(
-    facts: Facts,
-    strength: Array | None,
-    names: Mapping[str, Sequence[str]],
-    templates: Mapping[str, str] = TEMPLATES,
-) -> list[pa.Array]:
-    """`MOST` columns of texts (N,): the strongest reason, which every row has, then what else there is, null for none.
+@dataclass(frozen=True)
+class Words:
+    """What is said: `templates` by kind of reason; one that says nothing is never given, but for `other`.
 
-    Args:
-        facts: Of the rows.
-        strength: (N, themes) what each of `THEMES` adds to the row's score; None where no model made the list.
-        names: The categories, tags and authors that codes stand for, under `category`, `tag` and `author`.
-        templates: By kind of reason what to say; one that says nothing is never given, but for `other`.
+    `names` are the categories, tags and authors that codes stand for, under `category`, `tag` and `author`.
     """
-    kinds = _kinds(facts)
-    true = (kinds >= 0) & np.array([bool(templates[kind]) for kind in _KINDS])[kinds]
-    if strength is None:
-        worth = np.broadcast_to(-np.arange(kinds.shape[1], dtype=np.float64), kinds.shape)
-    else:
-        worth = np.column_stack([np.full(len(strength), np.inf), strength])
-        true &= worth > 0
-    order = np.argsort(np.where(true, -worth, np.inf), axis=1, kind="stable")[:, :MOST]
-    chosen = np.where(np.take_along_axis(true, order, 1), np.take_along_axis(kinds, order, 1), -1)
-    chosen[chosen[:, 0] < 0, 0] = _KINDS.index("other")
-    return [_said(chosen[:, place], facts, names, templates) for place in range(MOST)]
+
+    names: Mapping[str, Sequence[str]]
+    templates: Mapping[str, str] = field(default_factory=lambda: TEMPLATES)
+    _said: dict[int, str | None] = field(default_factory=dict, compare=False, repr=False)
+
+    def reasons(self, facts: Facts, strength: Array | None) -> list[pa.Array]:
+        """`MOST` columns of texts (N,): the strongest reason, which every row has, then what else there is, or null.
+
+        Args:
+            facts: Of the rows.
+            strength: (N, themes) what each of `THEMES` adds to the row's score; None where no model made the list.
+        """
+        kinds = _kinds(facts)
+        true = (kinds >= 0) & np.array([bool(self.templates[kind]) for kind in _KINDS])[kinds]
+        if strength is None:
+            worth = np.broadcast_to(-np.arange(kinds.shape[1], dtype=np.float64), kinds.shape)
+        else:
+            worth = np.column_stack([np.full(len(strength), np.inf), strength])
+            true &= worth > 0
+        order = np.argsort(np.where(true, -worth, np.inf), axis=1, kind="stable")[:, :MOST]
+        chosen = np.where(np.take_along_axis(true, order, 1), np.take_along_axis(kinds, order, 1), -1)
+        chosen[chosen[:, 0] < 0, 0] = _KINDS.index("other")
+        return [self._column(chosen[:, place], facts) for place in range(MOST)]
+
+    def _column(self, kind: Integers, facts: Facts) -> pa.Array:
+        """Every text once, and who is told it: there are few of them."""
+        code = np.zeros(len(kind), np.int64)
+        for at, one in enumerate(_KINDS):
+            for named in NAMES.get(one, ()):
+                if named != "count":
+                    code[kind == at] = getattr(facts, named)[kind == at]
+        count = np.where(kind == _KINDS.index("category_counted"), np.minimum(facts.count, _MANY - 1), 0)
+        told, row = np.unique((kind + 1) * _MANY * _MANY + code * _MANY + count, return_inverse=True)
+        return pa.array([self._text(key) for key in told.tolist()], pa.string()).take(pa.array(row))
+
+    def _text(self, key: int) -> str | None:
+        """The text of a kind, a code and a count, which are one number; made once."""
+        if key not in self._said:
+            kind, code, count = key // _MANY // _MANY - 1, key // _MANY % _MANY, key % _MANY
+            self._said[key] = None if kind < 0 else self._filled(_KINDS[kind], code, count)
+        return self._said[key]
+
+    def _filled(self, kind: str, code: int, count: int) -> str:
+        values = {named: str(count) if named == "count" else self.names[named][code] for named in NAMES.get(kind, ())}
+        return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], self.templates[kind])
 
 
 def _kinds(facts: Facts) -> Integers:
@@ -135,25 +161,3 @@ def _kinds(facts: Facts) -> Integers:
         ],
         axis=1,
     )
-
-
-def _said(kind: Integers, facts: Facts, names: Mapping[str, Sequence[str]], templates: Mapping[str, str]) -> pa.Array:
-    """Every text once, and who is told it: there are few of them."""
-    code = np.zeros(len(kind), np.int64)
-    for at, one in enumerate(_KINDS):
-        for named in NAMES.get(one, ()):
-            if named != "count":
-                code[kind == at] = getattr(facts, named)[kind == at]
-    count = np.where(kind == _KINDS.index("category_counted"), np.minimum(facts.count, _MANY - 1), 0)
-    told, row = np.unique((kind + 1) * _MANY * _MANY + code * _MANY + count, return_inverse=True)
-    kinds, codes, counts = told // _MANY // _MANY - 1, told // _MANY % _MANY, told % _MANY
-    texts = [
-        _text(_KINDS[one], name, many, names, templates) if one >= 0 else None
-        for one, name, many in zip(kinds.tolist(), codes.tolist(), counts.tolist(), strict=True)
-    ]
-    return pa.array(texts, pa.string()).take(pa.array(row))
-
-
-def _text(kind: str, code: int, count: int, names: Mapping[str, Sequence[str]], templates: Mapping[str, str]) -> str:
-    values = {named: str(count) if named == "count" else names[named][code] for named in NAMES.get(kind, ())}
-    return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], templates[kind])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from features import spec
 from features.habits import Habits
-from models.reasons import Facts, reasons
+from models.reasons import Facts, Words
 from pipeline.build_features import NightFeatures
 from pipeline.config import Config
 from pipeline.reason_settings import FIELDS
@@ -26,15 +26,11 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Teller:
-    """What reasons are made of on one night.
-
-    `names` are the catalogue's categories, tags and authors; `unnamed` says of each whether it may not be named.
-    """
+    """What reasons are made of on one night; `unnamed` says of each category, tag and author if it may not be named."""
 
     habits: Habits
     age_days: Floats
-    words: Mapping[str, str]
-    names: Mapping[str, Sequence[str]]
+    words: Words
     unnamed: Mapping[str, NDArray[np.bool_]]
 
     @classmethod
@@ -47,12 +43,12 @@ class Teller:
             for field, some in names.items()
         }
         age_days = np.asarray(found.contents["age_days"].combine_chunks(), np.float64)
-        return cls(Habits.of(found.history), age_days, config.reasons.words, names, unnamed)
+        return cls(Habits.of(found.history), age_days, Words(names, config.reasons.words), unnamed)
 
     def told(self, block: Block, pair: Ints) -> tuple[pa.Array, ...]:
         """The reasons for some of a block's pairs (places, M): columns of M texts, the strongest first."""
         strength = block.strength(pair) if block.strength else None
-        return tuple(reasons(self._facts(block, pair), strength, self.names, self.words))
+        return tuple(self.words.reasons(self._facts(block, pair), strength))
 
     def _facts(self, block: Block, pair: Ints) -> Facts:
         scored, between, catalogue = block.scored, block.between[pair], self.habits.catalogue

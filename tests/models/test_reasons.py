@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features import spec
-from models.reasons import MOST, NAMES, TEMPLATES, THEMES, Facts, reasons, themes
+from models.reasons import MOST, NAMES, TEMPLATES, THEMES, Facts, Words, themes
 
 NOTHING: dict[str, Any] = {
     "category": -1,
@@ -35,7 +35,7 @@ def facts(*rows: dict[str, Any]) -> Facts:
 def said(row: dict[str, Any], strength: dict[str, float] | None = None, **templates: str) -> list[str | None]:
     """The reasons of one row."""
     strengths = None if strength is None else np.array([[strength.get(theme, 0.0) for theme in THEMES]])
-    return [column[0].as_py() for column in reasons(facts(row), strengths, WORDS, {**TEMPLATES, **templates})]
+    return [column[0].as_py() for column in Words(WORDS, {**TEMPLATES, **templates}).reasons(facts(row), strengths)]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_rows_say_the_same_in_any_company(seeds: list[int], model: bool, random:
 
     def texts(at: list[int]) -> list[list[str | None]]:
         strength = np.array([strengths[one] for one in at]) if model else None
-        columns = reasons(facts(*(rows[one] for one in at)), strength, WORDS)
+        columns = Words(WORDS).reasons(facts(*(rows[one] for one in at)), strength)
         return [list(row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
 
     found = texts(list(range(len(rows))))
