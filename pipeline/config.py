@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from expectations import schemas
 from pipeline.errors import ConfigurationError
 from pipeline.reason_settings import Reasons
-from pipeline.rule_settings import Rule
+from pipeline.rule_settings import Rule, known_segments
 from pipeline.settings import Settings, complaints, nearest
 
 CONFIG_ENV = "SHORTLIST_CONFIG"
@@ -152,6 +152,8 @@ class Ranking(Settings):
     min_quality: float = 0.0
     hide_engaged: bool = True
     """Leave out what the person has already engaged with."""
+    model_for: Annotated[tuple[str, ...], AfterValidator(known_segments)] = ()
+    """The RFM segments whose lists the model orders, where not all: others' are by gravity and the rules."""
 
 
 class Training(Settings):

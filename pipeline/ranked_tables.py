@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from pipeline.config import Config
 from pipeline.fallbacks import BETWEEN, SMALLEST, Cells, Sums
 from pipeline.lists import Placed, limits_of, placed
 from pipeline.opened import Opened
-from pipeline.score import Floats, gravity, segments
+from pipeline.score import Floats, gravity, modelled, segments
 from pipeline.serving import Model
 from pipeline.why import Teller
 
@@ -71,7 +72,7 @@ class Writer:
             "rank": pa.array(listed.rank, pa.int32()),
             "score": pa.array(listed.relevance),
             **{f"p_{goal}": self._probability(goal) for goal in self.config.goals},
-            "strategy": _constant(self._strategy, len(listed.person)),
+            "strategy": _named((self._without_model, "model"), self._modelled[listed.person]),
             "candidate_source": _named(NAMES, listed.source),
             **dict(zip(REASONS, listed.reasons or [_constant("", 0)] * len(REASONS), strict=True)),
             "segment": pa.array(self.segment[listed.person].tolist(), pa.string()),
@@ -100,19 +101,19 @@ class Writer:
         return pa.table([columns[name] for name in schema.names], schema=schema)
 
     @property
-    def _strategy(self) -> str:
-        """How people's own lists were made."""
-        if self.model.bundle:
-            return "model"
+    def _without_model(self) -> str:
+        """How lists are made that no model orders."""
         return "rules" if self.config.rules else "default"
 
-    def _probability(self, goal: str) -> pa.Array:
-        probabilities = self.placed.probabilities
-        return pa.array(probabilities[goal]) if goal in probabilities else self._unknown(len(self.placed.person))
+    @cached_property
+    def _modelled(self) -> NDArray[np.bool_]:
+        return modelled(self.segment, self.model.bundle, self.config)
 
-    @staticmethod
-    def _unknown(n: int) -> pa.Array:
-        return pa.nulls(n, pa.float64())
+    def _probability(self, goal: str) -> pa.Array:
+        """Of what the model ordered."""
+        person = self.placed.person
+        values = self.placed.probabilities.get(goal, np.zeros(len(person)))
+        return pa.array(values, pa.float64(), mask=~self._modelled[person])
 
     def _groups(self) -> pa.Table:
         """The lists of all groups with enough people."""
@@ -125,9 +126,15 @@ class Writer:
 
     def _default(self) -> pa.Table:
         """The list for anybody, however few people it is made of."""
-        everybody = np.arange(len(self.sums.cells.parts))
-        people = np.array([max(len(self.sums.people), SMALLEST)])
-        return self._lists("default", np.array([ANYBODY], object), self.sums.means([everybody], people))
+        ordered = self._by_model(np.array([parts[0] for parts in self.sums.cells.parts], object))
+        cells = np.flatnonzero(ordered if ordered.any() else ~ordered)  # what is worth how much is not to be mixed
+        people = np.array([max(self.sums.sizes()[cells].sum(), SMALLEST)])
+        return self._lists("default", np.array([ANYBODY], object), self.sums.means([cells], people))
+
+    def _by_model(self, segment: NDArray[Any]) -> NDArray[np.bool_]:
+        """Of which groups, by their segment (or of anybody), the model ordered the lists."""
+        anybody: NDArray[np.bool_] = segment.astype(str) == ANYBODY
+        return modelled(segment, self.model.bundle, self.config) | anybody
 
     def _most_popular(self) -> pa.Table:
         """The default list where nobody's relevance can be averaged."""
@@ -148,11 +155,12 @@ class Writer:
         place = rules.places(code, content, score, self.config.ranking.k)
         listed = rerank.top(code, content, score, limits_of(self.found, self.config), place=place)
         code, content, words = code[listed.pair], content[listed.pair], self.config.reasons.words
+        by_model = self._by_model(segment)
         rows = {
             "segment": pa.array(names[code].tolist(), pa.string()),
             "rank": pa.array(listed.rank, pa.int32()),
             "score": pa.array(means["score"][code, content]),
-            **{f"p_{goal}": self._mean_probability(means, goal, code, content) for goal in self.config.goals},
+            **{f"p_{goal}": self._mean(means, goal, code, content, ~by_model[code]) for goal in self.config.goals},
             "strategy": _constant(strategy, len(code)),
             "candidate_source": _named(("trending", NAMES[BY_RULE]), place[listed.pair] > 0),
             "reason": _named([words[kind] or words["other"] for kind in ("popular", "rule")], place[listed.pair] > 0),
@@ -160,10 +168,12 @@ class Writer:
         return self._finished("segments" if strategy == "segment" else "default", rows, content)
 
     @staticmethod
-    def _mean_probability(
-        means: Mapping[str, Floats], goal: str, code: NDArray[Any], content: NDArray[Any]
+    def _mean(
+        means: Mapping[str, Floats], goal: str, code: NDArray[Any], content: NDArray[Any], unknown: NDArray[np.bool_]
     ) -> pa.Array:
-        return pa.array(means[goal][code, content]) if goal in means else pa.nulls(len(code), pa.float64())
+        if goal not in means:
+            return pa.nulls(len(code), pa.float64())
+        return pa.array(means[goal][code, content], pa.float64(), mask=unknown)
 
     def _finished(self, table: str, rows: Mapping[str, pa.Array], content: NDArray[np.int64]) -> pa.Table:
         n = len(content)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from expectations import schemas
 from features import rfm
@@ -21,22 +21,23 @@ Values = Annotated[tuple[str, ...], BeforeValidator(_several)]
 """One value or a list of which one has to be there."""
 
 
+def known_segments(found: tuple[str, ...]) -> tuple[str, ...]:
+    """The same names, each of which is a RFM segment's."""
+    for name in found:
+        if name not in rfm.SEGMENTS:
+            raise ValueError(f"unknown segment {name!r}{nearest(name, rfm.SEGMENTS)}")
+    return found
+
+
 class RulePeople(Settings):
     """Whom a rule is about: who meets all of these."""
 
-    segment: Values = ()
+    segment: Annotated[Values, AfterValidator(known_segments)] = ()
     country: Values = ()
     device: Values = ()
     channel: Values = ()
     crm: Mapping[str, Values] = Field(default_factory=dict)
     """Attributes of the CRM, by its names."""
-
-    @model_validator(mode="after")
-    def _segments_exist(self) -> RulePeople:
-        for name in self.segment:
-            if name not in rfm.SEGMENTS:
-                raise ValueError(f"unknown segment {name!r}{nearest(name, rfm.SEGMENTS)}")
-        return self
 
 
 class RuleContent(Settings):

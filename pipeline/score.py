@@ -112,6 +112,8 @@ class _Asked:
     scorer: Scorer
     position: float
     weights: Mapping[str, float]
+    modelled: NDArray[np.bool_]
+    gravity: Floats
     contributions: Contributions | None
     theme: NDArray[np.int64]
     leaves: NDArray[Any] | None = None
@@ -127,7 +129,8 @@ class _Asked:
         boosters = [model.booster for model in bundle.serving.values()]
         contributions = Contributions.of(boosters, theme, len(reasons.THEMES)) if asked.forest else None
         weights = {goal: config.goals[goal].worth for goal in bundle.models}  # tonight's, not those of the training
-        return cls(asked, found.position, weights, contributions, theme)
+        people = modelled(segments(found, bundle), bundle, config)
+        return cls(asked, found.position, weights, people, gravity(found), contributions, theme)
 
     def block(self, chosen: Candidates, between: NDArray[np.float32]) -> Block:
         """Score a block."""
@@ -135,7 +138,8 @@ class _Asked:
             self.leaves = self.scorer.room(len(between))
         pairs = between, chosen.person, chosen.content, self.position
         one = self.scorer.score(self.weights, *pairs, leaves=self.leaves)
-        scored = _scored(chosen, one.relevance, one.probabilities)
+        relevance = np.where(self.modelled[chosen.person], one.relevance, self.gravity[chosen.content])
+        scored = _scored(chosen, relevance, one.probabilities)
         return Block(scored, between, partial(self._strength, scored, between))
 
     def _strength(self, scored: Scored, between: NDArray[np.float32], pair: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -151,7 +155,15 @@ class _Asked:
         for goal, added in zip(self.scorer.models, by_goal, strict=True):
             p = scored.probabilities[goal][pair]
             found += added * (self.weights[goal] * p * (1 - p)).astype(np.float32)[:, None]
+        found[~self.modelled[scored.person[pair]]] = np.arange(len(reasons.THEMES), 0, -1)  # in their own order
         return found
+
+
+def modelled(segment: NDArray[Any], bundle: Bundle | None, config: Config) -> NDArray[np.bool_]:
+    """(P,): whose lists the model orders, of people of these segments."""
+    wanted = config.ranking.model_for
+    everybody = np.full(len(segment), bundle is not None)
+    return everybody & np.isin(segment.astype(str), wanted) if wanted else everybody
 
 
 def gravity(found: NightFeatures) -> Floats:

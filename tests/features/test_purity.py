@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 import features
-from features import contents, covisits, history, pairs, rfm, spec
+from features import contents, covisits, habits, history, pairs, rfm, spec
 from features.history import DAY, History
 from tests.features import crm_cases, kernel_cases, pair_cases, word_cases
 from tests.features.calls import called, wanted
@@ -108,6 +108,7 @@ CASES: Mapping[str, Case] = {
     "contents.content_features": with_history(contents.content_features),
     "covisits.covisits": with_history(covisits.covisits),
     **crm_cases.CASES,
+    "habits.Habits.of": with_history(habits.Habits.of),
     "history.History.of": lambda world: world.history,
     "history.reached": lambda world: _sorted(world.log.append_column("hit", history.reached(world.log, GOALS["read"]))),
     **kernel_cases.CASES,

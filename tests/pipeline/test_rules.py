@@ -228,6 +228,24 @@ def test_a_company_without_a_model_has_rules(opened: Opened, config: Config) -> 
     assert own.num_rows > 100
 
 
+def test_the_model_is_turned_on_segment_by_segment(opened: Opened, config: Config) -> None:
+    """Its lists for some, and for all others what they would be without it, and called so; no probability is theirs."""
+    some = snapshot.read(Lake.of(config).rankings, "people")["segment"][0].as_py()
+    wanted = config.ranking.model_copy(update={"model_for": (some,)})
+    tables = Writer.of(opened, config.model_copy(update={"ranking": wanted})).tables()
+    alone = Opened(opened.found, Model(None, NO_MODEL), opened.native, opened.people)
+    for strategy, whole in (("model", opened), ("default", alone)):
+        ordered = pc.equal(tables["people"]["strategy"], strategy)
+        part = tables["people"].filter(ordered)
+        same = Writer.of(whole, config).tables()["people"].filter(ordered)
+        columns = ["person_id", "id_type", "rank", "content_id", "score", "reason", "reason_2"]
+        assert part.num_rows
+        assert part.select(columns).equals(same.select(columns))
+        assert set(pc.equal(part["segment"], some).to_pylist()) == {strategy == "model"}
+        assert part["p_click"].null_count == (0 if strategy == "model" else part.num_rows)
+    assert tables["default"]["p_click"].null_count == 0
+
+
 def test_a_day_is_the_projects_and_the_last_one_counts(config: Config) -> None:
     """`until` a day means through it; an instant is the first that does not count."""
     zone = config.model_copy(update={"project": config.project.model_copy(update={"timezone": "Europe/Vienna"})})

@@ -350,7 +350,10 @@ class Publications(RuleBasedStateMachine):
         assert set(snapshot.snapshots(self.root)) == set(self.nights)
 
 
+EXAMPLES = int(os.environ.get("SHORTLIST_EXAMPLES", "6"))
+"""Of 18 steps each; 600 are the ten thousand interleavings of docs/benchmarks.md."""
+
 Publications.TestCase.settings = settings(
-    max_examples=6, stateful_step_count=18, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=EXAMPLES, stateful_step_count=18, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestPublications = Publications.TestCase

@@ -392,7 +392,7 @@ def test_addresses_of_stores(tmp_path: Path) -> None:
 
 def test_old_snapshots_go_from_the_store(house: House, bucket: Bucket, capsys: pytest.CaptureFixture[str]) -> None:
     """`shortlist housekeep` removes there what it removes here; a file of somebody else's stays."""
-    house.configure(f'{WEB}[publish]\nstores = ["{bucket.url}"]\n[housekeeping]\nsnapshots = 2\n')
+    house.configure(f'{WEB}[publish]\nstores = ["{bucket.url}"]\n[housekeeping]\nsnapshots = 2\nsnapshot_hours = 0\n')
     names = [publish(house.lake.rankings, night=night).name for night in range(4)]
     stores.follow(configuration.load(house.file))
     bucket.ask("PUT", "/tables/rankings/README", b"ours")
