@@ -62,7 +62,7 @@ def placed(
         seen: Is shown everything that is scored, listed or not.
     """
     lister, parts = _Lister(found, limits_of(found, config), config.ranking.temperature), []
-    for block in blocks(found, bundle, config, people, rules):
+    for block in blocks(found, bundle, config, people, rules, explained=teller is not None):
         seen(block.scored)
         listed, propensity = lister.drawn(block.scored)
         scored, pair = block.scored, listed.pair

@@ -1,14 +1,15 @@
-"""What candidates are worth to people on one night, as the model and the rules say; and the lists that come of it."""
+"""What candidates are worth to people on one night, as the model and the rules say."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from xgboost import Booster
 
 from features import rfm, spec
 from models import contributions, reasons
@@ -44,7 +45,7 @@ class Block:
     """Some people's candidates, scored, with what scoring knew of them: `between` (N, Fx) is what connects the pairs.
 
     `strength` says of some of them (places, M,) what each theme of `models.reasons` adds to their relevance
-    (M, themes); None where no model was asked. It holds until the next block is asked for.
+    (M, themes); None where no model was asked, or nobody wants to know. It holds until the next block is asked for.
     """
 
     scored: Scored
@@ -54,13 +55,7 @@ class Block:
 
 def score(found: NightFeatures, bundle: Bundle | None, config: Config, people: NDArray[np.int64]) -> Scored:
     """Candidates and their scores for `people` (sorted indices into the night's people), as the night's rules say."""
-    return score_by(found, bundle, config, people, apply_rules.of_people(found, segments(found, bundle), config))
-
-
-def score_by(
-    found: NightFeatures, bundle: Bundle | None, config: Config, people: NDArray[np.int64], rules: Rules
-) -> Scored:
-    """The same by other rules, block by block."""
+    rules = apply_rules.of_people(found, segments(found, bundle), config)
     return _joined([block.scored for block in blocks(found, bundle, config, people, rules)])
 
 
@@ -71,10 +66,16 @@ def segments(found: NightFeatures, bundle: Bundle | None) -> NDArray[Any]:
 
 
 def blocks(
-    found: NightFeatures, bundle: Bundle | None, config: Config, people: NDArray[np.int64], rules: Rules
+    found: NightFeatures,
+    bundle: Bundle | None,
+    config: Config,
+    people: NDArray[np.int64],
+    rules: Rules,
+    *,
+    explained: bool = False,
 ) -> Iterator[Block]:
-    """The same, some people at a time."""
-    for block in _asked(found, bundle, config, people, rules):
+    """The same by these rules, some people at a time; `explained` where somebody wants to know why."""
+    for block in _asked(found, bundle, config, people, rules, explained):
         if rules.changes:
             scored = block.scored
             relevance = scored.relevance * rules.factor(scored.person, scored.content)
@@ -84,10 +85,15 @@ def blocks(
 
 
 def _asked(
-    found: NightFeatures, bundle: Bundle | None, config: Config, people: NDArray[np.int64], rules: Rules
+    found: NightFeatures,
+    bundle: Bundle | None,
+    config: Config,
+    people: NDArray[np.int64],
+    rules: Rules,
+    explained: bool,
 ) -> Iterator[Block]:
     """Every block as the model sees it."""
-    asked = _Asked.of(found, bundle, config) if bundle else None
+    asked = _Asked.of(found, bundle, config, explained) if bundle else None
     for block in found.blocks(people):
         chosen = found.candidates(block, config, rules)
         if not len(chosen.person):
@@ -114,41 +120,49 @@ class _Asked:
     weights: Mapping[str, float]
     modelled: NDArray[np.bool_]
     gravity: Floats
-    contributions: Contributions | None
     theme: NDArray[np.int64]
+    explained: bool
     leaves: NDArray[Any] | None = None
 
     @classmethod
-    def of(cls, found: NightFeatures, bundle: Bundle, config: Config) -> _Asked:
+    def of(cls, found: NightFeatures, bundle: Bundle, config: Config, explained: bool) -> _Asked:
         """Compiled for the night."""
         goals = tuple(config.goals)
         by_person = found.person_matrix(goals, bundle.context["cuts"], crm_of(bundle))
         asked = Scorer.of(bundle.serving, by_person, found.content_matrix(goals), config.engine.threads)
         names = spec.names(goals, "content") + spec.names((), "pair")
         theme = np.concatenate([np.full(by_person.shape[1], -1), reasons.themes(names), [-1]])
-        boosters = [model.booster for model in bundle.serving.values()]
-        contributions = Contributions.of(boosters, theme, len(reasons.THEMES)) if asked.forest else None
         weights = {goal: config.goals[goal].worth for goal in bundle.models}  # tonight's, not those of the training
         people = modelled(segments(found, bundle), bundle, config)
-        return cls(asked, found.position, weights, people, gravity(found), contributions, theme)
+        return cls(asked, found.position, weights, people, gravity(found), theme, explained)
+
+    @cached_property
+    def contributions(self) -> Contributions | None:
+        """What each leaf says of each theme; None where models are asked themselves."""
+        if self.scorer.forest is None:
+            return None
+        return Contributions.of(self._boosters, self.theme, len(reasons.THEMES))
+
+    @property
+    def _boosters(self) -> list[Booster]:
+        return [model.booster for model in self.scorer.models.values()]
 
     def block(self, chosen: Candidates, between: NDArray[np.float32]) -> Block:
         """Score a block."""
-        if self.leaves is None or self.leaves.shape[1] < len(between):
+        if self.explained and (self.leaves is None or self.leaves.shape[1] < len(between)):
             self.leaves = self.scorer.room(len(between))
         pairs = between, chosen.person, chosen.content, self.position
         one = self.scorer.score(self.weights, *pairs, leaves=self.leaves)
         relevance = np.where(self.modelled[chosen.person], one.relevance, self.gravity[chosen.content])
         scored = _scored(chosen, relevance, one.probabilities)
-        return Block(scored, between, partial(self._strength, scored, between))
+        return Block(scored, between, partial(self._strength, scored, between) if self.explained else None)
 
     def _strength(self, scored: Scored, between: NDArray[np.float32], pair: NDArray[np.int64]) -> NDArray[np.float32]:
         """(M, themes): in relevance, as if it were straight where each pair is: d(p) = p (1 - p) d(log-odds)."""
         if self.contributions is None or self.leaves is None:
-            models, place = self.scorer.models, (scored.person[pair], scored.content[pair])
+            place = scored.person[pair], scored.content[pair]
             x = rows(self.scorer.people, self.scorer.contents, between[pair], *place, self.position)
-            boosters = [model.booster for model in models.values()]
-            by_goal = contributions.by_xgboost(boosters, x, self.theme, len(reasons.THEMES))
+            by_goal = contributions.by_xgboost(self._boosters, x, self.theme, len(reasons.THEMES))
         else:
             by_goal = self.contributions.by_theme(self.leaves, pair, self.scorer.workers)
         found = np.zeros(by_goal.shape[1:], np.float32)
