@@ -24,6 +24,9 @@ from numpy.typing import NDArray
 from models.products import compiled
 from models.trees import Tree, read
 
+WIDE, _TOGETHER = 8, 32
+"""Themes at the most: what a processor adds up in one go; and pairs."""
+
 Dense = NDArray[np.float32]
 Leaves = NDArray[np.unsignedinteger[Any]]
 Integers = NDArray[np.int64]
@@ -31,7 +34,7 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Contributions:
-    """What the ways to all leaves of G boosters add, by theme: (leaves, T).
+    """What the ways to all leaves of G boosters add, by theme: (leaves, WIDE), of which the first T are themes.
 
     The leaves of tree `t` begin at `first[t]`; booster g's trees are `ends[g]` to `ends[g + 1]`.
     """
@@ -39,6 +42,7 @@ class Contributions:
     added: Dense
     first: Integers
     ends: Integers
+    themes: int
 
     @classmethod
     def of(cls, boosters: Sequence[xgb.Booster], theme: Integers, themes: int) -> Contributions:
@@ -46,13 +50,17 @@ class Contributions:
 
         Raises:
             CannotCompileError: A booster has categorical splits, several targets or an unknown objective.
+            ValueError: There are more than `WIDE` themes.
         """
+        if themes > WIDE:
+            raise ValueError(f"contributions: {themes} themes, expected at most {WIDE}.")
         found = [read(booster).trees for booster in boosters]
-        tables = [_ways(tree, theme, themes) for trees in found for tree in trees]
+        tables = [_ways(tree, theme, WIDE) for trees in found for tree in trees]
         return cls(
-            np.concatenate([np.zeros((0, themes)), *tables]).astype(np.float32),
+            np.concatenate([np.zeros((0, WIDE)), *tables]).astype(np.float32),
             np.cumsum([0, *(len(table) for table in tables)])[:-1],
             np.cumsum([0, *(len(trees) for trees in found)]),
+            themes,
         )
 
     def by_theme(self, leaves: Leaves, pair: Integers, workers: int = 1) -> Dense:
@@ -63,7 +71,7 @@ class Contributions:
             pair: (M,) places among the N; fastest where they ascend.
             workers: Threads.
         """
-        found = np.zeros((len(self.ends) - 1, len(pair), self.added.shape[1]), np.float32)
+        found = np.zeros((len(self.ends) - 1, len(pair), self.themes), np.float32)
         parts = list(pairwise(len(pair) * worker // workers for worker in range(workers + 1)))
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(lambda part: _add_up(self.added, self.first, self.ends, leaves, pair, *part, found), parts))
@@ -108,11 +116,16 @@ def _add_up(
     found: Dense,
 ) -> None:
     """A few pairs at a time, tree by tree: of those of a person the leaves stand close together."""
-    for begin in range(start, end, 32):
-        last = min(begin + 32, end)
+    total = np.zeros((_TOGETHER, WIDE), np.float32)
+    for begin in range(start, end, _TOGETHER):
+        many = min(_TOGETHER, end - begin)
         for booster in range(len(ends) - 1):
             for tree in range(ends[booster], ends[booster + 1]):
-                for at in range(begin, last):
-                    way = first[tree] + leaves[tree, pair[at]]
-                    for theme in range(added.shape[1]):
-                        found[booster, at, theme] += added[way, theme]
+                for at in range(many):
+                    way, sums = added[first[tree] + leaves[tree, pair[begin + at]]], total[at]
+                    for theme in range(WIDE):
+                        sums[theme] += way[theme]
+            for at in range(many):
+                for theme in range(found.shape[2]):
+                    found[booster, begin + at, theme] = total[at, theme]
+            total[:] = 0

@@ -128,7 +128,9 @@ def add_up(
                             nodes, nodes.roots[tree + at], own, position, codes, chosen, fixed, leaf, waiting, at, wide
                         )
                         if len(leaves) > 0:
-                            leaves[tree + at, column + start : column + start + many] = chosen[at, :many]
+                            kept, come_to = leaves[tree + at, column + start : column + start + many], chosen[at]
+                            for i in range(len(kept)):
+                                kept[i] = come_to[i]
                     _add(nodes, tree, together, chosen, total)
 
 
