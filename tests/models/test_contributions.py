@@ -22,7 +22,9 @@ def by_theme(world: World, boosters: list[xgb.Booster], theme: np.ndarray, worke
         pairs = world.people, codes, world.between[part], world.person[part], world.content[part]
         forest.margins(*pairs, world.position, leaves, part.start)
     asked = Contributions.of(boosters, theme, int(theme.max()) + 1)
-    return asked.by_theme(leaves, np.arange(0, len(world.person), 2), workers)
+    pair = np.arange(0, len(world.person), 2)
+    order = np.random.default_rng(0).permutation(len(pair))
+    return asked.by_theme(leaves, pair[order], workers)[:, np.argsort(order)]
 
 
 def finite(world: World) -> World:
