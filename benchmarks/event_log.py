@@ -63,9 +63,9 @@ def lake_in(home: Path) -> Lake:
     return Lake(home / "lake", home / "published", home / "state")
 
 
-def write(home: Path, events: int, seed: int = 7, contents: int | None = None) -> None:
+def write(home: Path, events: int, seed: int = 7) -> None:
     """About `events` events, a file a day and source, and the catalogue beside the lake: content and category."""
-    lake, world = lake_in(home), _World.of(np.random.default_rng(seed), events, contents)
+    lake, world = lake_in(home), _World.of(np.random.default_rng(seed), events)
     for day, rows in world.days():
         with scratch.folder_in(lake.staging) as folder:
             spool, files = Spool(folder, "events"), DayFiles(folder, "events", SOURCE)
@@ -90,11 +90,10 @@ class _World:
     popular_in: NDArray[np.float64]
 
     @classmethod
-    def of(cls, draws: Draws, events: int, contents: int | None = None) -> _World:
-        """A company with that many events in all, and so many contents, or as many as such companies have."""
+    def of(cls, draws: Draws, events: int) -> _World:
+        """A company with that many events in all."""
         people = max(events // 100, 1)
-        contents = contents or int(np.interp(events, [1e6, 1e7, 5e7], [2_000, 20_000, 50_000]))
-        contents = contents // len(CATEGORIES) * len(CATEGORIES)
+        contents = int(np.interp(events, [1e6, 1e7, 5e7], [2_000, 20_000, 50_000])) // len(CATEGORIES) * len(CATEGORIES)
         ids = draws.integers(np.iinfo(np.int64).min, np.iinfo(np.int64).max, people)
         content = pa.array([f"content-{n}" for n in range(contents)])
         popular, popular_in = (_cumulated(np.arange(1, n + 1) ** -1.05) for n in (contents, contents // 24))
