@@ -236,7 +236,10 @@ def collect_garbage(root: Path, keep: int, since: datetime | None = None) -> tup
     with _explained(root, "removing old snapshots"), disk.locked(root / _LOCK, PATIENCE_SECONDS):
         names = snapshots(root)
         young = {name for name in names if since and (root / _SNAPSHOTS / name).stat().st_mtime > since.timestamp()}
-        kept = {*names[-keep:], *young, _current(root)}
+        serves = _current(root)
+        if serves:
+            _link(root, serves)  # a crash may have left it at one of those that go now
+        kept = {*names[-keep:], *young, serves}
         removed = tuple(name for name in names if name not in kept)
         for name in removed:
             _remove(root, name)

@@ -213,6 +213,16 @@ def name_of(night: int, variant: int) -> str:
         return staged.name
 
 
+def test_the_link_leads_somewhere_after_a_dead_rollback_and_housekeeping(tmp_path: Path) -> None:
+    """Found among ten thousand interleavings: CURRENT swung, the link did not, and where it led was removed."""
+    old, new = (publish(tmp_path / "rankings", night, 0).name for night in range(2))
+    link = tmp_path / "rankings" / "current"
+    snapshot.rollback(tmp_path / "rankings", old)
+    (tmp_path / "rankings" / "CURRENT").write_text(f"{new}\n")
+    assert snapshot.collect_garbage(tmp_path / "rankings", 1) == (old,)
+    assert link.resolve().name == new
+
+
 class Publications(RuleBasedStateMachine):
     """Any interleaving of publications, rollbacks, crashes, full disks, healing and garbage collection.
 
