@@ -36,9 +36,8 @@ class Traced:
     `target` is the probability of what stands there, given what stands above; `open` says whether the policy would have
     placed anything there at all. `shown` is the value of what stands there, `expected` the policy's expectation of the
     value at that place, given what stands above, and `guess` the same given what the policy would most likely have
-    placed above: it knows nothing of the list. `unshown` is the probability of placing there what nobody
-    was shown. Below a
-    place of probability 0 `target` is 0, and nothing is said.
+    placed above: it knows nothing of the list. `unshown` is the probability of placing there what nobody was shown.
+    Below a place of probability 0 `target` is 0, and nothing is said.
     """
 
     target: Floats

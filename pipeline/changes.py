@@ -60,12 +60,14 @@ def run(config: Config, out: Path, old: str | None = None, new: str | None = Non
         )
     root = Lake.of(config).rankings
     now = snapshot_names.meant(root, new) if new is not None else snapshot.resolve(root).name
-    then = snapshot_names.meant(root, old) if old is not None else snapshot_names.earlier(root, now)
-    before = snapshot_names.path_of(root, then) if then is not None else None
     after = snapshot_names.path_of(root, now)
+    if old is not None:
+        before: Path | None = snapshot_names.path_of(root, snapshot_names.meant(root, old))
+    else:
+        before = snapshot_names.earlier(root, snapshot_names.night(now))
     with diff.compared(before, after) as con:
         rows = _replace(out, lambda file: write(con, after, form, file))
-        return ChangesReport(then, now, str(out), counted(con), rows)
+        return ChangesReport(before.name if before else None, now, str(out), counted(con), rows)
 
 
 def schema_of(new: Path) -> pa.Schema:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from pipeline import manifest, snapshot_names
 from pipeline.config import Config
 from pipeline.drawn_night import Target, is_drawn, opened
 from pipeline.errors import ShortlistError
-from pipeline.lake import NIGHT, Lake
+from pipeline.lake import Lake
 from pipeline.night import Archive
 from pipeline.report import Report
 from pipeline.reports.page import DASH
@@ -130,8 +130,7 @@ def _due(
     as_of: datetime, config: Config, lake: Lake, model: Model, first: datetime | None, last: datetime | None
 ) -> tuple[list[tuple[datetime, Path]], dict[str, int]]:
     """Nights and snapshots to judge by, and how many are none, by why; of one night the last that was published."""
-    root = lake.rankings
-    newest = {_night(name): snapshot_names.path_of(root, name) for name in snapshot_names.in_order(root)}
+    newest = snapshot_names.by_night(lake.rankings)
     asked = [(n, p) for n, p in newest.items() if (first is None or first <= n) and (last is None or n <= last)]
     drawn = [(night, path) for night, path in asked if is_drawn(path)]
     if not drawn:
@@ -156,10 +155,6 @@ def _due(
     return fair, dict(
         zip(("not drawn by lot", "outcome not whole", "before the model's training"), counts, strict=True)
     )
-
-
-def _night(name: str) -> datetime:
-    return datetime.strptime(manifest.instant(name), NIGHT).replace(tzinfo=UTC)
 
 
 def _archive(as_of: datetime, config: Config, lake: Lake, nights: Sequence[datetime]) -> Archive:

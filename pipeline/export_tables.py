@@ -35,8 +35,7 @@ class Origin:
     def serving(cls, rankings: Path) -> Origin:
         """With the snapshot that CURRENT names."""
         serves = snapshot.resolve(rankings)
-        since = snapshot_names.earlier(rankings, serves.name)
-        return cls(serves, snapshot_names.path_of(rankings, since) if since else None)
+        return cls(serves, snapshot_names.earlier(rankings, snapshot_names.night(serves.name)))
 
     @property
     def said(self) -> dict[str, Any]:

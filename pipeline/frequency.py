@@ -49,9 +49,8 @@ def resting(
 def _nights(as_of: datetime, config: Config, lake: Lake) -> list[list[str]]:
     """The people's files of each of the nights that count."""
     since = as_of - config.ranking.frequency_nights * config.project.step
-    first, end = (manifest.stamp(manifest.utc(one)) for one in (since, as_of))
-    last = {manifest.instant(name): name for name in snapshot_names.in_order(lake.rankings)}
-    paths = [snapshot_names.path_of(lake.rankings, name) for night, name in last.items() if first <= night < end]
+    published = snapshot_names.by_night(lake.rankings)
+    paths = [path for night, path in published.items() if since <= night < as_of]
     return [[str(path / part) for part in manifest.parts(manifest.load(path), "people")] for path in paths]
 
 

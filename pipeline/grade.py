@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 
 from models import listing, metrics
 from models.engagement import Ints
-from pipeline import manifest, snapshot, tracking
+from pipeline import snapshot, snapshot_names, tracking
 from pipeline.build_features import BLOCK_CELLS, NightFeatures
 from pipeline.config import Config
-from pipeline.lake import NIGHT, Lake
+from pipeline.lake import Lake
 from pipeline.night import Archive
 from pipeline.pseudonyms import Pseudonyms
 from pipeline.rebuild import hits
@@ -54,7 +55,7 @@ def run(as_of: datetime, config: Config) -> GradeReport:
             as_of.isoformat(), (), "no published table has an outcome that matured and was not graded yet"
         )
     archive = Archive.load(lake, config, as_of)
-    graded = [grade for name, night in due if (grade := _grade(name, night, archive, config, lake))]
+    graded = [grade for path, night in due if (grade := _grade(path, night, archive, config))]
     for one in graded:
         _keep(one, config, lake)
     return GradeReport(
@@ -62,28 +63,21 @@ def run(as_of: datetime, config: Config) -> GradeReport:
     )
 
 
-def _due(as_of: datetime, config: Config, lake: Lake) -> list[tuple[str, datetime]]:
-    """Names and nights to grade: of several snapshots of one night the one that was published last."""
-    folder = lake.rankings / "snapshots"
-    published = sorted(snapshot.snapshots(lake.rankings), key=lambda name: (folder / name).stat().st_mtime_ns)
-    nights = {_night(name): name for name in published}
-    done = lake.nights("grades")
-    mature = as_of - config.outcome_after
-    return [(name, night) for night, name in sorted(nights.items()) if night <= mature and night not in done]
+def _due(as_of: datetime, config: Config, lake: Lake) -> list[tuple[Path, datetime]]:
+    """Snapshots and nights to grade: of several snapshots of one night the one that was published last."""
+    done, mature = lake.nights("grades"), as_of - config.outcome_after
+    published = snapshot_names.by_night(lake.rankings)
+    return [(path, night) for night, path in published.items() if night <= mature and night not in done]
 
 
-def _night(name: str) -> datetime:
-    return datetime.strptime(manifest.instant(name), NIGHT).replace(tzinfo=UTC)
-
-
-def _grade(name: str, night: datetime, archive: Archive, config: Config, lake: Lake) -> SnapshotGrade | None:
+def _grade(path: Path, night: datetime, archive: Archive, config: Config) -> SnapshotGrade | None:
     """NDCG@10 over the people who did something that a list could have held; None where there is nobody."""
     found = NightFeatures.of(archive.night(night), config)
     worth = wanted(found, archive, config)
     if not worth.getnnz():
         return None
     people = np.flatnonzero(np.diff(worth.indptr))
-    ours = listing.measures(_published(name, found, people, config, lake), worth[people])
+    ours = listing.measures(_published(path, found, people, config), worth[people])
     theirs = listing.measures(_most_popular(found, people, config), worth[people])
     return SnapshotGrade(
         as_of=night.isoformat(),
@@ -115,9 +109,9 @@ def wanted(found: NightFeatures, archive: Archive, config: Config, window: timed
     return sparse.csr_matrix(total)
 
 
-def _published(name: str, found: NightFeatures, people: Ints, config: Config, lake: Lake) -> Ints:
+def _published(path: Path, found: NightFeatures, people: Ints, config: Config) -> Ints:
     """The published lists of `people`, as contents of the night; what it does not know of is no content."""
-    rows = snapshot.table_of(lake.rankings / "snapshots" / name, "people")
+    rows = snapshot.table_of(path, "people")
     rows = rows.filter(pc.less_equal(rows["rank"], listing.K))
     place = np.asarray(rows["rank"].combine_chunks())
     return listing.of_pairs(found.history.people[people], whose(rows, config), contents_of(rows, found), place)

@@ -28,6 +28,9 @@ SCHEMA_VERSION = 1
 """Of the published tables' form: raised when columns are added; they are never renamed."""
 
 REQUIRED_FACTS = ("configuration_sha256", "lake_versions", "model_versions")
+STAMP = "%Y-%m-%dT%H%M%SZ"
+"""The form of the instant in a snapshot's name."""
+
 NAME = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{6}Z)-[0-9a-f]{8}")
 
 _OWN = ("as_of", "contract_version", "counts_by_strategy", "files", "k", "name", "people", "schema", "schema_version")
@@ -109,7 +112,7 @@ def parts(manifest: Mapping[str, Any], table: str) -> list[str]:
 
 def stamp(as_of: datetime) -> str:
     """The first part of the name of a snapshot for this instant, which is in UTC; it sorts by time."""
-    return as_of.strftime("%Y-%m-%dT%H%M%SZ")
+    return as_of.strftime(STAMP)
 
 
 def instant(name: str) -> str:

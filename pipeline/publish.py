@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import disk, exports, identify, snapshot, stores, suppress, validate
+from pipeline import disk, exports, identify, snapshot, snapshot_names, stores, suppress, validate
 from pipeline.audit import AuditReport, Check, Person, Terms, audit
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
@@ -126,7 +126,7 @@ def publish(
 def _audited(root: Path, staged: Staged, as_of: datetime, terms: Terms) -> AuditReport:
     spill = staged.path / ".spill"
     with duckdb.connect(config={"temp_directory": str(spill)}) as connection:
-        report = audit(staged.path, terms, connection, previous=snapshot.before(root, as_of))
+        report = audit(staged.path, terms, connection, previous=snapshot_names.earlier(root, as_of))
     disk.remove(spill)
     return report
 

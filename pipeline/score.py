@@ -133,7 +133,8 @@ class _Asked:
         names = spec.names(goals, "content") + spec.names((), "pair")
         theme = np.concatenate([np.full(by_person.shape[1], -1), reasons.themes(names), [-1]])
         weights = {goal: config.goals[goal].worth for goal in bundle.models}  # tonight's, not those of the training
-        people = modelled(segments(found, bundle), bundle, config)
+        everybody = np.ones(len(found.history.people), bool)
+        people = modelled(segments(found, bundle), bundle, config) if config.ranking.model_for else everybody
         return cls(asked, found.position, weights, people, gravity(found), theme, explained)
 
     @cached_property

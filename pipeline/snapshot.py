@@ -193,13 +193,6 @@ def snapshots(root: Path) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in folder.iterdir() if manifest.NAME.fullmatch(path.name)))
 
 
-def before(root: Path, as_of: datetime) -> Path | None:
-    """The latest snapshot of an instant strictly before `as_of`, with which a new one can be compared."""
-    limit = manifest.stamp(manifest.utc(as_of))
-    earlier = [name for name in snapshots(root) if manifest.instant(name) < limit]
-    return root / _SNAPSHOTS / earlier[-1] if earlier else None
-
-
 def read(root: Path, table: str) -> pa.Table:
     """One table (`people`, `segments` or `default`) of the snapshot that serves now, sorted by its key."""
     return table_of(resolve(root), table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline import manifest, snapshot
@@ -19,6 +20,16 @@ def in_order(root: Path) -> tuple[str, ...]:
     """All published snapshots, oldest instant first; those of one instant in the order of their publication."""
     names = snapshot.snapshots(root)
     return tuple(sorted(names, key=lambda name: (manifest.instant(name), path_of(root, name).stat().st_mtime_ns)))
+
+
+def by_night(root: Path) -> dict[datetime, Path]:
+    """The snapshot of each instant, oldest first: of several of one the last that was published."""
+    return {night(name): path_of(root, name) for name in in_order(root)}
+
+
+def night(name: str) -> datetime:
+    """The instant that a snapshot is for."""
+    return datetime.strptime(manifest.instant(name), manifest.STAMP).replace(tzinfo=UTC)
 
 
 def serving(root: Path) -> str | None:
@@ -60,7 +71,6 @@ def before(root: Path, name: str) -> str:
     return names[place - 1]
 
 
-def earlier(root: Path, name: str) -> str | None:
-    """The latest snapshot of an earlier instant than this one's, the last published of several; None without one."""
-    instant = manifest.instant(name)
-    return next((one for one in reversed(in_order(root)) if manifest.instant(one) < instant), None)
+def earlier(root: Path, instant: datetime) -> Path | None:
+    """The snapshot of the latest instant before this one, the last published of several; None without one."""
+    return next((path for when, path in reversed(by_night(root).items()) if when < instant), None)

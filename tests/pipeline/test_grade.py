@@ -134,12 +134,12 @@ def test_how_many_people_are_looked_at_together_changes_nothing(house: House, mo
     """Most-popular is listed for some people at a time: five contents can be listed, so here one person or two."""
     publish(house, LISTS)
     config = configured(house)
-    (name,) = snapshot.snapshots(house.lake.rankings)
+    path = snapshot.resolve(house.lake.rankings)
     archive = Archive.load(house.lake, config, RIPE)
-    whole = grade._grade(name, NIGHT, archive, config, house.lake)
+    whole = grade._grade(path, NIGHT, archive, config)
     for cells in (1, 10):
         monkeypatch.setattr(grade, "BLOCK_CELLS", cells)
-        assert grade._grade(name, NIGHT, archive, config, house.lake) == whole
+        assert grade._grade(path, NIGHT, archive, config) == whole
 
 
 def test_a_list_may_hold_what_is_known_if_the_company_says_so(house: House) -> None:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import disk, manifest, parts, snapshot
+from pipeline import disk, manifest, parts, snapshot, snapshot_names
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.snapshot import Ranked
 from tests.pipeline.faults import leftovers
@@ -156,9 +156,9 @@ class TestPublishing:
     def test_the_snapshot_before_is_strictly_earlier(self, root: Path) -> None:
         """A night is compared with the latest earlier one, never with itself or a later one."""
         first, second = publish(root, night=1), publish(root, night=3)
-        assert snapshot.before(root, as_of(1)) is None
-        assert snapshot.before(root, as_of(3)) == root / "snapshots" / first.name
-        assert snapshot.before(root, as_of(4)) == root / "snapshots" / second.name
+        assert snapshot_names.earlier(root, as_of(1)) is None
+        assert snapshot_names.earlier(root, as_of(3)) == root / "snapshots" / first.name
+        assert snapshot_names.earlier(root, as_of(4)) == root / "snapshots" / second.name
 
 
 class TestRefusals:

@@ -52,6 +52,9 @@ def test_snapshots_of_one_night_are_in_the_order_of_their_publication(root: Path
     assert snapshot_names.in_order(root) == (first, other, one, last)
     assert snapshot_names.before(root, last) == one
     assert snapshot_names.before(root, one) == other
+    assert [path.name for path in snapshot_names.by_night(root).values()] == [first, one, last]
+    assert snapshot_names.earlier(root, snapshot_names.night(last)) == root / "snapshots" / one
+    assert snapshot_names.earlier(root, snapshot_names.night(first)) is None
 
 
 def test_before_the_oldest_there_is_none(root: Path) -> None:
