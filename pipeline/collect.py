@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 
 from expectations import schemas
 from pipeline import erasure, parse, refuse, suppress
-from pipeline.config import Config, Source
+from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.pseudonymise import bounds, lake_rows
 from pipeline.pseudonyms import Pseudonyms
+from pipeline.sections import Source
 from pipeline.sources import Parsed, contracts
 from pipeline.sources.export import Bounds, micros, refusals
 from pipeline.staging import Staging

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.config import Privacy
 from pipeline.identify import People
+from pipeline.sections import Privacy
 
 
 @dataclass(frozen=True)

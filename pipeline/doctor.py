@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import sources, stores, swap
-from pipeline.config import Config, Source
+from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 from pipeline.pseudonyms import Pseudonyms
 from pipeline.report import Report
+from pipeline.sections import Source
 
 _ENOUGH_BYTES = 2 * 1024**3
 

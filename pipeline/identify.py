@@ -13,9 +13,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from expectations import schemas
-from pipeline.config import Identity
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
+from pipeline.sections import Identity
 
 _KINDS = ("customer", "email", "order", "visitor")
 """Kinds of ids, those that say best who somebody is first."""

@@ -17,11 +17,12 @@ import pyarrow as pa
 from expectations import schemas
 from pipeline import clock, collect, erasure, shortcomings, sources, staging, tally, validate
 from pipeline.collect import Collected
-from pipeline.config import Config, Source
+from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import UNDATED, Lake
 from pipeline.pseudonyms import Pseudonyms
 from pipeline.report import Report
+from pipeline.sections import Source
 from pipeline.sources import limits
 from pipeline.staging import Staged
 

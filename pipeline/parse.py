@@ -30,8 +30,9 @@ import pyarrow.parquet as pq
 
 from expectations.schemas import NATIVE, REJECTED
 from pipeline import forkserver, sources
-from pipeline.config import Config, Limits, Source
+from pipeline.config import Config
 from pipeline.errors import ConfigurationError, ShortlistError
+from pipeline.sections import Limits, Source
 from pipeline.sources import footer, limits
 from pipeline.sources.decode import open_bytes
 from pipeline.sources.export import PART, ROW_NUMBER, Bounds, Format, Parsed

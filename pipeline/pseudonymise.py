@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 
 from expectations import schemas
 from pipeline import identify, sources
-from pipeline.config import Config, Source
+from pipeline.config import Config
 from pipeline.lake import UNDATED
 from pipeline.pseudonyms import Pseudonyms, Purpose
+from pipeline.sections import Source
 from pipeline.shards import shard_of
 
 

@@ -172,7 +172,7 @@ def rebuild(
 
     Args:
         lists: Also build the full candidate sets of active people, to grade rankings on.
-        thinned: Leave out the negatives that nothing is learned from (see `config.Training.negatives`).
+        thinned: Leave out the negatives that nothing is learned from (see `sections.Training.negatives`).
     """
     archive.plan(nights)
     for as_of in nights:

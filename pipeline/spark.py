@@ -31,8 +31,8 @@ from expectations.schemas import TIMESTAMP
 from features.rows import SHARD
 from features.spec import Spec
 from pipeline import persons
-from pipeline.config import Engine
 from pipeline.errors import ConfigurationError, ShortlistError
+from pipeline.sections import Engine
 from pipeline.shard_reader import Part
 from pipeline.shards import shard_of
 from pipeline.timeline import Timeline

@@ -22,13 +22,13 @@ from models.slices import Slice
 from pipeline import audit_groups, records, suggest_weights
 from pipeline.audit_groups import Groups
 from pipeline.compare import Contest
-from pipeline.config import Goal
 from pipeline.lookup import Lookup
 from pipeline.reports.search import Step
 from pipeline.reports.slices import SliceRow
 from pipeline.reports.swarm import EffectRow
 from pipeline.reports.training import GoalResult, Measure, Training
 from pipeline.reports.weights import WeightsRow, in_words
+from pipeline.sections import Goal
 from pipeline.tell_examples import Telling
 
 EFFECTS = 12

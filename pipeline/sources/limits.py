@@ -14,8 +14,8 @@ from types import MappingProxyType
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.config import Limits
 from pipeline.errors import ShortlistError
+from pipeline.sections import Limits
 from pipeline.sources.export import Settings
 
 JUDGED_FROM = 64 << 20

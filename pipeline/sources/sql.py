@@ -10,8 +10,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from pipeline.config import Limits
 from pipeline.query import name, text
+from pipeline.sections import Limits
 from pipeline.sources import limits
 
 __all__ = ["connection", "lookup", "mapped", "name", "text"]

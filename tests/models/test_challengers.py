@@ -16,7 +16,7 @@ from models import challengers
 from models.challengers import CHALLENGERS
 from models.learning import Sample
 from models.metrics import auc, ece, ndcg_at_k
-from pipeline.config import Training
+from pipeline.sections import Training
 
 EVERY = tuple(CHALLENGERS)
 HONEST = tuple(name for name, one in CHALLENGERS.items() if one.probabilities)

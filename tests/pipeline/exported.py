@@ -6,12 +6,16 @@ import csv
 import json
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TextIO
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from expectations import schemas
+from pipeline import changes, snapshot
+from pipeline.config import Config
 from pipeline.export_tables import TABLES
 from tests.pipeline.nights import GOALS
 from tests.pipeline.small import House
@@ -76,3 +80,42 @@ def content(house: House, form: str) -> Content:
     place = house.lake.exports / form
     there = place.is_dir() if form == "delta" else (place / "CURRENT").exists()
     return {table: in_order(exported(house, form, table)) for table in TABLES} if there else None
+
+
+def configured(house: House, *also: str) -> Config:
+    """The configuration with exports in these formats."""
+    return house.configure(f"[publish]\nalso = {json.dumps(also)}\n")
+
+
+def nothing_else(house: House, *forms: str) -> bool:
+    """Whether there is one export in each of these formats (or all), no leftovers, and no file that no table needs."""
+    root, forms = house.lake.exports, forms or ALSO
+    for form in set(forms) - {"delta"}:
+        name = (root / form / "CURRENT").read_text(encoding="utf-8").strip()
+        assert sorted(path.name for path in (root / form).iterdir()) == sorted([name, "CURRENT", "current"])
+        assert (root / form / "current").readlink() == Path(name)
+    for place in [root / "delta"] if "delta" in forms else []:
+        assert sorted(path.name for path in place.iterdir()) == sorted([*TABLES, "export.json"])
+        for table in TABLES:
+            needed = {Path(uri).name for uri in DeltaTable(place / table).file_uris()}
+            assert {path.name for path in (place / table).glob("*.parquet")} == needed
+    return sorted(path.name for path in root.iterdir()) == [".lock", *sorted(forms)]
+
+
+def served(house: House, table: str) -> Rows:
+    """The rows that an export must have, without any code of exports."""
+    if table != "changes":
+        rows: Rows = snapshot.read(house.lake.rankings, table).to_pylist()
+        return rows
+    out = house.folder / "expected.parquet"
+    changes.run(configured(house, *ALSO), out)
+    rows = pq.read_table(out).to_pylist()
+    out.unlink()
+    return rows
+
+
+def is_whole(house: House, form: str) -> bool:
+    """Whether an export has all rows of what serves, in all tables, and says so."""
+    return says(house, form)["snapshot"] == snapshot.resolve(house.lake.rankings).name and all(
+        in_order(exported(house, form, table)) == in_order(served(house, table)) for table in TABLES
+    )

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 
 from pipeline import parse, sources
-from pipeline.config import Config, Limits, Source
+from pipeline.config import Config
+from pipeline.sections import Limits, Source
 from pipeline.sources.export import Parsed
 from tests.pipeline import hostile
 

@@ -18,11 +18,12 @@ from models.classifier import Bundle, GoalModel
 from pipeline import check_drift, ingest, rank, tracking
 from pipeline.build_features import NightFeatures, goals_of
 from pipeline.check_drift import DriftReport
-from pipeline.config import Config, Goal
+from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.night import Archive
 from pipeline.ranked import read_ranked
 from pipeline.records import Tracker, TrainingRecord
+from pipeline.sections import Goal
 from tests.pipeline.small import House
 
 AS_OF = datetime(2026, 7, 1, tzinfo=UTC)

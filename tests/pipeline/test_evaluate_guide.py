@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from models.off_policy import MAX_UNSHOWN, MIN_ESS, Support, Values
 from pipeline import cli, config
-from pipeline.config import Housekeeping
 from pipeline.evaluate import ESTIMATORS, EvaluateReport
+from pipeline.sections import Housekeeping
 
 TEXT = (Path(__file__).parents[2] / "docs/guides/evaluate-off-policy.md").read_text(encoding="utf-8")
 

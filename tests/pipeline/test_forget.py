@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,126 +15,24 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from pipeline import config as configuration
-from pipeline import disk, erasure, exports, forget, identify, ingest, show, snapshot, suppress
+from pipeline import disk, erasure, exports, forget, ingest, snapshot, suppress
 from pipeline import lake as lake_module
-from pipeline.config import Config
 from pipeline.errors import ConfigurationError, ShortlistError
-from pipeline.lake import UNDATED, Lake
-from pipeline.pseudonyms import Pseudonyms, Purpose
+from pipeline.lake import UNDATED
 from pipeline.ranked import write_ranked
 from pipeline.snapshot import Ranked
 from tests.pipeline import nights
-from tests.pipeline.exported import ALSO, content, exported, says
+from tests.pipeline.exported import content, exported, says
 from tests.pipeline.faults import CALLS, Crash
+from tests.pipeline.known import KEY, NIGHT, everything, traces
 from tests.pipeline.small import House, in_order, shortlist
 from tests.pipeline.traces import Traces
-from tests.worlds import World
 
-NIGHT = datetime(2026, 7, 1, tzinfo=UTC)
 DAY = date(2026, 6, 30)
 WEB = '[[sources]]\nname = "web"\nformat = "table"\ntable = "events"\npath = "exports/web_{date:%Y%m%d}.csv"\n'
 FORMS = ("csv", "delta")
 EXPORTS = '[publish]\nalso = ["csv", "delta"]\n'
 CRM = '[[sources]]\nname = "crm"\nformat = "table"\ntable = "customers"\npath = "exports/crm_{date:%Y%m%d}.csv"\n'
-KEY = Pseudonyms(configuration.DEVELOPMENT_KEY.encode())
-
-
-def traces(lake: Lake, config: Config, *people: tuple[str, Purpose], emails: Iterable[str] = ()) -> Traces:
-    """All that the lake knows to be these people's."""
-    who = identify.people(lake.read("identities"), NIGHT, config.identity)
-    asked = pa.array([KEY.one(native, kind) for native, kind in people], pa.int64())
-    ids = pc.unique(pa.concat_arrays([who.ids_of(pc.unique(who.resolve(asked))), asked]))
-    vault = lake.read("native_ids")
-    native = vault.filter(pc.is_in(vault["id"], value_set=ids))["native_id"].unique().to_pylist()
-    return Traces((*native, *emails), tuple(ids.to_pylist()))
-
-
-# ---------------------------------------------------------------- a whole company
-
-
-@pytest.fixture(name="world")
-def _world(small_night: World, copy_of: Callable[[World], World]) -> World:
-    return copy_of(small_night)
-
-
-def everything(lake: Lake, without: Traces) -> dict[str, Any]:
-    """What is kept of everybody else: rows of tables, features by night, published lists."""
-    gone = pa.array(without.pseudonyms, pa.int64())
-    kept: dict[str, Any] = {}
-    for table, columns in {**erasure.PERSONAL, **erasure.LINKS}.items():
-        rows = lake.read(table)
-        for column in columns:
-            rows = rows.filter(pc.invert(pc.is_in(rows[column], value_set=gone)))
-        kept[table] = in_order(rows)
-    for table in ("content", "quarantine", "popularity"):
-        kept[table] = in_order(lake.read(table))
-    for table in erasure.NIGHTLY:
-        for night in lake.nights(table):
-            rows = lake.read_night(table, night)
-            others = rows.filter(pc.invert(pc.is_in(rows["person_id"], value_set=gone)))
-            kept[f"{table} {night}"] = repr(in_order(others))  # NaN is not itself
-    current = snapshot.resolve(lake.rankings)
-    people = snapshot.table_of(current, "people")
-    theirs = pc.is_in(people["person_id"], value_set=pa.array(without.native, pa.string()))
-    kept["people"] = people.filter(pc.invert(theirs)).to_pylist()
-    return {**kept, **{name: snapshot.table_of(current, name).to_pylist() for name in ("segments", "default")}}
-
-
-def test_no_byte_of_them_is_left_and_nobody_else_loses_one(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """A customer with browsers, e-mail and orders, and a visitor: gone from every file; all else is as it was."""
-    config = configuration.load(world.config)
-    lake = Lake.of(config)
-    people = snapshot.read(lake.rankings, "people")
-    customer = buyer(lake, people)
-    visitor = people.filter(pc.equal(people["id_type"], "visitor"))["person_id"][0].as_py()
-    email = email_of(world, customer)
-    both = traces(lake, config, (customer, "customer"), (visitor, "visitor"), emails=[email])
-    assert len(both.native) >= 4
-    assert both.left_in(world.folder)
-    assert [form for form in ALSO if not both.left_in(world.folder / "published" / "exports" / form)] == []
-    before, old = everything(lake, both), snapshot.resolve(lake.rankings).name
-
-    said = shortlist(capsys, "forget", email, visitor, "--yes", "--config", world.config, "--json")
-
-    assert said.code == 0, said.err
-    assert both.left_in(world.folder) == []
-    assert everything(lake, both) == before
-    assert set(suppress.forgotten(lake).to_pylist()) == set(both.pseudonyms)
-    now = snapshot.resolve(lake.rankings)
-    assert snapshot.verify(now) == []
-    assert snapshot.snapshots(lake.rankings) == (now.name,)
-    assert said.json["removed"]["snapshots"] == [old]
-    assert said.json["removed"]["exports"] == list(ALSO)
-    assert said.json["removed"]["rows"].keys() >= {"events", "transactions", "customers", "identities", "native_ids"}
-    assert (said.json["people"], said.json["unknown"], said.json["models"]) == (2, 0, ["1"])
-    assert json.loads(Path(said.json["receipt"]).read_text(encoding="utf-8")) == said.json
-    with pytest.raises(ShortlistError, match="has no list for"):
-        show.run(customer, config)
-
-    again = shortlist(capsys, "forget", customer, "--yes", "--config", world.config, "--json").json
-    nothing = {"rows": {}, "snapshots": [], "exports": [], "ranked": [], "files": {}, "stores": []}
-    assert (again["already"], again["removed"]) == (1, nothing)
-    assert everything(lake, both) == before
-    assert snapshot.resolve(lake.rankings) == now
-
-
-def buyer(lake: Lake, people: pa.Table) -> str:
-    """A listed customer whose orders name no customer but the e-mail, and whose browser is known."""
-    links = in_order(lake.read("identities"))
-    bought = set(lake.read("transactions")["person_id"].to_pylist())
-    browsing = {link["other_id"] for link in links if link["id_type"] == "visitor"}
-    customers = {link["other_id"] for link in links if link["id_type"] == "email" and link["id"] in bought}
-    listed = people.filter(pc.equal(people["id_type"], "customer"))["person_id"].unique().to_pylist()
-    return str(next(one for one in listed if KEY.one(one, "customer") in customers & browsing))
-
-
-def email_of(world: World, customer: str) -> str:
-    """By the CRM's last export."""
-    lines = max((world.exports / "hubspot").glob("*.csv")).read_text(encoding="utf-8").splitlines()
-    return next(line.split(",")[3] for line in lines if line.startswith(customer))
-
-
-# ---------------------------------------------------------------- a small company
 
 
 @pytest.fixture(name="made", scope="module")

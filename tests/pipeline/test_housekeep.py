@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import housekeep, snapshot
-from pipeline.config import Housekeeping
+from pipeline.sections import Housekeeping
 from tests.pipeline.nights import publish
 from tests.pipeline.small import House
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from expectations import schemas
 from pipeline import identify
-from pipeline.config import Identity
 from pipeline.errors import ShortlistError
 from pipeline.identify import native_ids, people
 from pipeline.lake import UNDATED, Lake
+from pipeline.sections import Identity
 from tests.pipeline.lakes import NIGHT, config_in, table
 
 HOUR = timedelta(hours=1)

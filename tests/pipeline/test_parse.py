@@ -24,8 +24,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline import parse, sources
-from pipeline.config import Source
 from pipeline.errors import ConfigurationError, ShortlistError
+from pipeline.sections import Source
 from pipeline.sources.export import PART, Parsed, joined
 from tests.pipeline import hostile
 from tests.pipeline.reading import DAY, EVENTS, allow_hostile, legible, parsed, readers, same, servers, stream
@@ -322,7 +322,8 @@ from pathlib import Path
 from types import MappingProxyType
 import psutil
 from pipeline import parse, sources
-from pipeline.config import Config, Source
+from pipeline.config import Config
+from pipeline.sections import Source
 from tests.pipeline import hostile
 
 sources.FORMATS = MappingProxyType({**sources.FORMATS, "hostile": hostile})

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expectations import schemas
-from pipeline.config import Source
 from pipeline.lake import UNDATED
 from pipeline.pseudonymise import bounds, lake_rows
 from pipeline.pseudonyms import Pseudonyms
+from pipeline.sections import Source
 from pipeline.sources.export import Parsed, native
 from tests.pipeline.lakes import config_in
 

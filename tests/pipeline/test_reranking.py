@@ -24,6 +24,7 @@ from pipeline.lists import limits_of, placed
 from pipeline.opened import Opened
 from pipeline.ranked import write_ranked
 from pipeline.ranked_tables import Writer
+from pipeline.sections import Ranking
 from pipeline.serving import NO_MODEL, Model
 from tests.worlds import World
 
@@ -134,4 +135,4 @@ def test_the_guide_says_what_lists_may_be(tmp_path: Path) -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     (tmp_path / "shortlist.toml").write_text(example, encoding="utf-8")
     assert configuration.load(tmp_path / "shortlist.toml").ranking.diversity == 0.3
-    assert set(re.findall(r"^(\w+) =", example, re.MULTILINE)) == {*configuration.Ranking.model_fields} - {"candidates"}
+    assert set(re.findall(r"^(\w+) =", example, re.MULTILINE)) == {*Ranking.model_fields} - {"candidates"}

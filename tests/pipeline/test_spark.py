@@ -21,10 +21,11 @@ from deltalake import DeltaTable
 
 from expectations.schemas import TIMESTAMP
 from pipeline import build_features, persons, spark
-from pipeline.config import Config, Engine
+from pipeline.config import Config
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.lake import Lake
 from pipeline.measuring import person_spec
+from pipeline.sections import Engine
 from tests.features.images import image
 from tests.pipeline.lakes import FIRST, NIGHT, config_in, fortnight, table, tables, written
 

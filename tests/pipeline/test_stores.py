@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,20 +12,12 @@ import pytest
 
 from pipeline import config as configuration
 from pipeline import disk, snapshot, stores
-from pipeline import publish as publishing
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError, ShortlistError
-from pipeline.ranked import write_ranked
 from tests.pipeline.buckets import CONDITIONS, Bucket
-from tests.pipeline.nights import FORMS, as_of, facts, publish, ranked, terms
-from tests.pipeline.small import House, shortlist, table_source
-
-WEB = table_source("web", "events")
-
-
-def configured(house: House, *urls: str) -> Config:
-    """A house whose tables go to these stores."""
-    return house.configure(f"{WEB}[publish]\nstores = {json.dumps(urls)}\n")
+from tests.pipeline.nights import as_of, facts, publish, ranked
+from tests.pipeline.small import House, shortlist
+from tests.pipeline.stored import WEB, configured, local, remote
 
 
 @pytest.fixture
@@ -46,18 +37,6 @@ def _config(house: House) -> Config:
 @pytest.fixture(name="root")
 def _root(house: House) -> Path:
     return house.lake.rankings
-
-
-def local(root: Path) -> dict[str, bytes]:
-    """Every file that readers may see, less the link."""
-    files = (path for path in root.rglob("*") if path.is_file() and path.name not in {".lock", ".stores.lock"})
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files if "current" not in path.parts}
-
-
-def remote(bucket: Bucket) -> dict[str, bytes | None]:
-    """Every object of the rankings."""
-    paths = [key.removeprefix("tables/rankings/") for key in bucket.keys]
-    return {path: bucket.get(path) for path in paths}
 
 
 # ---------------------------------------------------------------- publishing
@@ -385,216 +364,3 @@ def test_addresses_of_stores(tmp_path: Path) -> None:
     assert configured(house, *urls).publish.stores == ("s3://my.bucket/a/b", "gs://bucket_1", "az://container/folder")
     with pytest.raises(ConfigurationError, match="names s3://bucket/a twice"):
         configured(house, "s3://bucket/a", "s3://bucket/a/")
-
-
-# ---------------------------------------------------------------- what is not kept
-
-
-def test_old_snapshots_go_from_the_store(house: House, bucket: Bucket, capsys: pytest.CaptureFixture[str]) -> None:
-    """`shortlist housekeep` removes there what it removes here; a file of somebody else's stays."""
-    house.configure(f'{WEB}[publish]\nstores = ["{bucket.url}"]\n[housekeeping]\nsnapshots = 2\nsnapshot_hours = 0\n')
-    names = [publish(house.lake.rankings, night=night).name for night in range(4)]
-    stores.follow(configuration.load(house.file))
-    bucket.ask("PUT", "/tables/rankings/README", b"ours")
-    bucket.ask("PUT", "/tables/rankings/.probe-00", b"left")
-    said = shortlist(capsys, "housekeep", "--as-of", "2026-11-05", "--config", house.file, "--json")
-    assert said.code == 0
-    assert said.json["stores"][0]["removed"] == names[:2]
-    assert bucket.snapshots == names[2:]
-    assert bucket.get("README") == b"ours"
-    assert bucket.get(".probe-00") is None
-
-
-def test_what_serves_there_stays(root: Path, config: Config, bucket: Bucket) -> None:
-    """A snapshot that is gone here, and that CURRENT names there: of a later night than any here."""
-    later = publish(root, night=9).name
-    stores.follow(config)
-    shutil.rmtree(root)
-    publish(root, night=1)
-    assert stores.tidy(config)[0].removed == ()
-    assert bucket.serves == later
-    assert bucket.is_whole(later)
-
-
-def test_a_store_that_dies_while_old_snapshots_are_removed(root: Path, config: Config, bucket: Bucket) -> None:
-    """At any request: what serves is whole, so is whatever has a manifest, and the same again ends it."""
-    publish(root, night=0)
-    for at in range(7, 11):  # after the probe, the list and two looks at CURRENT: a manifest's, the other files'
-        publish(root, night=at)
-        stores.follow(config)
-        snapshot.collect_garbage(root, keep=1)
-        with bucket.watched(dies_at=at) as door, pytest.raises(ShortlistError, match="object stores did not follow"):
-            stores.tidy(config)
-        assert [method for method, _ in door.made[7:]] == ["GET", "GET", "POST", "POST"][: at - 6]
-        assert bucket.serves == snapshot.resolve(root).name
-        there = [name for name in bucket.snapshots if bucket.get(f"snapshots/{name}/manifest.json")]
-        assert all(bucket.is_whole(name) for name in there)
-        stores.tidy(config)
-        assert bucket.snapshots == list(snapshot.snapshots(root))
-
-
-def test_forgetting_reaches_the_store(house: House, bucket: Bucket, capsys: pytest.CaptureFixture[str]) -> None:
-    """The store away at first: the command fails, and again it removes the rest; nobody else loses a list."""
-    for night in (0, 1):
-        publish(house.lake.rankings, night)
-    stores.follow(configuration.load(house.file))
-    assert bucket.people() == ["p000", "p001", "p002"]
-    at, code = 0, 1
-    while code:
-        with bucket.watched(dies_at=at):
-            said = shortlist(capsys, "forget", "p001", "--id-type", "customer", "--config", house.file, "--json")
-        assert bucket.is_whole(str(bucket.serves))
-        code, at = said.code, at + 6
-    assert at > 6
-    assert bucket.people() == ["p000", "p002"]
-    (store,) = said.json["removed"]["stores"]
-    assert (store["url"], store["keeps_versions"]) == (bucket.url, False)
-    assert bucket.snapshots == list(snapshot.snapshots(house.lake.rankings))
-    assert bucket.serves == snapshot.resolve(house.lake.rankings).name
-
-
-def test_forgetting_lets_no_snapshot_serve_that_nobody_can_read(
-    root: Path, config: Config, bucket: Bucket, tmp_path: Path
-) -> None:
-    """What serves there and is not here goes, though it is later; with nothing here to serve instead, it is told."""
-    publish(root, night=9)
-    stores.follow(config)
-    root.rename(tmp_path / "lost")
-    with pytest.raises(ShortlistError, match="which is not here, so nobody can say who is in it"):
-        stores.forget(config)
-    older = publish(root, night=1).name
-    stores.forget(config)
-    assert (bucket.serves, bucket.snapshots) == (older, [older])
-    assert bucket.is_whole(older)
-
-
-def test_what_is_still_there_after_it_was_removed_is_told(root: Path, config: Config, bucket: Bucket) -> None:
-    """A store that says that it deleted, and did not, proves nothing."""
-    publish(root, night=0)
-    publish(root, night=1)
-    stores.follow(config)
-    snapshot.collect_garbage(root, keep=1)
-    with bucket.watched(deaf_to="POST"), pytest.raises(ShortlistError, match="which is not here"):
-        stores.forget(config)
-
-
-def test_a_bucket_that_keeps_versions_is_told_of(
-    house: House, bucket: Bucket, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Deleting does not delete there: whoever forgets somebody hears of it."""
-    xml = b'<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status>'
-    bucket.ask("PUT", "?versioning", xml + b"</VersioningConfiguration>")
-    publish(house.lake.rankings)
-    assert stores.follow(configuration.load(house.file))[0].keeps_versions
-    said = shortlist(capsys, "forget", "p001", "--id-type", "customer", "--config", house.file)
-    assert (said.code, said.lacks(f"{bucket.url}: 1 snapshots removed.", "keeps versions of what was deleted")) == (
-        0,
-        [],
-    )
-
-
-# ---------------------------------------------------------------- looking
-
-
-def test_verify_reads_the_store(house: House, bucket: Bucket, capsys: pytest.CaptureFixture[str]) -> None:
-    """A changed byte, a file too many and one too few are named; so are what lacks, what is too much and CURRENT."""
-    names = [publish(house.lake.rankings, night=night).name for night in range(3)]
-    config = configuration.load(house.file)
-    stores.follow(config)
-    whole = shortlist(capsys, "verify", "--stores", "--config", house.file, "--json")
-    assert (whole.code, whole.json["whole"]) == (0, True)
-    assert [one["problems"] for one in whole.json["stores"][0]["snapshots"]] == [[], [], []]
-    folder = f"/tables/rankings/snapshots/{names[0]}"
-    data = bucket.ask("GET", f"{folder}/people/part-00000.parquet")
-    assert data is not None
-    bucket.ask("PUT", f"{folder}/people/part-00000.parquet", data[:-1] + b"?")
-    bucket.ask("PUT", f"{folder}/people/extra.parquet", b"more")
-    bucket.ask("DELETE", f"{folder}/default/part-00000.parquet")
-    bucket.ask("PUT", f"{folder}/contract.yaml", b"short")
-    bucket.ask("PUT", "/tables/rankings/CURRENT", f"{names[1]}\n".encode())
-    shutil.rmtree(house.lake.rankings / "snapshots" / names[1])
-    late = publish(house.lake.rankings, night=4).name
-    said = shortlist(capsys, "verify", "--stores", "--config", house.file, "--json")
-    (store,) = said.json["stores"]
-    found = {one["name"]: [text.partition(" is ")[0] for text in one["problems"]] for one in store["snapshots"]}
-    assert said.code == 1
-    assert said.json["pointers"] == []
-    assert found == {
-        names[0]: [
-            "default/part-00000.parquet: missing",
-            "people/extra.parquet: not in the manifest",
-            "contract.yaml: bytes",
-            "people/part-00000.parquet: sha256",
-        ],
-        names[1]: ["is not here any more: `shortlist housekeep` removes it from the store, unless it serves there"],
-        names[2]: [],
-        late: ["is not in the store: `shortlist housekeep` sends it"],
-    }
-    assert f"names {names[1]}, but here {late} serves" in store["pointers"][0]
-    told = shortlist(capsys, "verify", "--stores", "--config", house.file)
-    assert (told.code, told.lacks(f"{bucket.url}/rankings", "people/part-00000.parquet: sha256")) == (1, [])
-    one = shortlist(capsys, "verify", names[2], "--stores", "--config", house.file, "--json")
-    assert (one.code, len(one.json["stores"][0]["snapshots"])) == (0, 1)
-
-
-@pytest.mark.parametrize(
-    ("data", "problem"),
-    [
-        (None, "manifest.json: missing"),
-        (b"{", "cannot be read"),
-        (b"[]", "is no JSON object"),
-        (b"{}", "not as we write it"),
-        (b'{"name": 5, "files": 5}', "manifest.json: names 5"),
-    ],
-)
-def test_verify_names_a_manifest_that_is_none(
-    data: bytes | None, problem: str, house: House, bucket: Bucket, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Whatever stands there is a problem that is told, and no crash."""
-    name = publish(house.lake.rankings).name
-    stores.follow(configuration.load(house.file))
-    bucket.ask("DELETE" if data is None else "PUT", f"/tables/rankings/snapshots/{name}/manifest.json", data)
-    said = shortlist(capsys, "verify", "--stores", "--config", house.file, "--json")
-    assert said.code == 1
-    assert problem in " ".join(said.json["stores"][0]["snapshots"][0]["problems"])
-
-
-def test_verify_without_stores_to_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Asking for stores where none are configured is a mistake."""
-    house = House(tmp_path)
-    house.configure(WEB)
-    said = shortlist(capsys, "verify", "--stores", "--config", house.file)
-    assert (said.code, said.lacks("publish.stores is empty")) == (2, [])
-
-
-def test_doctor_looks_at_the_stores(house: House, bucket: Bucket, capsys: pytest.CaptureFixture[str]) -> None:
-    """One that can be read is healthy, before and after the first publication; one that cannot is not."""
-    config = configured(house, bucket.url, "s3://no-such-bucket/x")
-    asked = ("doctor", "--config", house.file, "--json")
-
-    def found() -> dict[str, tuple[bool, str]]:
-        findings = shortlist(capsys, *asked).json["findings"]
-        return {one["what"]: (one["healthy"], one["detail"]) for one in findings if one["what"].startswith("store ")}
-
-    assert found()[f"store {bucket.url}"] == (True, "0 objects; CURRENT there names nothing yet")
-    healthy, detail = found()["store s3://no-such-bucket/x"]
-    assert not healthy
-    assert "NoSuchBucket" in detail
-    name = publish(house.lake.rankings).name
-    with pytest.raises(ShortlistError):
-        stores.follow(config)
-    assert found()[f"store {bucket.url}"] == (True, f"6 objects; CURRENT there names {name}")
-
-
-def test_a_night_goes_to_the_store(
-    house: House, bucket: Bucket, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`shortlist publish`, of what `rank` left: here and there, and the report says so."""
-    tables = ranked()
-    monkeypatch.setattr(publishing, "_terms", lambda *_: terms())  # without a lake that the night was made of
-    write_ranked(house.lake, as_of(0), {name: getattr(tables, name) for name in FORMS})
-    said = shortlist(capsys, "publish", "--as-of", "2026-11-01", "--config", house.file, "--json")
-    assert said.code == 0, said.err
-    (store,) = said.json["stores"]
-    assert store == {"url": bucket.url, "current": bucket.serves, "sent": 5, "removed": [], "keeps_versions": False}
-    assert remote(bucket) == local(house.lake.rankings)

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import config as configuration
-from pipeline.config import Source
 from pipeline.lake import Lake
+from pipeline.sections import Source
 from pipeline.sources import FORMATS
 from tests.worlds import CODE, HOUSE, QUIET
 

@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from pipeline.config import Limits
+from pipeline.sections import Limits
 from pipeline.sources import limits, sql
 
 

@@ -1,0 +1,29 @@
+"""A company whose tables go to object stores, and what is here and there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pipeline.config import Config
+from tests.pipeline.buckets import Bucket
+from tests.pipeline.small import House, table_source
+
+WEB = table_source("web", "events")
+
+
+def configured(house: House, *urls: str) -> Config:
+    """A house whose tables go to these stores."""
+    return house.configure(f"{WEB}[publish]\nstores = {json.dumps(urls)}\n")
+
+
+def local(root: Path) -> dict[str, bytes]:
+    """Every file that readers may see, less the link."""
+    files = (path for path in root.rglob("*") if path.is_file() and path.name not in {".lock", ".stores.lock"})
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files if "current" not in path.parts}
+
+
+def remote(bucket: Bucket) -> dict[str, bytes | None]:
+    """Every object of the rankings."""
+    paths = [key.removeprefix("tables/rankings/") for key in bucket.keys]
+    return {path: bucket.get(path) for path in paths}
