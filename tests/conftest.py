@@ -40,6 +40,7 @@ SLOWEST = (
     "test_canaries",
     "test_bad_input",
     "test_forget",
+    "test_exports_crashes",
     "test_spark",
     "test_rotate_key",
 )
