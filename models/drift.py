@@ -1,41 +1,79 @@
-"""Has the data changed? A population stability index a feature, judged against chance by resampling people.
+"""Have people changed? A population stability index a feature, judged against chance by resampling people.
 
 Fixed thresholds on the index are wrong at most sizes, and rows of one person resemble each other, so tests that count
 rows cry wolf: with 25 rows a person a Kolmogorov-Smirnov test at 5 % fires on 43 % of unchanged data. Here the null
-distribution turns the contribution of a whole person round, false discoveries are controlled over all features
-(Benjamini and Hochberg 1995), and a change must also be large enough to matter (`floor`).
+distribution turns whole people round (`models.flips`), false discoveries are controlled over everything that is tested
+(Benjamini and Hochberg 1995, weighted as in Genovese, Roeder and Wasserman 2006), and a change must also be large
+enough to matter (`floor`). Data that went missing is no change of people: see `models.bursts`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models import flips
+from models.domain import Told, told_apart
+
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+SCORE = "score"
+"""The champion's own answers, tested first: shifts that reach them are the ones that matter (Rabanser et al. 2019)."""
+
+TOGETHER = "all features together"
+"""The name of the multivariate check among what was tested."""
+
 EPSILON = 0.5
 """Rows added to every bin that either window uses, so that an empty bin gives a finite index."""
 
-CHUNK = 128
-"""Sign flips multiplied at once."""
+BINS = 10
 
-BLOCK = 2**26
-"""Numbers (people x bins of several features) held at once: 256 MiB."""
+CATEGORIES = 20
+"""The commonest values of a category have a bin each; the others share one."""
+
+SHARES = {SCORE: 0.25, TOGETHER: 0.15}
+"""The parts of the false discovery rate that are kept for these; features have the rest, half of it evenly and half by
+their importance."""
+
+RESERVE = 0.2
+"""The part that nobody has: with a few hundred people the null is an approximation, and errs to either side."""
+
+AUC_FLOOR = 0.55
+"""Windows that a classifier tells apart less well than this do not differ enough to matter."""
 
 
 @dataclass(frozen=True)
 class FeatureDrift:
-    """One feature: its stability index, the p-value, the p-value adjusted over all features, and the verdict."""
+    """One feature: its stability index, its p-value, the same adjusted for all that was tested, and the verdict.
+
+    `bins` say what each bin holds, `reference` and `current` the shares of the rows in it. `weight` is how much of the
+    false discovery rate it has, 1 being an even part.
+    """
 
     name: str
     psi: float
+    p_value: float
+    adjusted: float
+    drifted: bool
+    weight: float
+    bins: tuple[str, ...]
+    reference: tuple[float, ...]
+    current: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Together:
+    """Whether all features together tell the windows apart: a classifier's AUC on people whom it never saw."""
+
+    auc: float
     p_value: float
     adjusted: float
     drifted: bool
@@ -43,12 +81,19 @@ class FeatureDrift:
 
 @dataclass(frozen=True)
 class DriftResult:
-    """Every feature (the score first), whether any drifted, and how many people each window held."""
+    """Every feature (the score first), all of them together, whether any drifted, and how many people there were."""
 
     features: tuple[FeatureDrift, ...]
+    together: Together | None
     drifted: bool
     people_reference: int
     people_current: int
+
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """The names of what drifted."""
+        names = [one.name for one in self.features if one.drifted]
+        return (*names, *([TOGETHER] if self.together and self.together.drifted else []))
 
 
 def check(
@@ -56,37 +101,52 @@ def check(
     person: Array,
     window: Array,
     *,
-    permutations: int = 1000,
+    categorical: Collection[str] = (),
+    recorded: Collection[str] = (),
+    importance: Mapping[str, float] | None = None,
+    permutations: int = 999,
     q: float = 0.01,
     floor: float = 0.02,
     seed: int = 0,
-    bins: int = 10,
 ) -> DriftResult:
-    """Compare the reference window with the current one, feature by feature.
+    """Compare the reference window with the current one, feature by feature and all together.
 
     `frame` maps a feature's name to its values (N,), NaN where missing; `person` (N,) says whose each row is and
-    `window` (N,) is 0 for the reference, 1 for now. A feature drifted when its adjusted p-value is at most `q` and
-    its index at least `floor`. `permutations` is raised to features / q where needed: below that not even the
-    smallest possible p-value of one drifted feature could pass. The order of the rows does not matter.
-    Raises ValueError when a window is empty.
+    `window` (N,) is 0 for the reference, 1 for now. A feature is cut at the reference's deciles; one that is
+    `categorical` has a bin for each of its commonest values. A missing value is news like any other ("never bought"),
+    but of the features that are `recorded`, copied from the company's records, it is left out: there it is a fault of
+    the data. `importance` is any non-negative measure of what each feature means to the model.
+
+    A feature drifted when its adjusted p-value is at most `q` and its index at least `floor`. Everybody is turned round
+    `permutations` times; what chance did not reach by then, until even the smallest weight could pass. The order of the
+    rows does not matter. Raises ValueError when a window is empty.
     """
-    person_index = np.unique(person, return_inverse=True)[1]
-    seen = [len(np.unique(person_index[np.asarray(window) == side])) for side in (0, 1)]
+    window = np.asarray(window)
+    seen = [len(np.unique(np.asarray(person)[window == side])) for side in (0, 1)]
     if not frame or not all(seen):
         raise ValueError(
             f"drift.check: {len(frame)} features, {seen[0]} people in the reference and {seen[1]} now; expected at "
             "least one of each. Check the two windows' dates."
         )
-    names = sorted(frame, key=lambda name: name != "score")
-    enough = max(permutations, math.ceil(len(names) / q))
-    histograms = (_feature_histograms(frame[name], person_index, np.asarray(window), bins) for name in names)
-    tested = [result for block in _blocks(histograms) for result in permutation_tests(block, enough, seed)]
-    adjusted = benjamini_hochberg(np.array([p_value for _, p_value in tested]))
+    names = sorted(frame, key=lambda name: (name != SCORE, name))
+    cluster, many = flips.clusters(person)
+    tables = [
+        Histograms.of(frame[name], cluster, many, window, categorical=name in categorical, recorded=name in recorded)
+        for name in names
+    ]
+    weights = _weights(names, importance or {})
+    smallest = q * weights.min() / len(weights)
+    most = max(permutations, math.ceil(2 / smallest))
+    psis, p_values = permutation_tests([table.counts for table in tables], permutations, seed, most)
+    together = told_apart({name: frame[name] for name in names if name != SCORE}, person, window, most, seed)
+    adjusted = benjamini_hochberg(np.append(p_values, together.p_value if together else 1.0), weights)
     features = tuple(
-        FeatureDrift(name, psi_value, p_value, float(a), bool(a <= q and psi_value >= floor))
-        for name, (psi_value, p_value), a in zip(names, tested, adjusted, strict=True)
+        FeatureDrift(name, float(index), float(p), float(a), bool(a <= q and index >= floor), float(w), *table.said())
+        for name, table, index, p, a, w in zip(names, tables, psis, p_values, adjusted, weights, strict=False)
     )
-    return DriftResult(features, any(f.drifted for f in features), *seen)
+    all_of_them = _together(together, float(adjusted[-1]), q)
+    drifted = any(f.drifted for f in features) or bool(all_of_them and all_of_them.drifted)
+    return DriftResult(features, all_of_them, drifted, *seen)
 
 
 def psi(reference_counts: Array, current_counts: Array) -> Floats:
@@ -102,7 +162,7 @@ def psi(reference_counts: Array, current_counts: Array) -> Floats:
     return np.asarray(((q - p) * np.log(ratio)).sum(axis=-1))
 
 
-def quantile_edges(reference: Array, bins: int = 10) -> Floats:
+def quantile_edges(reference: Array, bins: int = BINS) -> Floats:
     """Upper edges of the bins (inclusive), from the reference window's values (N,).
 
     Up to `bins` distinct values get a bin each, and so does anything below or above them; more are cut at their
@@ -110,106 +170,141 @@ def quantile_edges(reference: Array, bins: int = 10) -> Floats:
     """
     values = np.asarray(reference, np.float64)
     finite = values[np.isfinite(values)]
-    distinct = np.unique(finite)
-    if len(distinct) <= bins:
+    if len(np.unique(finite[:1000])) <= bins and len(distinct := np.unique(finite)) <= bins:
         return np.concatenate([np.nextafter(distinct[:1], -np.inf), distinct])
-    return np.unique(np.quantile(finite, np.arange(1, bins) / bins, method="lower"))
-
-
-def person_histograms(values: Array, person_index: Integers, window: Array, edges: Floats) -> Integers:
-    """Rows of each person in each window by bin: (people, 2, len(edges) + 2); the last bin holds missing values.
-
-    `person_index` (N,) counts people from 0; `window` (N,) is 0 or 1.
-    """
-    bins = len(edges) + 2
-    bin_of = np.where(np.isnan(values), bins - 1, np.searchsorted(edges, values, side="left"))
-    people = int(person_index.max()) + 1
-    flat = (person_index * 2 + window.astype(np.int64)) * bins + bin_of
-    return np.bincount(flat, minlength=people * 2 * bins).reshape(people, 2, bins)
-
-
-def permutation_test(histograms: Integers, permutations: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """Index and p-value of one feature from its `person_histograms`; see `permutation_tests`."""
-    return permutation_tests([histograms], permutations, seed)[0]
+    cuts = np.arange(1, bins) * (len(finite) - 1) // bins
+    return np.unique(np.partition(finite, cuts)[cuts])
 
 
 def permutation_tests(
-    histograms: Sequence[Integers], permutations: int = 1000, seed: int = 0
-) -> list[tuple[float, float]]:
-    """Stability index and p-value of each feature, all for the same people.
+    counts: Sequence[Array], permutations: int = 999, seed: int = 0, most: int | None = None
+) -> tuple[Floats, Floats]:
+    """Stability indices and p-values (F,), of each feature's rows by cluster, window and bin (clusters, 2, bins).
 
-    What a person adds to the difference of the windows' shares has mean zero if nothing changed, however many rows
-    the person has in either window. Turning it round for a random half of the people gives a difference that chance
-    could have made (cluster sign flips; Cameron, Gelbach and Miller 2008). Swapping the windows' labels instead
-    is wrong as soon as the windows differ in rows a person: with 30 rows then and 1 now it fires on 98 % of unchanged
-    data. p = (1 + flips at least as far) / (1 + permutations).
+    All features are of the same clusters of people. p = (1 + flips at least as far) / (1 + flips).
     """
-    parts = [_contributions(counts) for counts in histograms]
-    joined = np.concatenate(parts, axis=1, dtype=np.float32)
-    splits = np.cumsum([part.shape[1] for part in parts])[:-1]
-    totals = [counts.sum(axis=0) for counts in histograms]
-    observed = [float(psi(total[0], total[1])) for total in totals]
-    further = np.zeros(len(totals), np.int64)
-    for signs in _signs(len(joined), permutations, seed):
-        differences = np.split((signs @ joined).astype(np.float64), splits, axis=1)
-        chance = [_psi_of_difference(t, d) for t, d in zip(totals, differences, strict=True)]
-        # The tolerance keeps a constant feature, whose index is 0 up to rounding, at p = 1.
-        further += [int((c >= o - 1e-9).sum()) for c, o in zip(chance, observed, strict=True)]
-    return [(o, (1 + int(n)) / (1 + permutations)) for o, n in zip(observed, further, strict=True)]
+    if not counts:
+        return np.zeros(0), np.zeros(0)
+    bins = max(table.shape[-1] for table in counts)
+    totals = np.zeros((len(counts), 2, bins))
+    parts = np.zeros((len(counts[0]), len(counts), bins))
+    for at, table in enumerate(counts):
+        totals[at, :, : table.shape[-1]] = table.sum(axis=0)
+        parts[:, at, : table.shape[-1]] = flips.surplus(table)
+    observed = psi(totals[:, 0], totals[:, 1])
+
+    def chance(difference: Floats, which: Integers) -> Floats:
+        return _psi_of_difference(totals[which], difference)
+
+    return observed, flips.p_values(parts, observed, chance, permutations, most or permutations, seed)
 
 
-def benjamini_hochberg(p_values: Array) -> Floats:
-    """P-values adjusted for their number: those at most q have a false discovery rate of at most q."""
-    order = np.argsort(p_values, kind="stable")
+def benjamini_hochberg(p_values: Array, weights: Array | None = None) -> Floats:
+    """P-values adjusted for their number: those at most q have a false discovery rate of at most q.
+
+    `weights` with a mean of 1 at the most give some hypotheses more of the rate than others.
+    """
+    values = np.asarray(p_values, np.float64)
+    values = values if weights is None else values / np.asarray(weights)
+    order = np.argsort(values, kind="stable")
     count = len(order)
-    scaled = np.asarray(p_values, np.float64)[order] * count / np.arange(1, count + 1)
+    scaled = values[order] * count / np.arange(1, count + 1)
     adjusted = np.empty(count)
     adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
     return adjusted
 
 
-def _feature_histograms(values: Array, person_index: Integers, window: Array, bins: int) -> Integers:
-    values = np.asarray(values, np.float64)
-    return person_histograms(values, person_index, window, quantile_edges(values[window == 0], bins))
+def _weights(names: Sequence[str], importance: Mapping[str, float]) -> Floats:
+    """What each of `names`, and all of them together, have of the false discovery rate: (F + 1,), 1 an even part."""
+    many = len(names) + 1
+    shares = {name: share for name, share in SHARES.items() if name in names or name == TOGETHER}
+    rest = [name for name in names if name not in shares]
+    if not rest:
+        shares = dict.fromkeys((*names, TOGETHER), (1 - RESERVE) / many)
+    told = np.array([max(importance.get(name, 0.0), 0.0) for name in rest])
+    by_importance = told / told.sum() if told.sum() > 0 else np.full(len(rest), 1 / max(len(rest), 1))
+    even = np.full(len(rest), 1 / max(len(rest), 1))
+    left = 1 - RESERVE - sum(shares.values())
+    shares |= dict(zip(rest, left * (even + by_importance) / 2, strict=True))
+    return many * np.array([shares[name] for name in (*names, TOGETHER)])
 
 
-def _blocks(histograms: Iterator[Integers]) -> Iterator[list[Integers]]:
-    """As many features at a time as fit in BLOCK: they then share the random signs."""
-    block: list[Integers] = []
-    for counts in histograms:
-        if block and sum(c.size // 2 for c in block) + counts.size // 2 > BLOCK:
-            yield block
-            block = []
-        block.append(counts)
-    yield block
+def _together(told: Told | None, adjusted: float, q: float) -> Together | None:
+    if told is None:
+        return None
+    return Together(told.auc, told.p_value, adjusted, adjusted <= q and told.auc >= AUC_FLOOR)
 
 
-def _contributions(counts: Integers) -> Floats:
-    """What each person adds to the current minus the reference share of each bin: (people, bins)."""
-    rows = counts.sum(axis=2)
-    window_rows = rows.sum(axis=0)
-    pooled = counts.sum(axis=(0, 1)) / window_rows.sum()
-    surplus = (counts - rows[:, :, None] * pooled) / window_rows[None, :, None]
-    return np.asarray(surplus[:, 1] - surplus[:, 0], np.float64)
+# ---------------------------------------------------------------- histograms
 
 
-def _psi_of_difference(totals: Integers, difference: Floats) -> Floats:
-    """The index of windows that have the pooled shares but differ by `difference` (permutations, bins)."""
-    rows = totals.sum(axis=1)
-    weight = rows / rows.sum()
-    pooled = totals.sum(axis=0) / rows.sum()
-    reference = np.maximum(rows[0] * (pooled - weight[1] * difference), 0.0)
-    current = np.maximum(rows[1] * (pooled + weight[0] * difference), 0.0)
+@dataclass(frozen=True)
+class Histograms:
+    """A feature's rows by cluster of people, window and bin (clusters, 2, bins), and what the bins hold."""
+
+    counts: Integers
+    bins: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        values: Array,
+        cluster: Integers,
+        clusters: int,
+        window: Array,
+        *,
+        categorical: bool = False,
+        recorded: bool = False,
+    ) -> Histograms:
+        """Of values (N,), NaN where missing, whose rows are of these clusters and windows (N,); see `check`."""
+        values = np.asarray(values, np.float64)
+        bins, names = _categories(values, window) if categorical else _deciles(values, window)
+        missing = np.isnan(values)
+        if recorded:
+            cluster, window, bins = cluster[~missing], window[~missing], bins[~missing]
+        else:
+            bins, names = np.where(missing, len(names), bins), (*names, "missing")
+        flat = (cluster * 2 + window.astype(np.int64)) * len(names) + bins
+        counts = np.bincount(flat, minlength=clusters * 2 * len(names))
+        return cls(counts.reshape(clusters, 2, len(names)), names)
+
+    def said(self) -> tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...]]:
+        """Bins that any row is in, and the shares of the windows' rows in them."""
+        totals = self.counts.sum(axis=0)
+        used = totals.sum(axis=0) > 0
+        shares = totals / np.maximum(totals.sum(axis=1, keepdims=True), 1)
+        names = tuple(name for name, some in zip(self.bins, used, strict=True) if some)
+        return names, tuple(shares[0, used].tolist()), tuple(shares[1, used].tolist())
+
+
+def _deciles(values: Floats, window: Array) -> tuple[Integers, tuple[str, ...]]:
+    edges = quantile_edges(values[window == 0])
+    names = (
+        (f"to {edges[0]:.4g}", *(f"{a:.4g} to {b:.4g}" for a, b in pairwise(edges)), f"over {edges[-1]:.4g}")
+        if len(edges)
+        else ("any",)
+    )
+    return np.searchsorted(edges, values, side="left").clip(max=len(edges)), names
+
+
+def _categories(values: Floats, window: Array) -> tuple[Integers, tuple[str, ...]]:
+    """The reference's commonest values have a bin each (of equally common ones the smaller), the others the last."""
+    known, rows = np.unique(values[(window == 0) & ~np.isnan(values)], return_counts=True)
+    top = np.sort(known[np.argsort(-rows, kind="stable")[:CATEGORIES]])
+    at = np.searchsorted(top, values).clip(max=max(len(top) - 1, 0))
+    found = top[at] == values if len(top) else np.zeros(len(values), bool)
+    return np.where(found, at, len(top)), (*(f"{value:g}" for value in top), "other")
+
+
+def _psi_of_difference(totals: Floats, difference: Floats) -> Floats:
+    """The index of windows that have the pooled shares but differ by `difference`: (chunk, F) of (chunk, F, bins)."""
+    rows = np.maximum(totals.sum(axis=-1, keepdims=True), 1)
+    weight = rows / rows.sum(axis=-2, keepdims=True)
+    pooled = totals.sum(axis=-2) / rows.sum(axis=(-2, -1))[:, None]
+    reference = np.maximum(rows[:, 0] * (pooled - weight[:, 1] * difference), 0.0)
+    current = np.maximum(rows[:, 1] * (pooled + weight[:, 0] * difference), 0.0)
     return psi(reference, current)
 
 
-def _signs(people: int, permutations: int, seed: int) -> Iterator[NDArray[np.float32]]:
-    """Random signs (chunk, people), +1 or -1: the same for a seed, whatever they are multiplied with."""
-    rng = np.random.default_rng(seed)
-    for start in range(0, permutations, CHUNK):
-        flips = rng.integers(0, 2, (min(CHUNK, permutations - start), people), dtype=np.int8)
-        yield (2 * flips - 1).astype(np.float32)
-
-
 def _shares(counts: Floats) -> Floats:
-    return np.asarray(counts / counts.sum(axis=-1, keepdims=True))
+    return np.asarray(counts / np.maximum(counts.sum(axis=-1, keepdims=True), EPSILON))

@@ -1,24 +1,28 @@
-"""Is a new model warranted tonight, and why: no champion, somebody asked, its age, or its inputs and scores moved."""
+"""Is a new model warranted tonight, and why? Every reason is looked at, and the decision is written down.
+
+One JSON a night: each arm with what it measured and a sentence. It lies in the lake (`decisions`) and in MLflow, where
+a page shows the same to people.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from features import spec
-from models import drift
 from models.classifier import Bundle
-from models.drift import DriftResult, FeatureDrift
-from pipeline import score, tracking
-from pipeline.build_features import NightFeatures, crm_of, fits
+from models.drift import SCORE, TOGETHER, FeatureDrift
+from pipeline import compared_nights, drift_evidence, performance_evidence, retrain_arms, tracking
+from pipeline.build_features import fits
 from pipeline.bundles import load_bundle
+from pipeline.compared_nights import ComparedNights, day_or_step
 from pipeline.config import Config
+from pipeline.drift_evidence import Evidence
+from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 from pipeline.night import Archive
 from pipeline.records import ModelVersion, Tracker
@@ -26,194 +30,171 @@ from pipeline.report import Report
 from pipeline.reports import decision_page
 from pipeline.reports.decision import Arm, Decision, FeatureRow
 from pipeline.reports.page import DASH
-from pipeline.shards import shard_of
+from pipeline.retrain_arms import Known
 
-_NONE_YET = "there is no champion yet"
+_NO_CHAMPION = "there is no champion to compare with"
 
 
 @dataclass(frozen=True)
 class DriftReport(Report):
-    """The night's decision: whether to retrain, the sentence that says why, and what each arm found."""
+    """The night's decision: whether to retrain, the sentence that says why, and what each arm found.
+
+    `blocked`: the data is broken, so nothing is trained or published. `moved` is what moved tonight, `drifted` what did
+    on the night before as well; `faults`, `dips` and `promised` are what the other arms measured.
+    """
 
     as_of: str
     retrain: bool
+    blocked: bool
     verdict: str
     champion: str | None
     arms: tuple[Arm, ...]
+    moved: tuple[str, ...]
     drifted: tuple[str, ...]
     features: tuple[FeatureRow, ...]
-
-
-@dataclass(frozen=True)
-class _Windows:
-    """The nights compared, and what the test said; `result` is None where there is nothing to compare yet."""
-
-    reference: tuple[datetime, ...] = ()
-    current: tuple[datetime, ...] = ()
-    result: DriftResult | None = None
-    note: str = ""
-    misfit: bool = False
-    """The champion cannot score what the configuration asks for now."""
+    together: Mapping[str, Any] | None
+    faults: tuple[Mapping[str, Any], ...]
+    dips: tuple[Mapping[str, Any], ...]
+    promised: Mapping[str, Sequence[float]]
+    nights: Mapping[str, Sequence[str]]
 
 
 def run(as_of: datetime, config: Config, *, retrain: bool = False) -> DriftReport:
-    """Decide, and write the decision down: in the lake, in MLflow as JSON, and as a page."""
+    """Decide, and write the decision down: in the lake, in MLflow as JSON, and as a page.
+
+    Raises:
+        ShortlistError: The data is broken (far more is missing than on the champion's nights): the night is held back.
+    """
     lake = Lake.of(config)
     tracker = Tracker(lake.tracking, config.project.name)
     champion = tracking.champion(tracker, as_of)
-    windows = (
-        _compare(champion, as_of, config, lake, tracker)
-        if champion
-        else _Windows(note="there is no champion to compare with")
-    )
-    report = _decide(champion, windows, as_of, config, forced=retrain)
+    known, nights = _known(champion, as_of, config, lake, tracker)
+    report = _decided(known, nights, config, asked=retrain)
     record = json.loads(json.dumps(report.to_json()))
     lake.replace_night("decisions", pa.table({"decision": [json.dumps(record, sort_keys=True)]}), as_of)
-    tracking.log_decision(tracker, as_of, record, decision_page(_page(report, windows, config)))
+    tracking.log_decision(tracker, as_of, record, decision_page(_page(report, known, nights, config)))
+    if report.blocked:
+        raise ShortlistError(f"{as_of.isoformat()}: {report.verdict}")
     return report
 
 
-def _decide(
-    champion: ModelVersion | None, windows: _Windows, as_of: datetime, config: Config, *, forced: bool
-) -> DriftReport:
-    """Every arm is looked at and shown; the first that speaks gives the reason."""
-    arms = _arms(champion, windows, as_of, config, forced=forced)
-    fired = next((arm for arm in arms if arm["fired"]), None)
-    never = config.retrain.when == "never" and not forced
-    if fired is None:
-        verdict = "The champion stays: nothing calls for a new model."
-    elif never:
-        verdict = f"No training, because retrain.when is never; otherwise: {fired['detail']}"
-    else:
-        verdict = f"Train a challenger: {fired['detail']}"
-    result = windows.result
-    features = tuple(_row(feature) for feature in result.features) if result else ()
+# ---------------------------------------------------------------- what is known
+
+
+def _known(
+    champion: ModelVersion | None, as_of: datetime, config: Config, lake: Lake, tracker: Tracker
+) -> tuple[Known, Mapping[str, ComparedNights]]:
+    nothing = Evidence(None, {}, ())
+    trained = max((one.as_of for one in tracking.versions(tracker) if one.as_of < as_of), default=None)
+    if champion is None:
+        known = Known(as_of, None, False, trained, nothing, _NO_CHAMPION, (), _NO_CHAMPION, None, frozenset())
+        return known, {"drift": ComparedNights(), "performance": ComparedNights()}
+    bundle = load_bundle(tracker, champion.version)
+    nights = {
+        "drift": compared_nights.for_drift(bundle, champion, as_of, config),
+        "performance": compared_nights.for_performance(bundle, champion, as_of, config),
+    }
+    archive = Archive.load(lake, config, as_of)
+    wanted = {night for one in nights.values() if not one.note for night in one.all}
+    archive.plan(sorted(wanted))
+    known = Known(
+        as_of=as_of,
+        champion=champion,
+        misfit=not fits(bundle, config),
+        trained=trained,
+        evidence=drift_evidence.found(archive, bundle, nights["drift"], as_of, config),
+        drift_note=nights["drift"].note,
+        dips=performance_evidence.found(archive, bundle, champion, nights["performance"], as_of, config),
+        dips_note=nights["performance"].note,
+        before=_moved_before(as_of, champion, config, lake),
+        matters=_matters(bundle),
+    )
+    return known, nights
+
+
+def _moved_before(as_of: datetime, champion: ModelVersion, config: Config, lake: Lake) -> frozenset[str] | None:
+    """What had moved on the night before, under the same champion; None where nobody looked."""
+    night = as_of - day_or_step(config)
+    if night not in lake.nights("decisions"):
+        return None
+    record = json.loads(lake.read_night("decisions", night)["decision"][0].as_py())
+    if record["champion"] != champion.version:
+        return None
+    return frozenset(record.get("moved", ()))
+
+
+def _matters(bundle: Bundle) -> frozenset[str]:
+    """The scores, everything together, and features that mean at least half of what an even share would."""
+    shares = drift_evidence.importance(bundle)
+    even = sum(shares.values()) / max(len(shares), 1)
+    return frozenset({SCORE, TOGETHER} | {name for name, share in shares.items() if share >= even / 2})
+
+
+# ---------------------------------------------------------------- what is decided
+
+
+def _decided(known: Known, nights: Mapping[str, ComparedNights], config: Config, *, asked: bool) -> DriftReport:
+    arms = retrain_arms.arms(known, config, asked=asked)
+    reason = retrain_arms.first_that_fires(arms)
+    blocks = next((arm for arm in arms if arm["state"] == "blocks"), None)
+    never = config.retrain.when == "never" and not asked
+    result = known.evidence.result
     return DriftReport(
-        as_of=as_of.isoformat(),
-        retrain=fired is not None and not never,
-        verdict=verdict,
-        champion=champion.version if champion else None,
+        as_of=known.as_of.isoformat(),
+        retrain=reason is not None and not never and blocks is None,
+        blocked=blocks is not None,
+        verdict=_verdict(reason, blocks, arms, never=never),
+        champion=known.champion.version if known.champion else None,
         arms=tuple(arms),
-        drifted=tuple(f["name"] for f in features if f["drifted"]),
-        features=features,
+        moved=result.moved if result else (),
+        drifted=retrain_arms.confirmed(known),
+        features=tuple(_row(feature) for feature in result.features) if result else (),
+        together=asdict(result.together) if result and result.together else None,
+        faults=tuple(asdict(fault) for fault in known.evidence.faults),
+        dips=tuple(asdict(dip) for dip in known.dips),
+        promised={goal: list(both) for goal, both in known.evidence.promised.items()},
+        nights={
+            f"{name}_{side}": [night.isoformat() for night in getattr(one, side)]
+            for name, one in nights.items()
+            for side in ("reference", "current")
+        },
     )
 
 
 def _row(one: FeatureDrift) -> FeatureRow:
-    return FeatureRow(name=one.name, psi=one.psi, p_value=one.p_value, adjusted=one.adjusted, drifted=one.drifted)
-
-
-def _arms(
-    champion: ModelVersion | None, windows: _Windows, as_of: datetime, config: Config, *, forced: bool
-) -> list[Arm]:
-    age = (as_of - champion.as_of) / timedelta(days=1) if champion else None
-    most = config.retrain.max_age_days
-    drifted = [f for f in windows.result.features if f.drifted] if windows.result else []
-    moved = ", ".join(f"{f.name} (PSI {f.psi:.3f}, p {f.adjusted:.4f})" for f in drifted[:3])
-    return [
-        Arm(name="asked for", fired=forced, detail="somebody asked for it (--retrain)." if forced else "nobody asked."),
-        Arm(name="always", fired=config.retrain.when == "always", detail=f"retrain.when is {config.retrain.when}."),
-        Arm(
-            name="no champion",
-            fired=champion is None,
-            detail=f"{_NONE_YET}." if champion is None else f"version {champion.version} serves.",
-        ),
-        Arm(
-            name="goals",
-            fired=windows.misfit,
-            detail="the champion was trained for other goals or features."
-            if windows.misfit
-            else (f"{_NONE_YET}." if champion is None else "the champion was trained for these goals."),
-        ),
-        Arm(
-            name="age",
-            fired=age is not None and age >= most,
-            detail=f"{_NONE_YET}." if age is None else f"the champion is {age:.1f} days old; {most:g} are allowed.",
-        ),
-        Arm(
-            name="drift",
-            fired=bool(drifted),
-            detail=f"{len(drifted)} of {len(windows.result.features)} distributions moved: {moved or 'none'}."
-            if windows.result
-            else f"not tested: {windows.note}.",
-        ),
-    ]
-
-
-# ---------------------------------------------------------------- the comparison
-
-
-def _compare(champion: ModelVersion, as_of: datetime, config: Config, lake: Lake, tracker: Tracker) -> _Windows:
-    """The champion's last training nights against the nights since it was trained."""
-    bundle = load_bundle(tracker, champion.version)
-    count = config.drift.nights
-    reference = tuple(datetime.fromisoformat(night) for night in bundle.context["nights"][-count:])
-    step = max(config.project.step, timedelta(days=1))
-    current = tuple(sorted(n for n in (as_of - i * step for i in range(count)) if n > champion.as_of))
-    if not fits(bundle, config):
-        return _Windows(reference, current, note="the champion was trained for other goals or features", misfit=True)
-    if len(current) < count:
-        return _Windows(
-            reference, current, note=f"{len(current)} nights since the champion was trained; {count} are needed"
-        )
-    archive = Archive.load(lake, config, as_of)
-    archive.plan([*reference, *current])
-    log_days = (reference[0] - archive.first_ts()) / timedelta(days=1)
-    parts = [
-        (side, _night(archive, night, bundle, config, log_days))
-        for side, nights in ((0, reference), (1, current))
-        for night in nights
-    ]
-    window = np.concatenate([np.full(len(people), side) for side, (people, _) in parts])
-    person = np.concatenate([people for _, (people, _) in parts])
-    frame = {name: np.concatenate([columns[name] for _, (_, columns) in parts]) for name in parts[0][1][1]}
-    settings = config.drift
-    result = drift.check(
-        frame,
-        person,
-        window,
-        permutations=settings.permutations,
-        q=settings.q,
-        floor=settings.floor,
-        seed=config.training.seed,
+    return FeatureRow(
+        name=one.name,
+        psi=one.psi,
+        p_value=one.p_value,
+        adjusted=one.adjusted,
+        drifted=one.drifted,
+        weight=one.weight,
+        bins=one.bins,
+        reference=one.reference,
+        current=one.current,
     )
-    return _Windows(reference, current, result)
 
 
-def _night(
-    archive: Archive, as_of: datetime, bundle: Bundle, config: Config, log_days: float
-) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
-    """A stable sample of the night's people: each one's features, and the mean relevance of their candidates.
-
-    Features that look further back than the log went (`log_days`) on the reference nights are left out: they grow with
-    the log, which says nothing about people.
-    """
-    found = NightFeatures.of(archive.night(as_of), config)
-    people = _sample(found.history.people, config.drift.people)
-    goals = tuple(config.goals)
-    vocabulary = crm_of(bundle)
-    matrix = found.person_matrix(goals, bundle.context["cuts"], vocabulary)[people]
-    scored = score.score(found, bundle, config, people)
-    place = np.searchsorted(people, scored.person)
-    total = np.bincount(place, weights=scored.relevance, minlength=len(people))
-    candidates = np.bincount(place, minlength=len(people))
-    columns = {"score": np.divide(total, candidates, out=np.full(len(people), np.nan), where=candidates > 0)}
-    listed = spec.features(goals, crm=vocabulary.attributes)
-    person = [feature for feature in listed if feature.group == "person"]
-    for feature, values in zip(person, matrix.T, strict=True):
-        if feature.memory_days <= log_days:
-            columns[feature.name] = values.astype(np.float64)
-    return found.history.people[people], columns
+def _verdict(reason: Arm | None, blocks: Arm | None, arms: Sequence[Arm], *, never: bool) -> str:
+    if blocks is not None:
+        return (
+            f"Nothing is trained or published, because data is missing: {blocks['detail']} Repair the export and run "
+            "the night again; if it is meant to be so, name the column in drift.ignore."
+        )
+    if reason is None:
+        untold = any(arm["state"] == "cannot tell" for arm in arms)
+        more = " Whether it does as well as it did cannot be told yet: too few engagements." if untold else ""
+        return f"The champion stays: nothing calls for a new model.{more}"
+    if never:
+        return f"No training, because retrain.when is never; otherwise: {reason['detail']}"
+    return f"Train a challenger: {reason['detail']}"
 
 
-def _sample(people: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """Sorted indices of at most `most` people: the same ones every night, whoever else is there."""
-    order = np.lexsort((people, shard_of(people, 1 << 14)))
-    return np.sort(order[:most])
+# ---------------------------------------------------------------- what people see
 
 
-def _page(report: DriftReport, windows: _Windows, config: Config) -> Decision:
-    result, settings = windows.result, config.drift
+def _page(report: DriftReport, known: Known, nights: Mapping[str, ComparedNights], config: Config) -> Decision:
+    result, settings, compared = known.evidence.result, config.drift, nights["drift"]
     return Decision(
         project=config.project.name,
         as_of=report.as_of,
@@ -221,12 +202,12 @@ def _page(report: DriftReport, windows: _Windows, config: Config) -> Decision:
         verdict=report.verdict,
         arms=report.arms,
         features=report.features,
-        reference={"nights": _dates(windows.reference), "people": result.people_reference if result else DASH},
-        current={"nights": _dates(windows.current), "people": result.people_current if result else DASH},
+        reference={"nights": _dates(compared.reference), "people": result.people_reference if result else DASH},
+        current={"nights": _dates(compared.current), "people": result.people_current if result else DASH},
         facts=[("Champion", report.champion or "none")],
         method="Population stability index on reference deciles; "
-        f"its null by permuting people ({settings.permutations} times); "
-        f"Benjamini-Hochberg at {settings.q:g}; at least {settings.floor:g} to count.",
+        f"its null by turning people round ({settings.permutations} times or more); "
+        f"weighted Benjamini-Hochberg at {settings.q:g}; at least {settings.floor:g} to count, two nights in a row.",
     )
 
 

@@ -195,6 +195,23 @@ def of_night(archive: Archive, found: NightFeatures, config: Config, *, lists: b
     return Rebuilt(as_of, people, every if shown is None else shown, every if lists else None)
 
 
+def lists_of(archive: Archive, found: NightFeatures, config: Config, most: int) -> Rows:
+    """The whole candidate sets, labelled, of `most` of the people who came on the day after: the same every time."""
+    day = archive.outcome(found.night.as_of, max(_DAY, config.project.step))
+    usable = np.asarray(archive.usable(pa.array(found.history.people, pa.int64())))
+    came = np.flatnonzero(active(found, day) & usable)
+    wanted = np.zeros(len(usable), bool)
+    wanted[came[stable_sample(found.history.people[came], most)]] = True
+    labels = hits(archive, found.night.as_of, found, config)
+    return _rows(found, _candidates(found, wanted, config, None), labels, config)
+
+
+def stable_sample(people: Integers, most: int) -> Integers:
+    """Sorted places of at most `most` of `people`: the same ones every night, whoever else is there."""
+    order = np.lexsort((people, shard_of(people, _DRAWS)))
+    return np.sort(order[:most])
+
+
 @dataclass(frozen=True)
 class _Draw:
     """Which pairs of a night are learned from: those that reached any goal, and those drawn."""

@@ -182,6 +182,28 @@ class Retrain(Settings):
 
     when: Literal["needed", "always", "never"] = "needed"
     max_age_days: Annotated[float, Field(gt=0)] = 30
+    cool_down_days: Annotated[float, Field(ge=0)] = 3
+    """After a training, whatever came of it, neither age, drift nor a dip calls for another one for so long."""
+    dip_nights: Annotated[int, Field(ge=1, le=14)] = 3
+    """The newest matured nights on which the champion is judged; its reference are twice as many that it was tested on.
+    """
+    dip_people: Annotated[int, Field(ge=100)] = 5000
+    """So many people who came are judged by, of each night."""
+    dip_margin: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """A drop in AUC or NDCG@10 that does not matter."""
+    dip_detectable: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """A drop that should be seen: with fewer engagements than that takes, the arm says that it cannot tell."""
+    dip_alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    """How likely a champion that did not get worse is ever accused of it, over all nights that it serves."""
+
+    @model_validator(mode="after")
+    def _a_drop_that_matters_can_be_seen(self) -> Retrain:
+        if self.dip_detectable <= self.dip_margin:
+            raise ValueError(
+                f"retrain.dip_detectable is {self.dip_detectable:g} and retrain.dip_margin {self.dip_margin:g}: a drop "
+                "that should be seen must be larger than one that does not matter"
+            )
+        return self
 
 
 class Drift(Settings):
@@ -192,6 +214,10 @@ class Drift(Settings):
     permutations: Annotated[int, Field(ge=99)] = 999
     q: Annotated[float, Field(gt=0, lt=1)] = 0.01
     floor: Annotated[float, Field(ge=0)] = 0.02
+    burst: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """A rise of the share of missing or unknown values by this much is a fault of the data: the night is held back."""
+    ignore: tuple[str, ...] = ()
+    """Features, and columns of exports, that neither hold a night back nor call for a model, because they are known."""
 
 
 class Quality(Settings):

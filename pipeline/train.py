@@ -141,6 +141,7 @@ def bundle_of(learned: Mapping[str, Learned], data: TrainingRows, as_of: datetim
         "cuts": dict(data.cuts),
         "crm": data.vocabulary.to_json(),
         "nights": [night.isoformat() for night in data.split.train],
+        "tested": [night.isoformat() for night in data.split.test],
         "configuration_sha256": config.sha256,
         "goals": goals_of(config),
     }

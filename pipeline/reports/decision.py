@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from pipeline.reports import page as paper
 
@@ -13,22 +13,38 @@ _FEATURES_SHOWN = 40
 _LARGE_PSI = 0.25
 
 
+State = Literal["fires", "blocks", "warns", "held back", "cannot tell", "not tested", "quiet"]
+
+
 class Arm(TypedDict):
-    """One reason to train (no champion, forced, age, drift, worse grades): whether it spoke, and on what figures."""
+    """One reason to train or to hold back (age, drift, worse grades, missing data): whether it spoke, and on what.
+
+    `fired`: it decides something; `state` says what. `figures` are what it measured, by name (`statistic`, `threshold`,
+    `low`, `high`, `n` …).
+    """
 
     name: str
     fired: bool
+    state: State
     detail: str
+    figures: Mapping[str, float | None]
 
 
 class FeatureRow(TypedDict):
-    """How far one feature moved: population stability index, p-value, p-value adjusted for the number of features."""
+    """How far one feature moved: population stability index, p-value, p-value adjusted for all that was tested.
+
+    `bins` say what each bin holds, `reference` and `current` the shares of the rows in it.
+    """
 
     name: str
     psi: float | None
     p_value: float | None
     adjusted: float | None
     drifted: bool
+    weight: float
+    bins: Sequence[str]
+    reference: Sequence[float]
+    current: Sequence[float]
 
 
 class Decision(TypedDict):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
 from models import drift
+from models.drift import Histograms
 
 Log = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -84,13 +85,14 @@ def test_rows_in_another_order_give_the_same_p_values() -> None:
     assert [f.name for f in expected.features] == ["score", "b"]
 
 
-def test_blocks_of_features_share_their_signs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Working feature by feature, for want of memory, changes no result."""
+def test_a_feature_s_p_value_does_not_depend_on_the_others() -> None:
+    """All features meet the same flips: alone or among others, the same value."""
     values, person, window = log(3, (100, 5), (80, 5))
-    frame = {"a": values, "b": -values, "c": np.round(values)}
-    whole = drift.check(frame, person, window)
-    monkeypatch.setattr(drift, "BLOCK", 1)
-    assert drift.check(frame, person, window) == whole
+    frame = {"a": values, "b": -values + window, "c": np.round(values)}
+    whole = {f.name: f.p_value for f in drift.check(frame, person, window, permutations=5000).features}
+    for name, column in frame.items():
+        alone = drift.check({name: column}, person, window, permutations=5000).features[0]
+        assert alone.p_value == whole[name]
 
 
 def test_one_drifted_feature_among_many_can_pass_the_correction() -> None:
@@ -119,25 +121,75 @@ def test_psi_of_two_known_histograms() -> None:
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.floats(-1e6, 1e6) | st.just(float("nan")) | st.sampled_from([0.0, 1.0]), min_size=1, max_size=80),
-    st.integers(2, 12),
+    st.booleans(),
+    st.booleans(),
 )
-def test_every_value_has_a_bin(values: list[float], bins: int) -> None:
-    """Whatever the reference, edges rise, every value (missing, beyond the edges) is counted once, in its window."""
+def test_every_value_has_a_bin(values: list[float], categorical: bool, recorded: bool) -> None:
+    """Whatever the reference, every value is counted once, in its window: a missing one too, unless it was recorded."""
     column = np.array([*values, np.nan, np.inf, -np.inf])
-    edges = drift.quantile_edges(column, bins)
     person, window = np.arange(len(column)) % 3, np.arange(len(column)) % 2
-    counts = drift.person_histograms(column, person, window, edges)
+    found = Histograms.of(column, person, 3, window, categorical=categorical, recorded=recorded)
+    counted = ~np.isnan(column) if recorded else np.ones(len(column), bool)
+    assert found.counts.shape == (3, 2, len(found.bins))
+    assert np.array_equal(found.counts.sum(axis=(0, 2)), np.bincount(window[counted], minlength=2))
+    if not recorded:
+        assert found.counts.sum(axis=(0, 1))[-1] == np.isnan(column).sum()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-1e6, 1e6) | st.sampled_from([0.0, 1.0]), max_size=80), st.integers(2, 12))
+def test_edges_rise(values: list[float], bins: int) -> None:
+    """No two edges are the same, and there are no more than were asked for."""
+    edges = drift.quantile_edges(np.array([*values, np.nan, np.inf]), bins)
     assert (np.diff(edges) > 0).all()
-    assert counts.shape == (3, 2, len(edges) + 2)
-    assert counts.sum(axis=(0, 1))[-1] == np.isnan(column).sum()
-    assert np.array_equal(counts.sum(axis=(0, 2)), np.bincount(window))
+    assert len(edges) <= bins + 1
 
 
 def test_deciles_cut_a_continuous_reference_evenly() -> None:
     """Without ties every bin holds a tenth of the reference."""
     values = np.random.default_rng(0).permutation(1000).astype(float)
-    counts = drift.person_histograms(values, np.zeros(1000, int), np.zeros(1000, int), drift.quantile_edges(values))
-    assert counts[0, 0].tolist() == [100] * 10 + [0]
+    found = Histograms.of(values, np.zeros(1000, int), 1, np.zeros(1000, int))
+    assert found.counts[0, 0].tolist() == [100] * 10 + [0]
+
+
+def test_common_categories_have_a_bin_each_and_rare_ones_share_the_last() -> None:
+    """The 20 commonest of the reference; one that it never held is "other"."""
+    values = np.array([*np.repeat(np.arange(25), np.arange(25, 0, -1)), 99.0])
+    window = np.append(np.zeros(len(values) - 1, int), 1)
+    found = Histograms.of(values, np.zeros(len(values), int), 1, window, categorical=True)
+    assert found.bins == (*map(str, range(20)), "other", "missing")
+    assert found.counts[0, 0].tolist() == [*range(25, 5, -1), 1 + 2 + 3 + 4 + 5, 0]
+    assert found.counts[0, 1].tolist() == [0] * 20 + [1, 0]
+
+
+def test_categories_that_change_places_are_drift() -> None:
+    """Two categories swap their shares: the sum of all numbers hardly moves, and it is found."""
+    rng = np.random.default_rng(7)
+    person = np.repeat(np.arange(800), 5)
+    window = (person >= 500).astype(int)
+    kind = np.where(
+        rng.random(4000) < np.where(window, 0.2, 0.5), 0.0, np.where(window, 1.0, 2.0) * (1 + rng.integers(0, 2, 4000))
+    )
+    found = drift.check({"kind": kind, "other": rng.random(4000)}, person, window, categorical=["kind"])
+    assert "kind" in found.moved
+
+
+def test_missing_records_are_no_drift() -> None:
+    """What a company's records lost is a fault of the data: the values that are there are alike."""
+    values, person, window = log(1, (300, 4), (300, 4))
+    lost = np.where((window == 1) & (person % 2 == 0), np.nan, values)
+    assert "crm" in drift.check({"crm": lost}, person, window).moved
+    assert not drift.check({"crm": lost}, person, window, recorded=["crm"]).moved
+
+
+def test_the_score_and_what_matters_have_more_of_the_rate() -> None:
+    """Weights are 0.8 on average, an important feature has more than another, and the score a quarter of all."""
+    values, person, window = log(2, (60, 2), (60, 2))
+    frame = {"score": values, "much": values, "little": values}
+    found = {f.name: f.weight for f in drift.check(frame, person, window, importance={"much": 9, "little": 1}).features}
+    assert found["score"] == pytest.approx(4 * 0.25)
+    assert found["much"] == pytest.approx(4 * 0.4 * (0.5 + 0.9) / 2)
+    assert found["little"] == pytest.approx(4 * 0.4 * (0.5 + 0.1) / 2)
 
 
 @settings(max_examples=60, deadline=None)
@@ -147,11 +199,17 @@ def test_adjusted_p_values_agree_with_scipy(p_values: list[float]) -> None:
     assert drift.benjamini_hochberg(np.array(p_values)) == pytest.approx(false_discovery_control(p_values))
 
 
+def test_weights_share_out_the_rate() -> None:
+    """A hypothesis of weight 2 is adjusted half as much; weights of 1 change nothing."""
+    p_values = np.array([0.01, 0.02, 0.5])
+    assert drift.benjamini_hochberg(p_values, np.ones(3)).tolist() == drift.benjamini_hochberg(p_values).tolist()
+    assert drift.benjamini_hochberg(p_values, np.array([2, 0.5, 0.5]))[0] == pytest.approx(0.01 / 2 * 3)
+
+
 def test_the_test_of_one_feature_is_reproducible() -> None:
     """A seed determines the p-value, and its smallest value is 1 / (permutations + 1)."""
     values, person, window = log(5, (100, 4), (100, 4))
-    edges = drift.quantile_edges(values[window == 0])
-    histograms = drift.person_histograms(values + 3 * window, person, window, edges)
-    found = drift.permutation_test(histograms, 99, seed=1)
-    assert found == drift.permutation_test(histograms, 99, seed=1)
-    assert found[1] == pytest.approx(1 / 100)
+    counts = Histograms.of(values + 3 * window, person, 200, window).counts
+    index, p_value = drift.permutation_tests([counts], 99, seed=1)
+    assert (index, p_value) == drift.permutation_tests([counts], 99, seed=1)
+    assert p_value[0] == pytest.approx(1 / 100)

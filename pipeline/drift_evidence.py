@@ -1,0 +1,207 @@
+"""What the drift check looks at: people's features and scores on the compared nights, and what the exports left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from features import spec
+from features.crm import Vocabulary
+from models import drift, learning
+from models.bursts import Burst, bursts
+from models.classifier import Bundle
+from models.drift import DriftResult
+from models.performance import expected_auc
+from pipeline import score
+from pipeline.build_features import NightFeatures, crm_of
+from pipeline.compared_nights import ComparedNights, day_or_step
+from pipeline.config import Config
+from pipeline.night import Archive
+from pipeline.rebuild import stable_sample
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+RAW = ("dwell_seconds", "device", "country", "channel", "value", "session_id")
+"""Columns of events that nobody must fill; where a source does, and stops, its export is broken."""
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What moved, what the scores promise of themselves (by goal: AUC then and now), and what went missing.
+
+    `result` is None where there was nothing to compare people with.
+    """
+
+    result: DriftResult | None
+    promised: Mapping[str, tuple[float, float]]
+    faults: tuple[Burst, ...]
+
+
+def found(archive: Archive, bundle: Bundle, nights: ComparedNights, as_of: datetime, config: Config) -> Evidence:
+    """Compare what was known on the compared nights, and on tonight's and the reference's days.
+
+    Faults of the data need no nights since the training: tonight alone is looked at.
+    """
+    faults = _faults(archive, bundle, nights.reference, as_of, config)
+    if nights.note:
+        return Evidence(None, {}, faults)
+    log_days = (nights.reference[0] - archive.first_ts()) / _DAY
+    sides = [(0, night) for night in nights.reference] + [(1, night) for night in nights.current]
+    seen = [_Seen.of(archive.night(night), bundle, config, log_days) for _, night in sides]
+    person = np.concatenate([one.people for one in seen])
+    window = np.repeat([side for side, _ in sides], [len(one.people) for one in seen])
+    frame = {name: np.concatenate([one.columns[name] for one in seen]) for name in seen[0].columns}
+    coded = [one.column for one in crm_of(bundle).attributes if one.values is not None]
+    result = drift.check(
+        {name: values for name, values in frame.items() if name not in config.drift.ignore},
+        person,
+        window,
+        categorical=coded,
+        recorded=[one.column for one in crm_of(bundle).attributes],
+        importance=importance(bundle),
+        permutations=config.drift.permutations,
+        q=config.drift.q,
+        floor=config.drift.floor,
+        seed=config.training.seed,
+    )
+    return Evidence(result, _promised(seen, [side for side, _ in sides]), faults)
+
+
+def importance(bundle: Bundle) -> dict[str, float]:
+    """What each feature means to the champion: its share of the gain, over goals by their weights."""
+    total: dict[str, float] = {}
+    for goal, model in bundle.models.items():
+        for name, share in learning.importance(model):
+            total[name] = total.get(name, 0.0) + bundle.weights[goal] * share
+    return total
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A stable sample of a night's people (P,): each one's features, their candidates' mean relevance, and all
+    candidates' probabilities by goal."""
+
+    people: Ints
+    columns: Mapping[str, Floats]
+    probabilities: Mapping[str, Floats]
+
+    @classmethod
+    def of(cls, night: Any, bundle: Bundle, config: Config, log_days: float) -> _Seen:
+        """Features that look further back than the log went (`log_days`) on the reference nights are left out: they
+        grow with the log, which says nothing about people."""
+        found = NightFeatures.of(night, config)
+        people = stable_sample(found.history.people, config.drift.people)
+        goals, vocabulary = tuple(config.goals), crm_of(bundle)
+        matrix = found.person_matrix(goals, bundle.context["cuts"], vocabulary)[people]
+        scored = score.score(found, bundle, config, people)
+        place = np.searchsorted(people, scored.person)
+        total = np.bincount(place, weights=scored.relevance, minlength=len(people))
+        candidates = np.bincount(place, minlength=len(people))
+        columns = {drift.SCORE: np.divide(total, candidates, out=np.full(len(people), np.nan), where=candidates > 0)}
+        listed = (feature for feature in spec.features(goals, crm=vocabulary.attributes) if feature.group == "person")
+        for feature, values in zip(listed, matrix.T, strict=True):
+            if feature.memory_days <= log_days:
+                columns[feature.name] = values.astype(np.float64)
+        return cls(found.history.people[people], columns, scored.probabilities)
+
+
+def _promised(seen: Sequence[_Seen], sides: Sequence[int]) -> dict[str, tuple[float, float]]:
+    """The AUC that the probabilities promise, by goal, in the reference and now."""
+
+    def of(goal: str, side: int) -> float:
+        return expected_auc(
+            np.concatenate([one.probabilities[goal] for one, at in zip(seen, sides, strict=True) if at == side])
+        )
+
+    return {goal: (of(goal, 0), of(goal, 1)) for goal in sorted(seen[0].probabilities)}
+
+
+# ---------------------------------------------------------------- what went missing
+
+
+def _faults(
+    archive: Archive, bundle: Bundle, reference: Sequence[datetime], as_of: datetime, config: Config
+) -> tuple[Burst, ...]:
+    """What is missing, or unknown, far more often tonight than on the reference nights: of events and of the CRM."""
+    if not reference:
+        return ()
+    sides = [*((0, night) for night in reference), (1, as_of)]
+    tables = [*_of_events(archive, sides, config), *_of_crm(archive, sides, crm_of(bundle))]
+    settings = config.drift
+    judged = [
+        bursts(kept, person, window, permutations=settings.permutations, q=settings.q, floor=settings.burst)
+        for faults, person, window in tables
+        if len(np.unique(window)) == 2
+        and (kept := {name: rows for name, rows in faults.items() if name.partition(":")[0] not in settings.ignore})
+    ]
+    return tuple(sorted((one for some in judged for one in some), key=lambda one: one.name))
+
+
+Faults = tuple[dict[str, NDArray[np.bool_]], Ints, Ints]
+
+
+def _of_events(archive: Archive, sides: Sequence[tuple[int, datetime]], config: Config) -> Iterator[Faults]:
+    """The events of the day before each night, source by source: which columns they do not fill."""
+    day = day_or_step(config)
+    parts = []
+    for side, night in sides:
+        inside = pc.and_(
+            pc.greater_equal(archive.events["ts"], pa.scalar(night - day, archive.events["ts"].type)),
+            pc.less(archive.events["ts"], pa.scalar(night, archive.events["ts"].type)),
+        )
+        rows = archive.events.filter(inside)
+        parts.append(rows.append_column("window", pa.array(np.full(rows.num_rows, side), pa.int64())))
+    events = pa.concat_tables(parts)
+    for source in sorted(pc.unique(events["source"]).to_pylist()):
+        rows = events.filter(pc.equal(events["source"], source))
+        missing = {
+            f"{name}: missing in {source}": np.asarray(pc.is_null(rows[name]).combine_chunks())
+            for name in RAW
+            if name in rows.column_names
+        }
+        yield missing, _ints(rows["person_id"]), _ints(rows["window"])
+
+
+def _of_crm(archive: Archive, sides: Sequence[tuple[int, datetime]], vocabulary: Vocabulary) -> Iterator[Faults]:
+    """The customers whom the CRM knows on each night: which attributes they lack, and which values are new."""
+    if not vocabulary.attributes:
+        return
+    people, windows = [], []
+    faults: dict[str, list[NDArray[np.bool_]]] = {}
+    for side, night in sides:
+        known = archive.night(night).customers
+        some = np.unique(_ints(known["person_id"]))
+        said = _coded(known, some, vocabulary)
+        for one in vocabulary.attributes:
+            values = said[one.column]
+            faults.setdefault(f"{one.column}: missing", []).append(np.isnan(values))
+            if one.values is not None:
+                faults.setdefault(f"{one.column}: unknown value", []).append(values == len(one.values))
+        people.append(some)
+        windows.append(np.full(len(some), side))
+    yield (
+        {name: np.concatenate(parts) for name, parts in faults.items()},
+        np.concatenate(people),
+        np.concatenate(windows),
+    )
+
+
+def _coded(customers: pa.Table, people: Ints, vocabulary: Vocabulary) -> dict[str, Floats]:
+    from features import crm
+
+    table = crm.coded(crm.facts(customers, people), people, vocabulary)
+    return {name: np.asarray(table[name].combine_chunks()) for name in table.column_names}
+
+
+def _ints(values: pa.ChunkedArray) -> Ints:
+    return np.asarray(values.combine_chunks()).astype(np.int64)
