@@ -9,3 +9,8 @@ class ShortlistError(Exception):
 
 class ConfigurationError(ShortlistError):
     """The command or the configuration is wrong. Exit code 2."""
+
+
+def in_words(error: object) -> str:
+    """What an error says to people. Ours are written for them; of another only its kind, for it may quote anything."""
+    return str(error) if isinstance(error, ShortlistError) else f"{type(error).__name__}; the log has more"
