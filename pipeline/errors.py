@@ -13,4 +13,7 @@ class ConfigurationError(ShortlistError):
 
 def in_words(error: object) -> str:
     """What an error says to people. Ours are written for them; of another only its kind, for it may quote anything."""
-    return str(error) if isinstance(error, ShortlistError) else f"{type(error).__name__}; the log has more"
+    if isinstance(error, ShortlistError):
+        return str(error)
+    kind = type(error).__name__ if isinstance(error, BaseException) else "it was stopped or lost"
+    return f"{kind}; the log has more"
