@@ -5,10 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +16,7 @@ import pytest
 from pipeline import alert, alert_state, deadline, messenger, snapshot, tracking
 from pipeline import config as configuration
 from pipeline.alert import AlertReport
+from pipeline.causes import State
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.records import Tracker
 from tests.pipeline import nights, trainings
@@ -255,26 +252,19 @@ def test_a_service_that_is_down_is_told_later(house: House, told: Sink) -> None:
         assert headings(told) == []
 
 
-KILLED = """
-import os, signal, sys
-from datetime import datetime
-from pipeline import alert, alert_state, config
-write = alert_state.write
-def dies(file, state):
-    if not state.outbox:
-        os.kill(os.getpid(), signal.SIGKILL)
-    write(file, state)
-alert_state.write = dies
-alert.run(datetime.fromisoformat(sys.argv[2]), config.load(sys.argv[1]))
-"""
-
-
-def test_killed_between_sending_and_noting(house: House, told: Sink) -> None:
+def test_killed_between_sending_and_noting(house: House, told: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message is sent once more, and then no more."""
-    command = [sys.executable, "-c", KILLED, str(house.file), NIGHT.isoformat()]
-    done = subprocess.run(command, env=os.environ, check=False)
-    assert done.returncode == -signal.SIGKILL
-    config = house.configure(WEB)
+    config, write = house.configure(WEB), alert_state.write
+
+    def dies(file: Path, state: State) -> None:
+        if not state.outbox:
+            raise SystemExit  # nothing catches it, so nothing more is written, as when the process is killed
+        write(file, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(alert_state, "write", dies)
+        with pytest.raises(SystemExit):
+            alert.run(NIGHT, config)
     assert headings(told) == ["data late"]
     assert alert.run(NIGHT, config).sent == 1
     assert alert.run(NIGHT, config).sent == 0
