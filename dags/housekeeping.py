@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import dag
 from airflow.timetables.trigger import CronTriggerTimetable
-from shortlist_tasks import DAG_DEFAULTS, as_of_param, step
+from shortlist_tasks import DAG_DEFAULTS, alert, as_of_param, step
 
 
 @dag(
@@ -14,7 +14,7 @@ from shortlist_tasks import DAG_DEFAULTS, as_of_param, step
 )
 def housekeeping() -> None:
     """Retention; how much is kept is in the configuration."""
-    step("housekeep")
+    step("housekeep") >> alert()
 
 
 housekeeping()

@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.timetables.trigger import CronTriggerTimetable
-from shortlist_tasks import DAG_DEFAULTS, LAKE, as_of_param, day_param, in_backfill, is_last_to_get_here
+from shortlist_tasks import DAG_DEFAULTS, LAKE, alert, as_of_param, day_param, in_backfill, is_last_to_get_here
 
 
 def asked_day(text: str | None) -> date | None:
@@ -68,7 +68,8 @@ def ingest() -> None:
         context["outlet_events"][LAKE].extra = {"as_of": as_of.isoformat()}
         return ingest.finish(as_of, settings, list(reports)).to_json()
 
-    finish(load.expand(unit=plan()))
+    loaded = load.expand(unit=plan())
+    [loaded, finish(loaded)] >> alert()
 
 
 ingest()

@@ -5,13 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import Param, dag, task
-from shortlist_tasks import DAG_DEFAULTS, LAKE, RANKINGS, as_of_param, step
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+from shortlist_tasks import DAG_DEFAULTS, LAKE, RANKINGS, alert, as_of_param, step
+
+from pipeline import deadline
 
 
 @dag(
     schedule=[LAKE],
     # The asset starts it, so it costs nothing while `ingest` is paused; paused itself, it would miss the lake's news.
     is_paused_upon_creation=False,
+    # Runs that an asset starts have no logical date. The scheduler sees it pass, and the triggerer calls.
+    deadline=DeadlineAlert(
+        DeadlineReference.DAGRUN_QUEUED_AT, deadline.interval(), AsyncCallback("pipeline.deadline.missed")
+    ),
     params={
         "as_of": as_of_param(),
         "retrain": Param(False, type="boolean", description="Train a challenger whatever the drift check says."),
@@ -37,7 +45,7 @@ def personalize() -> None:
     rank = step("rank", trigger_rule="none_failed_min_one_success")
     step("build_features") >> step("grade") >> drift
     chosen >> step("train") >> rank
-    chosen >> rank >> step("publish", outlets=[RANKINGS])
+    chosen >> rank >> step("publish", outlets=[RANKINGS]) >> alert()
 
 
 personalize()

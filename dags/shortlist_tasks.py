@@ -10,9 +10,21 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Asset, DagRunState, ExceptionRetryPolicy, Param, RetryAction, RetryRule, XComArg, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 LAKE = Asset("lake")
 RANKINGS = Asset("rankings")
+
+_SAID = "said"
+"""Under which key a failed task leaves what it failed with, for the task `alert`."""
+
+
+def say_why(context: Mapping[str, Any]) -> None:
+    """Leave what a task failed with, in words for people."""
+    from pipeline.errors import in_words
+
+    context["ti"].xcom_push(key=_SAID, value=in_words(context.get("exception")))
+
 
 DAG_DEFAULTS: dict[str, Any] = {
     "catchup": False,
@@ -23,6 +35,7 @@ DAG_DEFAULTS: dict[str, Any] = {
         "retry_delay": timedelta(minutes=1),
         "retry_exponential_backoff": 2.0,
         "max_retry_delay": timedelta(minutes=30),
+        "on_failure_callback": [say_why],
         # Our own errors say that the input, the configuration or a gate is at fault: a retry would only say it later.
         "retry_policy": ExceptionRetryPolicy([RetryRule("pipeline.errors.ShortlistError", RetryAction.FAIL)]),
     },
@@ -87,3 +100,43 @@ def step(verb: str, outlets: list[Asset] | None = None, **options: Any) -> XComA
         return report
 
     return run()
+
+
+def alert() -> XComArg:
+    """The last task of a DAG: tells people what went wrong, or right, whatever became of the tasks before it.
+
+    A teardown runs after failures, and does not make a run succeed that failed. Who started a backfill looks on.
+    """
+
+    @task(task_id="alert")
+    def run(**context: Any) -> dict[str, Any]:
+        from pipeline import alert, clock, config
+
+        if in_backfill(context):
+            raise AirflowSkipException("a backfill is nobody's night")
+        settings = config.load()
+        report: dict[str, Any] = alert.run(clock.as_of(context, settings), settings, ran=ran(context)).to_json()
+        return report
+
+    last = run()
+    last.as_teardown()
+    return last
+
+
+def ran(context: Mapping[str, Any]) -> dict[str, str | None]:
+    """What each task of this run that has ended failed with; None for one that succeeded, or was not needed.
+
+    Of mapped tasks, one that failed speaks for all.
+    """
+    ti, names = context["ti"], context["dag"].task_ids
+    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id])[ti.run_id]
+    ended = [(name if name in names else name.rpartition("_")[0], state) for name, state in states.items()]
+    failed = {name: _said(ti, name) for name, state in ended if state == "failed"}
+    return {name: None for name, state in ended if state in {"success", "skipped"}} | failed
+
+
+def _said(ti: Any, name: str) -> str:
+    """A task that was killed says nothing."""
+    said = ti.xcom_pull(task_ids=name, key=_SAID)
+    first = said if isinstance(said, str) else next(iter(said or ()), None)
+    return first or "it ended without a word, as when it is killed for its memory; the log may have more"

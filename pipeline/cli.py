@@ -273,6 +273,30 @@ def housekeep(config_file: ConfigFile = None, as_of: AsOf = None, as_json: Json 
     _step("housekeep", config_file, as_of, as_json)
 
 
+@app.command()
+def alert(
+    config_file: ConfigFile = None,
+    as_of: AsOf = None,
+    overdue: Annotated[
+        bool, typer.Option("--overdue", help="The night should be published by now: tell it if it is not.")
+    ] = False,
+    test: Annotated[
+        bool, typer.Option("--test", help="Send a test message to every address, and look at nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Tell people what went wrong, or right, since the last time."""
+    settings, night = prepare(config_file, as_of)
+    from pipeline import alert as step
+
+    if test:
+        took = step.test(settings)
+        answer(took, as_json, lambda: step.draw_test(took, settings, people))
+        raise typer.Exit(not took or not all(took.values()))
+    report = step.run(night, settings, overdue=overdue)
+    answer(report.to_json(), as_json, lambda: step.draw(report, settings, people))
+
+
 def _step(verb: str, config_file: Path | None, as_of: str | None, as_json: bool, **options: Any) -> None:
     settings, night = prepare(config_file, as_of)
     from importlib import import_module

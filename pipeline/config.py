@@ -19,6 +19,7 @@ from pipeline.reason_settings import Reasons
 from pipeline.rule_settings import Rule
 from pipeline.sections import (
     DEFAULT_GOALS,
+    Alerts,
     Drift,
     Engine,
     Goal,
@@ -62,6 +63,7 @@ class Config(Settings):
     limits: Limits = Limits()
     publish: Publish = Publish()
     housekeeping: Housekeeping = Housekeeping()
+    alerts: Alerts = Alerts()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Config:
@@ -111,7 +113,8 @@ class Config(Settings):
     @cached_property
     def sha256(self) -> str:
         """Of every effective value that can change what is published; not of where the file lies."""
-        besides: Any = {"file": True, "limits": True, "engine": True, "publish": True, "training": {"challengers"}}
+        besides: Any = {"file": True, "limits": True, "engine": True, "publish": True, "alerts": True}
+        besides["training"] = {"challengers"}
         values = self.model_dump(mode="json", exclude=besides)
         for source in values["sources"]:
             source["path"] = os.path.relpath(source["path"], self.file.parent)

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import sources, stores, swap
+from pipeline import messenger, sources, stores, swap
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
@@ -49,7 +49,7 @@ class DoctorReport(Report):
 def run(config: Config) -> DoctorReport:
     """Look at everything that a night needs, and change nothing."""
     exports, places = map(_source, config.sources), map(_store, config.publish.stores)
-    findings = (_key(config), *exports, *_folders(Lake.of(config)), *places)
+    findings = (_key(config), *exports, *_folders(Lake.of(config)), *places, _alerts(config))
     return DoctorReport(findings, tuple(_settings(config)))
 
 
@@ -87,6 +87,17 @@ def _store(url: str) -> Finding:
     except ShortlistError as error:
         return Finding(f"store {url}", False, str(error))
     return Finding(f"store {url}", True, f"{len(objects)} objects; CURRENT there names {serves or 'nothing yet'}")
+
+
+def _alerts(config: Config) -> Finding:
+    """Whether the addresses are any; whether they answer, `shortlist alert --test` says."""
+    name = config.alerts.urls_env
+    try:
+        found = messenger.addresses(config)
+    except ShortlistError as error:
+        return Finding("alerts", False, str(error))
+    services = ", ".join(one.name for one in found)
+    return Finding("alerts", True, f"{len(found)} addresses: {services}" if found else f"nobody is told: no {name}")
 
 
 def _source(source: Source) -> Finding:

@@ -9,3 +9,11 @@ class ShortlistError(Exception):
 
 class ConfigurationError(ShortlistError):
     """The command or the configuration is wrong. Exit code 2."""
+
+
+def in_words(error: object) -> str:
+    """What an error says to people. Ours are written for them; of another only its kind, for it may quote anything."""
+    if isinstance(error, ShortlistError):
+        return str(error)
+    kind = type(error).__name__ if isinstance(error, BaseException) else "it was stopped or lost"
+    return f"{kind}; the log has more"

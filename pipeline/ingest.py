@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from expectations import schemas
-from pipeline import clock, collect, erasure, shortcomings, sources, staging, tally, validate
+from pipeline import clock, collect, erasure, refusals, shortcomings, sources, staging, tally, validate
 from pipeline.collect import Collected
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
@@ -168,6 +168,11 @@ def load(unit: Mapping[str, Any], as_of: datetime, config: Config) -> IngestRepo
         ShortlistError: The file is missing or unreadable, too many of its rows were refused, or a suite failed.
     """
     what = Unit.from_json(unit)
+    with refusals.kept(Lake.of(config), what.label):
+        return _load(what, as_of, config)
+
+
+def _load(what: Unit, as_of: datetime, config: Config) -> IngestReport:
     source, lake = config.source(what.source), Lake.of(config)
     Pseudonyms.of(config)  # no key, no lake
     path = sources.locate(source, what.day)

@@ -99,6 +99,16 @@ class Lake:
         return self.state / "ranked"
 
     @property
+    def refusals(self) -> Path:
+        """Why exports were not let in, a file a (source, day); see `pipeline.refusals`."""
+        return self.state / "refusals"
+
+    @property
+    def alerts(self) -> Path:
+        """What is open and what is still to be told; see `pipeline.alert_state`."""
+        return self.state / "alerts"
+
+    @property
     def tracking(self) -> Path:
         """MLflow's database and the artifacts of its runs."""
         return self.state / "mlflow"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-import os
 import sys
 import uuid
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline import disk, swap
+from pipeline import disk, secret, swap
 from pipeline.config import DEVELOPMENT_KEY, Config
 from pipeline.errors import ConfigurationError
 from pipeline.lake import Lake
@@ -67,7 +66,7 @@ class Pseudonyms:
     def configured(cls, config: Config) -> Pseudonyms:
         """With the key that is configured, whatever the lake was made with."""
         name = config.project.id_key_env
-        key = os.environ.get(name) or _airflow_variable(name.lower())
+        key = secret.read(name)
         if not key and config.project.development_key:
             key = DEVELOPMENT_KEY
             _warn_in_airflow(name)
@@ -179,12 +178,6 @@ def rotate(pseudonyms: NDArray[np.int64], key: bytes) -> NDArray[np.int64]:
 def _next(pseudonym: bytes, key: bytes) -> bytes:
     """No purpose has this prefix: a pseudonym never stands for a native id."""
     return hmac.digest(key, b"rotated\0" + pseudonym, "sha256")[:_BYTES]
-
-
-def _airflow_variable(name: str) -> str:
-    """From Airflow's secrets backend, in a task of Airflow's; who did not import Airflow does not do so for this."""
-    sdk = sys.modules.get("airflow.sdk")
-    return str(sdk.Variable.get(name, default="")) if sdk else ""
 
 
 def _warn_in_airflow(name: str) -> None:

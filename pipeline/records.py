@@ -115,6 +115,8 @@ class ModelVersion:
     folder: Path
     promoted: bool
     sha256: Mapping[str, str]
+    reason: str = ""
+    """Why it was promoted, or was not."""
 
     @property
     def report(self) -> Path:

@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, Field, model_validator
 
 from expectations import schemas
+from pipeline import deadline
+from pipeline.causes import KINDS, Kind
 from pipeline.rule_settings import known_segments
 from pipeline.settings import Settings, nearest
 
@@ -33,6 +35,19 @@ def _store(url: str) -> str:
         )
     if {".", ".."} & set(url.split("/")):
         raise ValueError("an object store has no `.` and `..`: write the folder itself")
+    return url.rstrip("/")
+
+
+def _variable(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+        raise ValueError("not the name of an environment variable; what it holds is set there, and never in this file")
+    return name
+
+
+def _page(url: str) -> str:
+    """The address of pages, without a slash at its end."""
+    if url and not re.fullmatch(r"https?://[^\s@?]+", url):
+        raise ValueError("not an address of pages: expected http://… or https://…, without user, password and query")
     return url.rstrip("/")
 
 
@@ -306,6 +321,24 @@ class Housekeeping(Settings):
     snapshot_hours: Annotated[float, Field(ge=0)] = 24
     """A snapshot that was published less than this ago is kept, too, however many have followed."""
     lake_versions_hours: Annotated[int, Field(ge=0)] = 168
+
+
+class Alerts(Settings):
+    """Who is told what, and from when on; see `pipeline.causes` for the kinds."""
+
+    urls_env: Annotated[str, AfterValidator(_variable)] = "SHORTLIST_ALERT_URLS"
+    """The environment variable (or Airflow Variable, in lower case) with the Apprise URLs: there are tokens in them."""
+    kinds: tuple[Kind, ...] = tuple(KINDS)
+    """What is told at all."""
+    airflow_url: Annotated[str, AfterValidator(_page)] = ""
+    """Where Airflow's pages are for who reads the message, such as `https://airflow.example.com`."""
+    mlflow_url: Annotated[str, AfterValidator(_page)] = ""
+    deadline_hours: Annotated[float, Field(gt=0, le=24 * 365)] = deadline.HOURS
+    """How long after Airflow has queued a night's `personalize` its lists must be published."""
+    stale_nights: Annotated[int, Field(ge=1)] = 2
+    """How many nights what serves may be behind."""
+    min_people_share: Annotated[float, Field(ge=0, le=1)] = 0.8
+    """Fewer people with a list than this share of the last snapshots' median have shrunken."""
 
 
 DEFAULT_GOALS = {

@@ -27,6 +27,8 @@ def complaints(error: ValidationError, root: type[BaseModel], text: str) -> Iter
                 str(one["input"]), one["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
             )
             yield f"{at}{key}: {one['msg']} (found: {one['input']!r}){close}"
+        elif key.endswith(("_env", "_url")):  # somebody may have put the secret where its variable's name belongs
+            yield f"{key}: {one['msg']}"
         else:
             yield f"{at}{key}: {one['msg']} (found: {_without_keys(one['input'])})" if key else one["msg"]
 

@@ -21,7 +21,7 @@ def night(report: Mapping[str, Any], config: Config, out: Console) -> None:
     lake = Lake.of(config)
     out.print()
     out.rule(f"[bold]{report['as_of']}")
-    for line in _story(report):
+    for line in [*_story(report), *_alerted(report.get("alert"))]:
         out.print(line, markup=False)
     out.print()
     for name, place in _places(report, lake):
@@ -29,6 +29,16 @@ def night(report: Mapping[str, Any], config: Config, out: Console) -> None:
     out.print("\nNext, for example:", markup=False)
     for command in _next(config):
         out.print(f"  {command}", markup=False, soft_wrap=True)
+
+
+def _alerted(alert: Mapping[str, Any] | None) -> list[str]:
+    """What people should know, and whether anybody was told."""
+    if not alert:
+        return []
+    lines = [f"alert: {one['heading']}: {one['sentence']}" for one in alert["open"]]
+    lines += [f"resolved: {one['heading']}: {one['sentence']}" for one in alert["resolved"]]
+    sent = f"  {alert['sent']} messages sent to {', '.join(alert['addresses'])}"
+    return [*lines, *([sent] if alert["sent"] else []), *(f"  note: {note}" for note in alert["notes"])]
 
 
 def _places(report: Mapping[str, Any], lake: Lake) -> list[tuple[str, str]]:

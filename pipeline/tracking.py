@@ -387,6 +387,7 @@ def _version(tracker: Tracker, found: RegisteredVersion) -> ModelVersion:
         folder=tracker.artifacts(str(found.run_id)),
         promoted=found.tags.get("promoted") == "true",
         sha256=records.sha256_by_file(found.tags),
+        reason=found.tags.get("reason") or found.description or "",
     )
 
 

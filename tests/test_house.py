@@ -23,16 +23,17 @@ FOLDERS = (".ci", "benchmarks", "dags", "docs", *PACKAGES, "tests")
 
 OURS = {"dags", *PACKAGES}
 SPARK = {"pyspark", "py4j"}
-OUTSIDE = {"airflow", "mlflow", "great_expectations", "os", "pathlib", *SPARK}
+OUTSIDE = {"airflow", "apprise", "mlflow", "great_expectations", "os", "pathlib", *SPARK}
 FORBIDDEN = {
     "expectations": (OURS | OUTSIDE) - {"expectations", "pathlib"},
     "features": (OURS | OUTSIDE) - {"features", "expectations"},
     "models": (OURS | OUTSIDE) - {"models", "expectations"},
-    "pipeline": {"dags", "airflow", "mlflow", "great_expectations", *SPARK},
+    "pipeline": {"dags", "airflow", "apprise", "mlflow", "great_expectations", *SPARK},
     "dags": {
         "features",
         "models",
         "expectations",
+        "apprise",
         "mlflow",
         "great_expectations",
         "pandas",
@@ -46,6 +47,7 @@ FORBIDDEN = {
 }
 ALLOWED_IN = {
     "pipeline/local_airflow.py": {"airflow"},
+    "pipeline/messenger.py": {"apprise"},
     "pipeline/spark.py": SPARK,
     "pipeline/tracking.py": {"mlflow"},
     "pipeline/validate.py": {"great_expectations"},

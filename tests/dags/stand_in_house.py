@@ -12,7 +12,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
 STAND_INS = Path(__file__).with_name("stand_ins")
-REAL = ("__init__", "airflow_environment", "clock", "config", "errors", "lake", "local_airflow")
+REAL = ("__init__", "airflow_environment", "causes", "clock", "config", "deadline", "errors", "lake", "local_airflow")
 STEPS = ("build_features", "grade", "train", "rank", "publish", "housekeep")
 
 STEP = """
@@ -31,6 +31,15 @@ from pipeline.steps import Report, called
 def run(as_of, config, *, retrain=False):
     plan = called("check_drift", as_of, config, retrain=retrain)
     return Report("check_drift", retrain or plan.get("drifted", False))
+"""
+
+ALERT = """
+from pipeline.steps import Report, called
+
+
+def run(as_of, config, *, ran=None, overdue=False):
+    called("alert", as_of, config, ran=ran, overdue=overdue)
+    return Report("alert")
 """
 
 INGEST = """
@@ -63,7 +72,8 @@ class StandIns:
         for name in REAL:
             shutil.copy(REPOSITORY / "pipeline" / f"{name}.py", package)
         shutil.copy(STAND_INS / "steps.py", package)
-        steps = {verb: STEP.format(verb=verb) for verb in STEPS} | {"check_drift": CHECK_DRIFT, "ingest": INGEST}
+        steps = {verb: STEP.format(verb=verb) for verb in STEPS}
+        steps |= {"alert": ALERT, "check_drift": CHECK_DRIFT, "ingest": INGEST}
         for verb, text in steps.items():
             (package / f"{verb}.py").write_text(text)
         for shared in ("dags", "expectations"):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,8 @@ def test_a_backfill(house: StandIns, airflow: Airflow) -> None:
     runs = airflow.ended("ingest", "backfill", NIGHTS)
     airflow.ended("personalize", "asset_triggered")
     assert [run["state"] for run in runs] == ["success"] * NIGHTS
-    called, order = house.journal(), steps({"journal": house.journal()})
+    called, alerts = without_alerts(house.journal())
+    order = steps({"journal": called})
     assert sorted((call["as_of"], call["start"], call["end"]) for call in called if call["step"] == "plan") == [
         (night.replace(hour=0).isoformat(), *[str((night - timedelta(days=1)).date())] * 2) for night in nights
     ]
@@ -70,6 +72,7 @@ def test_a_backfill(house: StandIns, airflow: Airflow) -> None:
     assert order[-6:] == ONCE
     assert order.count("finish") == order.count("publish") == 1
     assert {call["as_of"] for call in called[-6:]} == {TICK.replace(hour=0).isoformat()}
+    assert len(alerts) == 1, "`personalize` has a night to tell of, a backfill has not"
 
 
 def test_a_range_by_hand(house: StandIns, airflow: Airflow) -> None:
@@ -77,10 +80,16 @@ def test_a_range_by_hand(house: StandIns, airflow: Airflow) -> None:
     airflow.call("POST", "/dags/ingest/dagRuns", json.loads(block("json", starting="{")))
     airflow.ended("ingest", "manual")
     airflow.ended("personalize", "asset_triggered", 2)
-    plan, *others = house.journal()
+    (plan, *others), alerts = without_alerts(house.journal())
+    assert len(alerts) == 2
     assert (plan["start"], plan["end"]) == ("2026-06-01", "2026-06-30")
     assert [call["step"] for call in others] == ["load"] * len(UNITS) + ONCE
     assert {call["as_of"] for call in house.journal()} == {TICK.replace(hour=0).isoformat()}
+
+
+def without_alerts(journal: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The calls of all other steps, and those of `alert`: the end of `ingest` runs beside `personalize`."""
+    return [call for call in journal if call["step"] != "alert"], [call for call in journal if call["step"] == "alert"]
 
 
 def create_backfill(house: StandIns, first: datetime, last: datetime) -> None:

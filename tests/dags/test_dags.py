@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from pipeline import deadline
 from tests.dags.stand_in_house import REPOSITORY, STAND_INS, STEPS, StandIns
 
 GRAPHS = {
-    "ingest": {"plan": ["load"], "load": ["finish"], "finish": []},
+    "ingest": {"plan": ["load"], "load": ["alert", "finish"], "finish": ["alert"], "alert": []},
     "personalize": {
         "build_features": ["grade"],
         "grade": ["check_drift"],
@@ -24,9 +25,10 @@ GRAPHS = {
         "choose": ["rank", "train"],
         "train": ["rank"],
         "rank": ["publish"],
-        "publish": [],
+        "publish": ["alert"],
+        "alert": [],
     },
-    "housekeeping": {"housekeep": []},
+    "housekeeping": {"housekeep": ["alert"], "alert": []},
 }
 HEAVY = {
     "deltalake", "duckdb", "great_expectations", "matplotlib", "mlflow", "numba", "numpy", "optuna", "pandas",
@@ -121,6 +123,21 @@ def test_nothing_runs_by_surprise(parsed: dict[str, Any]) -> None:
     }
 
 
+def test_alerts_come_last(parsed: dict[str, Any]) -> None:
+    """The last task of every DAG runs after failures too, and as a teardown makes no failed run look well."""
+    for dag in parsed["dags"].values():
+        assert dag["tasks"]["alert"]["teardown"]
+        assert [name for name, task in dag["tasks"].items() if not task["then"]] == ["alert"]
+
+
+def test_the_night_has_a_deadline(parsed: dict[str, Any]) -> None:
+    """Six hours after it was queued, unless the configuration says otherwise; what is called can be awaited."""
+    assert parsed["dags"]["personalize"]["deadlines"] == [
+        {"reference": "DagRunQueuedAtDeadline", "hours": 6.0, "calls": "pipeline.deadline.missed"}
+    ]
+    assert inspect.iscoroutinefunction(deadline.missed)
+
+
 def test_days_are_picked_from_a_calendar(parsed: dict[str, Any]) -> None:
     """The form shows a date picker, which may be left empty, for each end of a range."""
     params = parsed["dags"]["ingest"]["params"]
@@ -139,7 +156,11 @@ def test_retries(parsed: dict[str, Any]) -> None:
 def test_parsing_is_light(parsed: dict[str, Any]) -> None:
     """Parsing, which a scheduler does every few seconds, imports no library that takes seconds, nor any step."""
     assert HEAVY.isdisjoint(parsed["modules"])
-    assert {name for name in parsed["modules"] if name.startswith("pipeline")} <= {"pipeline", "pipeline.errors"}
+    assert {name for name in parsed["modules"] if name.startswith("pipeline")} <= {
+        "pipeline",
+        "pipeline.deadline",
+        "pipeline.errors",
+    }
 
 
 @pytest.mark.parametrize("verb", STEPS)
@@ -160,8 +181,8 @@ def test_ingest_and_drift_take_what_the_dags_give() -> None:
 
 def test_quiet_night(nights: dict[str, Any]) -> None:
     """Without drift nothing is trained, and the champion's rankings are published."""
-    expected = ["plan", "load", "load", "finish", "build_features", "grade", "check_drift", "rank", "publish"]
-    assert steps(nights["quiet"]) == expected
+    ingest, personalize = ["plan", "load", "load", "finish"], ["build_features", "grade", "check_drift"]
+    assert steps(nights["quiet"]) == [*ingest, "alert", *personalize, "rank", "publish", "alert"]
     assert nights["quiet"]["raised"] is None
 
 
@@ -178,14 +199,14 @@ def test_loads_hand_their_reports_on(nights: dict[str, Any]) -> None:
 
 def test_night_without_news(nights: dict[str, Any]) -> None:
     """When there is nothing to load, the night goes on all the same."""
-    assert steps(nights["nothing new"])[:3] == ["plan", "finish", "build_features"]
-    assert steps(nights["nothing new"])[-1] == "publish"
+    assert steps(nights["nothing new"])[:4] == ["plan", "finish", "alert", "build_features"]
+    assert steps(nights["nothing new"])[-2:] == ["publish", "alert"]
 
 
 @pytest.mark.parametrize("name", ["drifted", "asked"])
 def test_training_comes_before_ranking(nights: dict[str, Any], name: str) -> None:
     """A model is trained when the drift check or a human calls for it, and the rankings wait for it."""
-    assert steps(nights[name])[-4:] == ["check_drift", "train", "rank", "publish"]
+    assert steps(nights[name])[-5:] == ["check_drift", "train", "rank", "publish", "alert"]
 
 
 def test_every_step_is_for_the_same_instant(nights: dict[str, Any]) -> None:
@@ -195,15 +216,25 @@ def test_every_step_is_for_the_same_instant(nights: dict[str, Any]) -> None:
 
 
 def test_our_errors_come_out_as_they_are(nights: dict[str, Any]) -> None:
-    """A step's own message is what the caller gets, and nothing after the step has run."""
+    """A step's own message is what the caller gets, and nothing after the step has run but the alert."""
     assert nights["broken export"]["raised"] == ["ShortlistError", "load failed"]
-    assert set(steps(nights["broken export"])) == {"plan", "load"}
+    assert set(steps(nights["broken export"])) == {"plan", "load", "alert"}
+
+
+def test_alerts_know_what_failed(nights: dict[str, Any]) -> None:
+    """With the words of our own errors, and only the kind of others; of what was not reached nothing is said."""
+    told = {name: [call["ran"] for call in one["journal"] if call["step"] == "alert"] for name, one in nights.items()}
+    assert told["broken export"] == [{"plan": None, "load": "load failed"}]
+    assert told["broken code"][1]["rank"] == "ZeroDivisionError; the log has more"
+    assert told["broken code"][1].keys() == {"build_features", "grade", "check_drift", "choose", "train", "rank"}
+    assert set(told["drifted"][1].values()) == {None}
+    assert told["interrupted"] == []
 
 
 def test_other_errors_come_out_as_they_are(nights: dict[str, Any]) -> None:
     """An unexpected exception keeps its type, is not tried again, and stops the night before anything is published."""
     assert nights["broken code"]["raised"] == ["ZeroDivisionError", "rank failed"]
-    assert steps(nights["broken code"])[-2:] == ["check_drift", "rank"]
+    assert steps(nights["broken code"])[-3:] == ["check_drift", "rank", "alert"]
 
 
 def test_ctrl_c_stops_at_once(nights: dict[str, Any]) -> None:
@@ -219,7 +250,7 @@ def test_task_ends_are_told(nights: dict[str, Any]) -> None:
     assert {event for event in told if event[1] == "load"} == {
         ("ingest", "load", index, state) for index in (0, 1) for state in ("running", "success")
     }
-    assert nights["broken code"]["told"][-1] == ["personalize", "rank", -1, "failed"]
+    assert ["personalize", "rank", -1, "failed"] in nights["broken code"]["told"]
 
 
 def test_reports_come_back(nights: dict[str, Any]) -> None:

@@ -17,14 +17,30 @@ import pytest
 from pipeline import config
 from pipeline.up import Services
 from tests.dags.airflow_api import Airflow
+from tests.pipeline.sink import Sink, listening
 
 AS_OF = "2026-07-01"
 
 
+DEADLINE, SOON = "deadline_hours = 6", "deadline_hours = 0.0003"
+"""A second: no night is published by then."""
+
+
+@pytest.fixture(name="sink", scope="module")
+def _sink() -> Iterator[Sink]:
+    with listening() as sink:
+        yield sink
+
+
 @pytest.fixture(name="services", scope="module")
-def _services(tiny_world: Path) -> Iterator[Services]:
-    with Services(tiny_world, mlflow=False, airflow_port=0) as services:
-        yield services
+def _services(tiny_world: Path, sink: Sink) -> Iterator[Services]:
+    text = tiny_world.read_text()
+    assert DEADLINE in text
+    tiny_world.write_text(text.replace(DEADLINE, SOON))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHORTLIST_ALERT_URLS", sink.url)
+        with Services(tiny_world, mlflow=False, airflow_port=0) as services:
+            yield services
 
 
 @pytest.fixture(name="airflow", scope="module")
@@ -41,6 +57,27 @@ def test_lake_starts_personalize(tiny_world: Path, airflow: Airflow) -> None:
     settings = config.load(tiny_world)
     current = (settings.folder(settings.project.published) / "rankings" / "CURRENT").read_text()
     assert current.startswith(AS_OF)
+
+
+def test_a_missed_deadline_is_told_by_the_triggerer(sink: Sink) -> None:
+    """That run took longer than its second: the triggerer said so, once, while it went on."""
+    assert headings(sink).count("deadline missed") == 1
+
+
+def test_a_failed_load_is_told_once(airflow: Airflow, sink: Sink) -> None:
+    """A night without exports fails, and its last task tells whose data is late: once, however many runs say so."""
+    airflow.start("ingest", as_of="2030-01-01")
+    runs = airflow.ended("ingest", "manual", 2)
+    assert sorted(run["state"] for run in runs) == ["failed", "success"]
+    assert headings(sink).count("data late") == 1
+    (failed,) = (run["dag_run_id"] for run in runs if run["state"] == "failed")
+    said = airflow.call("GET", f"/dags/ingest/dagRuns/{failed}/taskInstances/load/xcomEntries/said?map_index=0")
+    assert "events_20291231.parquet" in said["value"], "the failed task leaves its own words to the last one"
+
+
+def headings(sink: Sink) -> list[str]:
+    """What was told so far."""
+    return [message["title"].partition(": ")[2] for message in sink.got]
 
 
 @pytest.mark.parametrize("day", ["soon", "2026-02-30", "30/06/2026", 20260630])

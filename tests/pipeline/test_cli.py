@@ -268,7 +268,7 @@ def test_doctor_is_content_with_a_house_in_order(house: House, capsys: Capture) 
     found = {one["what"]: one for one in said.json["findings"]}
     assert (said.code, all(one["healthy"] for one in found.values())) == (0, True)
     assert found["source web (table)"]["detail"] == "1 days, 2026-06-30 to 2026-06-30"
-    assert set(found) == {"key SHORTLIST_ID_KEY", "source web (table)", "lake", "published", "state"}
+    assert set(found) == {"key SHORTLIST_ID_KEY", "source web (table)", "lake", "published", "state", "alerts"}
 
 
 def test_doctor_finds_what_is_missing(house: House, capsys: Capture) -> None:

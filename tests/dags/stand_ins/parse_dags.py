@@ -20,9 +20,18 @@ def described(dag: Any) -> dict[str, Any]:
         "schedule": [asset.name for asset in schedule] if isinstance(schedule, list) else schedule.summary,
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
+        "deadlines": [_deadline(one) for one in dag.deadline or ()],
         "paused_at_first": dag.is_paused_upon_creation,
         "params": {name: param.schema for name, param in dag.params.items()},
         "tasks": {task.task_id: _task(task) for task in dag.tasks},
+    }
+
+
+def _deadline(one: Any) -> dict[str, Any]:
+    return {
+        "reference": one.reference.reference_name,
+        "hours": one.interval.total_seconds() / 3600,
+        "calls": one.callback.path,
     }
 
 
@@ -30,6 +39,7 @@ def _task(task: Any) -> dict[str, Any]:
     return {
         "then": sorted(task.downstream_task_ids),
         "rule": task.trigger_rule.value,
+        "teardown": task.is_teardown,
         "outlets": [asset.name for asset in task.outlets],
         "retries": task.retries,
         "backs_off": task.retry_exponential_backoff,
