@@ -14,8 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from models.classifier import Bundle
-from models.drift import SCORE, TOGETHER, FeatureDrift
+from models import drift
+from models.drift import FeatureDrift
 from pipeline import compared_nights, drift_evidence, performance_evidence, retrain_arms, tracking
 from pipeline.build_features import fits
 from pipeline.bundles import load_bundle
@@ -87,7 +87,7 @@ def _known(
     nothing = Evidence(None, {}, ())
     trained = max((one.as_of for one in tracking.versions(tracker) if one.as_of < as_of), default=None)
     if champion is None:
-        known = Known(as_of, None, False, trained, nothing, _NO_CHAMPION, (), _NO_CHAMPION, None, frozenset())
+        known = Known(as_of, None, False, trained, nothing, _NO_CHAMPION, (), _NO_CHAMPION, False, None, frozenset())
         return known, {"drift": ComparedNights(), "performance": ComparedNights()}
     bundle = load_bundle(tracker, champion.version)
     nights = {
@@ -106,8 +106,9 @@ def _known(
         drift_note=nights["drift"].note,
         dips=performance_evidence.found(archive, bundle, champion, nights["performance"], as_of, config),
         dips_note=nights["performance"].note,
+        labels_reach=_labels_reach(nights),
         before=_moved_before(as_of, champion, config, lake),
-        matters=_matters(bundle),
+        matters=drift.matters(drift_evidence.importance(bundle)),
     )
     return known, nights
 
@@ -123,11 +124,10 @@ def _moved_before(as_of: datetime, champion: ModelVersion, config: Config, lake:
     return frozenset(record.get("moved", ()))
 
 
-def _matters(bundle: Bundle) -> frozenset[str]:
-    """The scores, everything together, and features that mean at least half of what an even share would."""
-    shares = drift_evidence.importance(bundle)
-    even = sum(shares.values()) / max(len(shares), 1)
-    return frozenset({SCORE, TOGETHER} | {name for name, share in shares.items() if share >= even / 2})
+def _labels_reach(nights: Mapping[str, ComparedNights]) -> bool:
+    """Whether the outcome of any night that drift is looked for on is known."""
+    looked, judged = nights["drift"].current, nights["performance"].current
+    return bool(looked and judged) and judged[-1] >= looked[0]
 
 
 # ---------------------------------------------------------------- what is decided

@@ -43,16 +43,26 @@ def found(
     """
     if nights.note:
         return ()
-    then = _answered(archive, nights.reference, bundle, bundle.models, config)
-    now = _answered(archive, nights.current, bundle, bundle.serving, config)
-    if then is None or now is None:
+    then, now = (
+        [
+            lists_of(archive, NightFeatures.of(archive.night(night), config), config, config.retrain.dip_people)
+            for night in side
+        ]
+        for side in (nights.reference, nights.current)
+    )
+    return compared(then, now, bundle, look(champion, as_of, config), config)
+
+
+def compared(then: Sequence[Rows], now: Sequence[Rows], bundle: Bundle, looks: int, config: Config) -> tuple[Dip, ...]:
+    """The same of lists that people had on the nights of the reference, and on nights of now, at this many looks."""
+    before, after = _answered(then, bundle, bundle.models, config), _answered(now, bundle, bundle.serving, config)
+    if before is None or after is None:
         return ()
-    settings = config.retrain
     figures = [
-        *(_auc(goal, then, now, config) for goal in sorted(bundle.models)),
-        _ndcg(then, now, bundle, config),
+        *(_auc(goal, before, after, config) for goal in sorted(bundle.models)),
+        _ndcg(before, after, bundle, config),
     ]
-    return dips(figures, look(champion, as_of, config), alpha=settings.dip_alpha, seed=config.training.seed)
+    return dips(figures, looks, alpha=config.retrain.dip_alpha, seed=config.training.seed)
 
 
 def look(champion: ModelVersion, as_of: datetime, config: Config) -> int:
@@ -61,15 +71,12 @@ def look(champion: ModelVersion, as_of: datetime, config: Config) -> int:
 
 
 def _answered(
-    archive: Archive, nights: Sequence[datetime], bundle: Bundle, models: Mapping[str, GoalModel], config: Config
+    nights: Sequence[Rows], bundle: Bundle, models: Mapping[str, GoalModel], config: Config
 ) -> _Answered | None:
-    parts = [
-        lists_of(archive, NightFeatures.of(archive.night(night), config), config, config.retrain.dip_people)
-        for night in nights
-    ]
-    if not any(part.size for part in parts):
+    parts = [part for part in nights if part.size]
+    if not parts:
         return None
-    rows = joined([part for part in parts if part.size])
+    rows = joined(parts)
     x = rows.scored(bundle.context["cuts"], tuple(config.goals), crm_of(bundle)).x
     return _Answered(rows, {goal: model.predict(x) for goal, model in models.items()})
 

@@ -26,7 +26,8 @@ class Known:
     """All that the arms look at. `before` is what had moved on the night before, None where nobody looked then.
 
     `misfit`: the champion cannot score what the configuration asks for now. `trained` is when a training last ended,
-    whatever came of it. `matters` are features that mean something to the champion.
+    whatever came of it. `labels_reach`: the nights of the dips are among those that drift is looked for on. `matters`
+    are features that mean something to the champion.
     """
 
     as_of: datetime
@@ -37,6 +38,7 @@ class Known:
     drift_note: str
     dips: tuple[Dip, ...]
     dips_note: str
+    labels_reach: bool
     before: frozenset[str] | None
     matters: frozenset[str]
 
@@ -141,8 +143,8 @@ def _drift(known: Known) -> Arm:
         return _arm("drift", False, f"{told}; a second night in a row would count.", "warns", figures)
     if not known.matters & set(twice):
         return _arm("drift", False, f"{told}; the champion hardly reads what moved on both nights.", "warns", figures)
-    if known.dips and all(dip.proven_harmless for dip in known.dips):
-        return _arm("drift", False, f"{told}; but the champion does as well as ever.", "warns", figures)
+    if known.labels_reach and known.dips and all(dip.verdict == STEADY for dip in known.dips):
+        return _arm("drift", False, f"{told}; but what people did since shows no harm.", "warns", figures)
     return _arm("drift", True, f"{told}, for two nights.", figures=figures)
 
 
