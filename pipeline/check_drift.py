@@ -106,7 +106,7 @@ def _known(
         drift_note=nights["drift"].note,
         dips=performance_evidence.found(archive, bundle, champion, nights["performance"], as_of, config),
         dips_note=nights["performance"].note,
-        labels_reach=_labels_reach(nights),
+        labels_reach=labels_reach(nights),
         before=_moved_before(as_of, champion, config, lake),
         matters=drift.matters(drift_evidence.importance(bundle)),
     )
@@ -124,7 +124,7 @@ def _moved_before(as_of: datetime, champion: ModelVersion, config: Config, lake:
     return frozenset(record.get("moved", ()))
 
 
-def _labels_reach(nights: Mapping[str, ComparedNights]) -> bool:
+def labels_reach(nights: Mapping[str, ComparedNights]) -> bool:
     """Whether the outcome of any night that drift is looked for on is known."""
     looked, judged = nights["drift"].current, nights["performance"].current
     return bool(looked and judged) and judged[-1] >= looked[0]
