@@ -65,7 +65,11 @@ KINDS: Mapping[Kind, About] = MappingProxyType(
         ),
         "drift": About("drift", "warning", "A challenger is trained unless retrain.when is never; see the decision."),
         "dip": About("performance dip", "warning", "A challenger is trained unless retrain.when is never; see it."),
-        "quality": About("data quality", "warning", "Look at the Data Docs, and at what changed in the exports."),
+        "quality": About(
+            "data quality",
+            "failure",
+            "Nothing is trained or published. Repair the export and run the night again, or name it in drift.ignore.",
+        ),
         "retrained": About("model trained", "info", "Its page says what it was compared with.", ends=False),
     }
 )

@@ -29,6 +29,12 @@ _ROUTINE = frozenset({"asked for", "always", "no champion", "goals", "age"})
 
 _KIND_OF_ARM: Mapping[str, Kind] = {"performance": "dip", "data quality": "quality"}
 
+_EXPLAINED: Mapping[str, frozenset[Kind]] = {
+    "failed load": frozenset({"late", "blocked"}),
+    "failed check_drift": frozenset({"quality"}),
+}
+"""Failed steps that are told of by what they failed on."""
+
 
 @dataclass(frozen=True)
 class Night:
@@ -53,7 +59,7 @@ class Night:
 def holding(night: Night) -> tuple[list[Cause], list[str]]:
     """All causes that hold, and why some could not be looked into.
 
-    A load that failed on an export is told of as that export's.
+    A load that failed on an export is told of as that export's, and a night that was held back as what is missing.
     """
     found: list[Cause] = []
     notes: list[str] = []
@@ -63,8 +69,9 @@ def holding(night: Night) -> tuple[list[Cause], list[str]]:
         except Exception as error:  # noqa: BLE001 (whatever it is, the other causes must be told)
             found += [one.cause for one in night.open if one.cause.kind in kinds]
             notes.append(f"{', '.join(kinds)}: not looked into: {in_words(error)}")
-    explained = any(cause.kind in {"late", "blocked"} for cause in found)
-    return [cause for cause in found if not (explained and cause.id == "failed load")], notes
+    kinds_found = {cause.kind for cause in found}
+    explained = {step for step, kinds in _EXPLAINED.items() if kinds & kinds_found}
+    return [cause for cause in found if cause.id not in explained], notes
 
 
 # ---------------------------------------------------------------- exports and steps
