@@ -72,15 +72,25 @@ class Contest:
         champion_dipping: bool = False,
     ) -> Contest:
         """Grade everybody on the test nights, and ask the gate whether the challenger may serve from `as_of`."""
-        champion = tracking.champion(Tracker(lake.tracking, config.project.name), as_of)
+        tracker = Tracker(lake.tracking, config.project.name)
+        champion = tracking.champion(tracker, as_of)
         ours = said(bundle, data)
         theirs = champion_said(_champion_bundle(champion, config, lake), bundle, data, config)
         rivals = rivals_of(bundle, data, config)
         rows = gate_rows(data.lists, bundle)
         goals, ndcg = judged(rows, data, rivals, *ours, theirs.listed if theirs else None)
         stale = is_stale(champion.as_of if champion else None, as_of, config)
-        verdict = verdict_of(bundle, data, ours, theirs, config, stale=stale, dipping=champion_dipping)
+        found = verdict_of(bundle, data, ours, theirs, config, stale=stale, dipping=champion_dipping)
+        verdict = _unless_rolled_back(found, tracking.rolled_back(tracker, as_of))
         return cls(bundle, learned, data, as_of, config, lake, rivals, *ours, goals, ndcg, verdict, champion)
+
+
+def _unless_rolled_back(verdict: gate.Verdict, why: str | None) -> gate.Verdict:
+    """A night that is run again trains the model again that somebody went back from: it does not come back so."""
+    if why is None or not verdict.promote:
+        return verdict
+    told = f"champion kept: this night's model was promoted before and gone back from ({why}). {verdict.reason}"
+    return replace(verdict, promote=False, reason=told)
 
 
 def judged(

@@ -45,8 +45,8 @@ def _sections(training: Training) -> Iterator[str]:
     yield _limits(training)
     yield (
         "### Rolling back\n"
-        "Move the alias `champion` of the registered model to an earlier version (Models, then Aliases): the next "
-        "night ranks with it. Published snapshots never change."
+        "`shortlist rollback-model` lets the model before it serve again, from a night on; `--to VERSION` another one. "
+        "Published snapshots never change."
     )
 
 
