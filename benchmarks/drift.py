@@ -29,6 +29,7 @@ from pipeline import config as configuration
 from pipeline import retrain_arms
 from pipeline.config import Config
 from pipeline.drift_evidence import Evidence
+from pipeline.performance_evidence import Performance
 from pipeline.retrain_arms import Known
 
 Array = NDArray[Any]
@@ -270,12 +271,13 @@ def _harmless(seed: int) -> bool:
     known = Known(
         as_of=datetime(2026, 7, 1, tzinfo=UTC),
         champion=None,
+        predecessor=None,
         misfit=False,
         trained=None,
         evidence=Evidence(result, {}, ()),
         drift_note="",
-        dips=_dips(then, nights),
-        dips_note="",
+        performance=Performance(_dips(then, nights)),
+        performance_note="",
         labels_reach=True,
         before=frozenset(before.moved),
         matters=drift.matters(IMPORTANCE_OF_GOALS),

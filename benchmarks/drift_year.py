@@ -26,6 +26,7 @@ from pipeline.config import Config
 from pipeline.drift_evidence import Evidence, Seen
 from pipeline.lake import Lake
 from pipeline.night import Archive
+from pipeline.performance_evidence import Performance
 from pipeline.rebuild import Rows, lists_of
 from pipeline.records import ModelVersion, Tracker
 from pipeline.reports.decision import Arm
@@ -143,12 +144,13 @@ class Year:
         known = retrain_arms.Known(
             as_of=as_of,
             champion=champion,
+            predecessor=None,
             misfit=not fits(bundle, self.config),
             trained=self.trained,
             evidence=Evidence(result, {}, ()),
             drift_note=nights["drift"].note,
-            dips=dips,
-            dips_note=nights["performance"].note,
+            performance=Performance(dips),
+            performance_note=nights["performance"].note,
             labels_reach=check_drift.labels_reach(nights),
             before=self._before[1] if self._before and self._before[0] == champion.version else None,
             matters=drift.matters(drift_evidence.importance(bundle)),

@@ -230,7 +230,10 @@ class Comparison:
             draws.cells(np.ones(len(score)), np.searchsorted(edges, score), len(edges) + 1)
             for score in (self.theirs, self.ours)
         ]
-        found, saved = interval(drift.psi(*counts)), interval(self._draws.means(np.sum(list(self._lost.values()), axis=0)))
+        found, saved = (
+            interval(drift.psi(*counts)),
+            interval(self._draws.means(np.sum(list(self._lost.values()), axis=0))),
+        )
         note = f"log-loss of all goals {saved.mean:+.4f} ({saved.low:+.4f} to {saved.high:+.4f}); more may pass below 0"
         passed = found.mean <= PSI_MARGIN or saved.high < 0
         name = "relevance against the champion's, population stability index"

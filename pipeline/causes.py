@@ -12,7 +12,18 @@ from types import MappingProxyType
 from typing import Literal
 
 Kind = Literal[
-    "late", "blocked", "failed", "deadline", "empty", "shrunken", "stale", "drift", "dip", "quality", "retrained"
+    "late",
+    "blocked",
+    "failed",
+    "deadline",
+    "empty",
+    "shrunken",
+    "stale",
+    "drift",
+    "dip",
+    "quality",
+    "rolled back",
+    "retrained",
 ]
 Severity = Literal["info", "success", "warning", "failure"]
 """Apprise's words, by which services choose colours and urgency."""
@@ -69,6 +80,9 @@ KINDS: Mapping[Kind, About] = MappingProxyType(
             "data quality",
             "failure",
             "Nothing is trained or published. Repair the export and run the night again, or name it in drift.ignore.",
+        ),
+        "rolled back": About(
+            "model taken back", "warning", "See both models' pages; the next training may do better.", ends=False
         ),
         "retrained": About("model trained", "info", "Its page says what it was compared with.", ends=False),
     }

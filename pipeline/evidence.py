@@ -27,7 +27,7 @@ _FEWEST, _TRAILING = 3, 14
 _ROUTINE = frozenset({"asked for", "always", "no champion", "goals", "age"})
 """Arms of the drift check that fire when all is well."""
 
-_KIND_OF_ARM: Mapping[str, Kind] = {"performance": "dip", "data quality": "quality"}
+_KIND_OF_ARM: Mapping[str, Kind] = {"performance": "dip", "data quality": "quality", "predecessor": "rolled back"}
 
 _EXPLAINED: Mapping[str, frozenset[Kind]] = {
     "failed load": frozenset({"late", "blocked"}),
@@ -195,6 +195,6 @@ _READERS: Mapping[tuple[Kind, ...], Callable[[Night], Iterable[Cause]]] = {
     ("failed",): _steps,
     ("deadline",): _overdue,
     ("empty", "shrunken", "stale"): _published,
-    ("drift", "dip", "quality"): _arms,
+    ("drift", "dip", "quality", "rolled back"): _arms,
     ("retrained",): _trained,
 }

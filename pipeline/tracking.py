@@ -105,6 +105,17 @@ def going_back_to(tracker: Tracker, as_of: datetime, to: str | None) -> str:
         return str(stints.back(known, _served(client, tracker, known, instant), instant, to, "").version)
 
 
+def predecessor(tracker: Tracker, as_of: datetime) -> str | None:
+    """The version that `roll_back` would let serve again at `as_of`; None where there is nothing to go back to."""
+    if not tracker.exists:
+        return None
+    with _exclusive(tracker) as client:
+        instant, known = records.utc(as_of), stints.of(_promoted(client, tracker))
+        current = _served(client, tracker, known, instant)
+        found = None if current is None else stints.previous(known, current, instant)
+        return None if found is None else str(found)
+
+
 def rolled_back(tracker: Tracker, trained: datetime) -> str | None:
     """Why the model that was trained for this night serves no more, where somebody went back from it; else None."""
     if not tracker.exists:
