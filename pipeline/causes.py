@@ -22,7 +22,7 @@ Kind = Literal[
     "drift",
     "dip",
     "quality",
-    "rolled back",
+    "rollback",
     "retrained",
 ]
 Severity = Literal["info", "success", "warning", "failure"]
@@ -81,7 +81,7 @@ KINDS: Mapping[Kind, About] = MappingProxyType(
             "failure",
             "Nothing is trained or published. Repair the export and run the night again, or name it in drift.ignore.",
         ),
-        "rolled back": About(
+        "rollback": About(
             "model taken back", "warning", "See both models' pages; the next training may do better.", ends=False
         ),
         "retrained": About("model trained", "info", "Its page says what it was compared with.", ends=False),

@@ -24,10 +24,10 @@ from pipeline.records import Tracker
 _FEWEST, _TRAILING = 3, 14
 """Of how many snapshots, at least and at most, a median is usual."""
 
-_ROUTINE = frozenset({"asked for", "always", "no champion", "goals", "age"})
-"""Arms of the drift check that fire when all is well."""
+_ROUTINE = frozenset({"asked for", "always", "no champion", "goals", "age", "predecessor"})
+"""Arms of the drift check that fire when all is well, or whose doing is told of by itself."""
 
-_KIND_OF_ARM: Mapping[str, Kind] = {"performance": "dip", "data quality": "quality", "predecessor": "rolled back"}
+_KIND_OF_ARM: Mapping[str, Kind] = {"performance": "dip", "data quality": "quality"}
 
 _EXPLAINED: Mapping[str, frozenset[Kind]] = {
     "failed load": frozenset({"late", "blocked"}),
@@ -122,6 +122,14 @@ def _arms(night: Night) -> Iterator[Cause]:
             yield Cause(_KIND_OF_ARM.get(arm["name"], "drift"), arm["name"], detail[:1].upper() + detail[1:], link)
 
 
+def _taken_back(night: Night) -> Iterator[Cause]:
+    """The model that the newest decision took back."""
+    _, decision = _decision(night)
+    if back := decision.get("rolled_back"):
+        said = f"Version {back['from']} is taken back, and version {back['to']} serves again: {back['why']}"
+        yield Cause("rollback", back["from"], said, night.config.alerts.mlflow_url)
+
+
 def _decision(night: Night) -> tuple[datetime | None, Mapping[str, Any]]:
     """The newest decision, and the night that it is of."""
     nights = [one for one in night.lake.nights("decisions") if one <= night.as_of]
@@ -195,6 +203,7 @@ _READERS: Mapping[tuple[Kind, ...], Callable[[Night], Iterable[Cause]]] = {
     ("failed",): _steps,
     ("deadline",): _overdue,
     ("empty", "shrunken", "stale"): _published,
-    ("drift", "dip", "quality", "rolled back"): _arms,
+    ("drift", "dip", "quality"): _arms,
+    ("rollback",): _taken_back,
     ("retrained",): _trained,
 }

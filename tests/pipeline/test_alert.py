@@ -158,6 +158,18 @@ def test_a_night_that_was_held_back_is_told_of_once(house: House, told: Sink) ->
     assert "Nothing is trained or published" in message["message"]
 
 
+def test_a_model_that_was_taken_back_is_told_once(house: House, told: Sink) -> None:
+    """Which version, which one serves again, and why: also where the night is run again."""
+    export(house)
+    back = {"from": "3", "to": "2", "why": "its lists were worse."}
+    house.lake.replace_night("decisions", pa.table({"decision": [json.dumps({"rolled_back": back})]}), NIGHT)
+    for sent in (1, 0):
+        assert alert.run(NIGHT, house.configure(WEB)).sent == sent
+    (message,) = told.taken()
+    assert message["title"].endswith(": model taken back")
+    assert "Version 3 is taken back, and version 2 serves again: its lists were worse." in message["message"]
+
+
 @pytest.mark.parametrize("promoted", [True, False])
 def test_news_of_a_training(house: House, told: Sink, tracker: Tracker, promoted: bool) -> None:
     """Which version, what became of it and why; told once, without an end."""

@@ -283,7 +283,7 @@ def test_an_old_champion_is_challenged(steady: Company) -> None:
 
 
 def test_a_champion_that_is_worse_than_its_predecessor_is_taken_back(steady: Company) -> None:
-    """Lists of what people have *not* turned to before: the model before serves again, and the same night says so again."""
+    """It lists what people have *not* turned to before. The night that is run again says the same."""
     state = {"state": "two"}
     config, house = steady.config(**state), steady.house
     for trained, less in ((AS_OF - 8 * DAY, False), (AS_OF - 4 * DAY, True)):
