@@ -21,7 +21,7 @@ from shortlist_tasks import DAG_DEFAULTS, LAKE, RANKINGS, as_of_param, step
 def personalize() -> None:
     """Lake to published rankings."""
 
-    @task
+    @task(multiple_outputs=False)
     def check_drift(**context: Any) -> dict[str, Any]:
         from pipeline import check_drift, clock, config
 
