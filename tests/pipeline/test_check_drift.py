@@ -23,10 +23,10 @@ from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 from pipeline.night import Archive
-from pipeline.ranked import read_ranked
 from pipeline.records import Tracker, TrainingRecord
 from pipeline.reports.decision import State
 from pipeline.sections import Goal
+from tests.pipeline.ranking import read_ranked
 from tests.pipeline.small import House
 
 AS_OF = datetime(2026, 7, 1, tzinfo=UTC)
