@@ -15,12 +15,13 @@ from typing import Any
 import pyarrow as pa
 
 from models.classifier import Bundle
-from models.drift import SCORE, TOGETHER, FeatureDrift
+from models.drift import SCORE, TOGETHER
 from pipeline import compared_nights, drift_evidence, performance_evidence, retrain_arms, tracking
-from pipeline.build_features import fits
+from pipeline.build_features import crm_of, fits
 from pipeline.bundles import load_bundle
 from pipeline.compared_nights import ComparedNights, day_or_step
 from pipeline.config import Config
+from pipeline.decision_page import page_of
 from pipeline.drift_evidence import Evidence
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
@@ -28,8 +29,7 @@ from pipeline.night import Archive
 from pipeline.records import ModelVersion, Tracker
 from pipeline.report import Report
 from pipeline.reports import decision_page
-from pipeline.reports.decision import Arm, Decision, FeatureRow
-from pipeline.reports.page import DASH
+from pipeline.reports.decision import Arm
 from pipeline.retrain_arms import Known
 
 _NO_CHAMPION = "there is no champion to compare with"
@@ -51,7 +51,7 @@ class DriftReport(Report):
     arms: tuple[Arm, ...]
     moved: tuple[str, ...]
     drifted: tuple[str, ...]
-    features: tuple[FeatureRow, ...]
+    features: tuple[Mapping[str, Any], ...]
     together: Mapping[str, Any] | None
     faults: tuple[Mapping[str, Any], ...]
     dips: tuple[Mapping[str, Any], ...]
@@ -68,11 +68,13 @@ def run(as_of: datetime, config: Config, *, retrain: bool = False) -> DriftRepor
     lake = Lake.of(config)
     tracker = Tracker(lake.tracking, config.project.name)
     champion = tracking.champion(tracker, as_of)
-    known, nights = _known(champion, as_of, config, lake, tracker)
+    bundle = load_bundle(tracker, champion.version) if champion else None
+    known, nights = _known(champion, bundle, as_of, config, lake, tracker)
     report = _decided(known, nights, config, asked=retrain)
     record = json.loads(json.dumps(report.to_json()))
     lake.replace_night("decisions", pa.table({"decision": [json.dumps(record, sort_keys=True)]}), as_of)
-    tracking.log_decision(tracker, as_of, record, decision_page(_page(report, known, nights, config)))
+    page = decision_page(page_of(report, known, nights, crm_of(bundle), config))
+    tracking.log_decision(tracker, as_of, record, page)
     if report.blocked:
         raise ShortlistError(f"{as_of.isoformat()}: {report.verdict}")
     return report
@@ -82,14 +84,18 @@ def run(as_of: datetime, config: Config, *, retrain: bool = False) -> DriftRepor
 
 
 def _known(
-    champion: ModelVersion | None, as_of: datetime, config: Config, lake: Lake, tracker: Tracker
+    champion: ModelVersion | None,
+    bundle: Bundle | None,
+    as_of: datetime,
+    config: Config,
+    lake: Lake,
+    tracker: Tracker,
 ) -> tuple[Known, Mapping[str, ComparedNights]]:
     nothing = Evidence(None, {}, ())
     trained = max((one.as_of for one in tracking.versions(tracker) if one.as_of < as_of), default=None)
-    if champion is None:
+    if champion is None or bundle is None:
         known = Known(as_of, None, False, trained, nothing, _NO_CHAMPION, (), _NO_CHAMPION, None, frozenset())
         return known, {"drift": ComparedNights(), "performance": ComparedNights()}
-    bundle = load_bundle(tracker, champion.version)
     nights = {
         "drift": compared_nights.for_drift(bundle, champion, as_of, config),
         "performance": compared_nights.for_performance(bundle, champion, as_of, config),
@@ -148,7 +154,7 @@ def _decided(known: Known, nights: Mapping[str, ComparedNights], config: Config,
         arms=tuple(arms),
         moved=result.moved if result else (),
         drifted=retrain_arms.confirmed(known),
-        features=tuple(_row(feature) for feature in result.features) if result else (),
+        features=tuple(asdict(feature) for feature in result.features) if result else (),
         together=asdict(result.together) if result and result.together else None,
         faults=tuple(asdict(fault) for fault in known.evidence.faults),
         dips=tuple(asdict(dip) for dip in known.dips),
@@ -158,20 +164,6 @@ def _decided(known: Known, nights: Mapping[str, ComparedNights], config: Config,
             for name, one in nights.items()
             for side in ("reference", "current")
         },
-    )
-
-
-def _row(one: FeatureDrift) -> FeatureRow:
-    return FeatureRow(
-        name=one.name,
-        psi=one.psi,
-        p_value=one.p_value,
-        adjusted=one.adjusted,
-        drifted=one.drifted,
-        weight=one.weight,
-        bins=one.bins,
-        reference=one.reference,
-        current=one.current,
     )
 
 
@@ -188,28 +180,3 @@ def _verdict(reason: Arm | None, blocks: Arm | None, arms: Sequence[Arm], *, nev
     if never:
         return f"No training, because retrain.when is never; otherwise: {reason['detail']}"
     return f"Train a challenger: {reason['detail']}"
-
-
-# ---------------------------------------------------------------- what people see
-
-
-def _page(report: DriftReport, known: Known, nights: Mapping[str, ComparedNights], config: Config) -> Decision:
-    result, settings, compared = known.evidence.result, config.drift, nights["drift"]
-    return Decision(
-        project=config.project.name,
-        as_of=report.as_of,
-        retrain=report.retrain,
-        verdict=report.verdict,
-        arms=report.arms,
-        features=report.features,
-        reference={"nights": _dates(compared.reference), "people": result.people_reference if result else DASH},
-        current={"nights": _dates(compared.current), "people": result.people_current if result else DASH},
-        facts=[("Champion", report.champion or "none")],
-        method="Population stability index on reference deciles; "
-        f"its null by turning people round ({settings.permutations} times or more); "
-        f"weighted Benjamini-Hochberg at {settings.q:g}; at least {settings.floor:g} to count, two nights in a row.",
-    )
-
-
-def _dates(nights: Sequence[datetime]) -> str:
-    return f"{nights[0].date()} to {nights[-1].date()} ({len(nights)})" if nights else "none"
