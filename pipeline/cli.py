@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.progress import Progress
 
-from pipeline import cli_evaluate, cli_people, cli_rules, cli_snapshots, clock, config
+from pipeline import cli_decision, cli_evaluate, cli_people, cli_rules, cli_snapshots, clock, config
 from pipeline.cli_common import AsOf, ConfigFile, IdType, Json, answer, day, people, prepare, progress
 from pipeline.errors import ConfigurationError, ShortlistError
 
@@ -26,6 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cli_decision.app)
 app.add_typer(cli_evaluate.app)
 app.add_typer(cli_people.app)
 app.add_typer(cli_rules.app)

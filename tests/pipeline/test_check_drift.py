@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -376,8 +377,10 @@ def test_the_decision_is_written_down(shifted: Company) -> None:
     recorded = written[AS_OF.isoformat()]
     assert json.loads(recorded.read_text(encoding="utf-8")) == kept
     page = recorded.with_name("decision.html").read_text(encoding="utf-8")
-    assert report.verdict in page
-    assert "mobile_share" in page
+    assert f"<h1>{report.verdict}</h1>" in page
+    assert all(escape(arm["detail"]) in page for arm in report.arms)
+    for name in report.moved:
+        assert f'aria-label="Shares of {name} by bin.' in page
 
 
 def test_other_goals_call_for_another_model(steady: Company) -> None:

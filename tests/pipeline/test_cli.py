@@ -19,7 +19,7 @@ from tests.pipeline.small import House, events_csv, shortlist, table_source
 
 DAY = date(2026, 6, 30)
 WEB = table_source("web", "events")
-STEPS = ("run", "ingest", "features", "grade", "drift", "train", "rank", "publish", "housekeep")
+STEPS = ("run", "ingest", "features", "grade", "drift", "train", "rank", "publish", "housekeep", "decision")
 KEY = "a-secret-of-more-than-sixteen-letters"
 
 Capture = pytest.CaptureFixture[str]
