@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, get_args
 
 from models.bursts import Burst
 from models.drift import DriftResult
@@ -17,7 +17,8 @@ from pipeline.reports.dips import dips_of
 from pipeline.reports.grades import Mark, NightGrade, grades_of
 from pipeline.reports.moved import moved_of
 
-State = Literal["fires", "blocks", "rolls back", "warns", "held back", "cannot tell", "not tested", "quiet"]
+State = Literal["blocks", "rolls back", "fires", "held back", "warns", "cannot tell", "not tested", "quiet"]
+"""What a reason came to; the first is what one reads first."""
 
 
 class Arm(TypedDict):
@@ -106,8 +107,7 @@ _OUTCOMES: Mapping[Outcome, str] = {
 
 # ---------------------------------------------------------------- the reasons
 
-STATES: tuple[State, ...] = ("blocks", "rolls back", "fires", "held back", "warns", "cannot tell", "not tested", "quiet")
-"""Of whom one reads first."""
+STATES: tuple[State, ...] = get_args(State)
 
 
 def _arms(arms: Sequence[Arm]) -> str:
