@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from pipeline.cli import GARBAGE_AFTER
 from tests import worlds
 from tests.worlds import World
 
 os.environ.update(worlds.QUIET)  # before a test imports what reads it
+gc.set_threshold(GARBAGE_AFTER)
 
 CHEAPER = {"nights = 21": "nights = 8", "trials = 12": "trials = 1"}
 """What differs from the example's settings in `default_night`: fewer nights to learn from and no search."""
