@@ -13,11 +13,11 @@ from models.bursts import Burst
 from models.drift import DriftResult
 from models.performance import Dip
 from pipeline.reports import page as paper
-from pipeline.reports.dips import dips_of
+from pipeline.reports.dips import Beside, dips_of
 from pipeline.reports.grades import Mark, NightGrade, grades_of
 from pipeline.reports.moved import moved_of
 
-State = Literal["fires", "blocks", "warns", "held back", "cannot tell", "not tested", "quiet"]
+State = Literal["fires", "blocks", "rolls back", "warns", "held back", "cannot tell", "not tested", "quiet"]
 
 
 class Arm(TypedDict):
@@ -34,7 +34,7 @@ class Arm(TypedDict):
     figures: Mapping[str, float | None]
 
 
-Outcome = Literal["trains", "stays", "held back"]
+Outcome = Literal["trains", "stays", "goes back", "held back"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class Decision:
     facts: Sequence[tuple[str, object]] = ()
     faults: Sequence[Burst] = ()
     dips: Sequence[Dip] = ()
+    beside: Beside | None = None
     promised: Mapping[str, Sequence[float]] = field(default_factory=dict)
     margin: float = 0.0
     result: DriftResult | None = None
@@ -86,7 +87,7 @@ def decision_page(decision: Decision) -> str:
         paper.facts(decision.facts),
         _arms(decision.arms),
         _faults(decision.faults),
-        dips_of(decision.dips, decision.promised, decision.margin),
+        dips_of(decision.dips, decision.beside, decision.promised, decision.margin),
         moved_of(decision.result, decision.twice, decision.meanings, decision.method),
         grades_of(decision.grades, decision.marks, decision.as_of),
         _compared(decision.compared),
@@ -99,13 +100,16 @@ def decision_page(decision: Decision) -> str:
 _OUTCOMES: Mapping[Outcome, str] = {
     "trains": paper.badge("fires", "trains a challenger"),
     "stays": paper.badge("fine", "champion stays"),
+    "goes back": paper.badge("rolls back", "an older model serves again"),
     "held back": paper.badge("blocks", "night held back"),
 }
 
 
 # ---------------------------------------------------------------- the reasons
 
-STATES: tuple[State, ...] = ("blocks", "fires", "held back", "warns", "cannot tell", "not tested", "quiet")
+STATES: tuple[State, ...] = (
+    "blocks", "rolls back", "fires", "held back", "warns", "cannot tell", "not tested", "quiet",
+)  # fmt: skip
 """Of whom one reads first."""
 
 
@@ -129,6 +133,7 @@ def _arms(arms: Sequence[Arm]) -> str:
 _MEASURES = {
     "data quality": "missing share up by",
     "performance": "drop",
+    "predecessor": "less by",
     "drift": "largest PSI",
     "age": "days",
     "expected performance": "drop in expected AUC",

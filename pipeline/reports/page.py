@@ -110,7 +110,7 @@ article li span { display: block; color: var(--quiet); font-size: .78rem; }
 .state { display: inline-block; white-space: nowrap; font-size: .8rem; font-weight: 600; padding: 0 .5rem 0 .4rem;
   border: 1px solid var(--tone); border-left-width: 4px; border-radius: 3px; --tone: var(--line); }
 .state i { font-style: normal; color: var(--tone); margin-right: .15rem; }
-.state.blocks, .state.fires { --tone: var(--bad); } .state.fires { background: var(--wash); }
+.state.blocks, .state.fires, .state.rolls-back { --tone: var(--bad); } .state.fires { background: var(--wash); }
 .state.warns, .state.moved { --tone: var(--second); } .state.held-back { --tone: var(--v2); border-style: double;
   border-width: 3px 3px 3px 4px; } .state.fine { --tone: var(--good); }
 .state.cannot-tell { --tone: var(--ink); border-style: dashed; border-left-style: solid; }
@@ -188,6 +188,7 @@ def badge(kind: str, word: str = "") -> str:
 
 _MARKS = {
     "blocks": "\N{BLACK SQUARE}",
+    "rolls back": "\N{BLACK LEFT-POINTING TRIANGLE}",
     "fires": "\N{BLACK CIRCLE}",
     "held back": "\N{CIRCLE WITH LEFT HALF BLACK}",
     "warns": "\N{BLACK UP-POINTING TRIANGLE}",
