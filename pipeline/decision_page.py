@@ -5,7 +5,6 @@ Nothing is on it that was not known by the night: a past night decided again has
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -16,12 +15,13 @@ from zoneinfo import ZoneInfo
 from features import spec
 from features.crm import Vocabulary
 from models.drift import DriftResult, FeatureDrift
-from pipeline import tracking
+from pipeline import decisions, tracking
 from pipeline.compared_nights import ComparedNights, Nights
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.records import Tracker
 from pipeline.reports.decision import Arm, Compared, Decision, Outcome
+from pipeline.reports.dips import Beside
 from pipeline.reports.grades import Mark, Measured, NightGrade
 from pipeline.retrain_arms import Known
 
@@ -51,6 +51,7 @@ def page_of(
         facts=_facts(report, known, grades),
         faults=known.evidence.faults,
         dips=known.performance.dips,
+        beside=_beside(known),
         promised=known.evidence.promised,
         margin=config.retrain.dip_margin,
         result=_readable(result, vocabulary) if result else None,
@@ -70,7 +71,7 @@ def _outcome(report: DriftReport) -> Outcome:
     if report.blocked:
         return "held back"
     if report.rolled_back:
-        return "taken back"
+        return "goes back"
     return "trains" if report.retrain else "stays"
 
 
@@ -82,7 +83,12 @@ def _then(report: DriftReport, known: Known, config: Config) -> str:
             f"When the export is mended: `shortlist run --as-of {report.as_of}`"
         )
     if report.rolled_back:
-        return f"Version {report.rolled_back['to']} makes tonight's lists."
+        lists = f"Version {report.rolled_back['to']} makes tonight's lists"
+        return (
+            f"{lists}, or a challenger that is trained tonight, if the gate promotes it."
+            if report.retrain
+            else f"{lists}."
+        )
     if report.retrain:
         return f"It serves tonight if the gate promotes it; otherwise {_serves(known)}."
     if config.retrain.when == "never":
@@ -113,6 +119,13 @@ def _to_expect(waiting: Sequence[Arm], report: DriftReport) -> str:
 
 
 # ---------------------------------------------------------------- at a glance
+
+
+def _beside(known: Known) -> Beside | None:
+    dip = known.performance.predecessor
+    if known.champion is None or known.predecessor is None or dip is None:
+        return None
+    return Beside(known.champion.version, known.predecessor, dip)
 
 
 def _facts(report: DriftReport, known: Known, grades: Sequence[NightGrade]) -> list[tuple[str, object]]:
@@ -206,7 +219,7 @@ def _measured(row: Mapping[str, Any]) -> Measured:
 def changes(since: datetime, as_of: datetime, config: Config, lake: Lake) -> list[Mark]:
     """When another model began to make the lists, from `since` until the night: promotions, and ways back.
 
-    A way back leaves no mark in MLflow but the alias: it shows in the decisions, whose champion is an older one again.
+    Ways back are read off the decisions: each says which version served, or which one it went back to.
     """
     tracker = Tracker(lake.tracking, config.project.name)
     promoted = [
@@ -218,11 +231,7 @@ def changes(since: datetime, as_of: datetime, config: Config, lake: Lake) -> lis
 
 
 def _back(since: datetime, as_of: datetime, lake: Lake) -> Iterator[Mark]:
-    nights = [night for night in lake.nights("decisions") if since <= night < as_of]
-    served = {
-        row["night"]: json.loads(row["decision"]).get("champion")
-        for row in lake.read_nights("decisions", nights).to_pylist()
-    }
-    for before, night in pairwise(sorted(served)):
-        if served[before] and served[night] and int(served[night]) < int(served[before]):
-            yield Mark(night, f"back to {served[night]}")
+    records = sorted(decisions.between(lake, since, as_of).items())
+    served = [(night, (one.get("rolled_back") or {}).get("to") or one.get("champion")) for night, one in records]
+    known = [(night, int(version)) for night, version in served if version]
+    yield from (Mark(night, f"back to {now}") for (_, then), (night, now) in pairwise(known) if now < then)

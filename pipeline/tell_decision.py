@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline import decisions
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
@@ -20,7 +21,14 @@ from pipeline.records import Tracker
 from pipeline.report import Report
 from pipeline.reports.decision import STATES, figures_of
 
-_STYLES = {"blocks": "bold red", "fires": "bold red", "warns": "yellow", "held back": "magenta", "cannot tell": "bold"}
+_STYLES = {
+    "blocks": "bold red",
+    "rolls back": "bold red",
+    "fires": "bold red",
+    "warns": "yellow",
+    "held back": "magenta",
+    "cannot tell": "bold",
+}
 
 
 @dataclass(frozen=True)
@@ -39,13 +47,13 @@ def run(as_of: datetime, config: Config) -> DecisionTold:
         ShortlistError: There is none.
     """
     lake = Lake.of(config)
-    nights = [night for night in lake.nights("decisions") if night <= as_of]
-    if not nights:
+    nights = [night for night in lake.nights(decisions.TABLE) if night <= as_of]
+    record = decisions.of_night(lake, nights[-1]) if nights else None
+    if record is None:
         raise ShortlistError(
             f"nothing was decided for {as_of.isoformat()} or before; `shortlist drift` decides, and every "
             "`shortlist run` does"
         )
-    record: dict[str, Any] = json.loads(lake.read_night("decisions", nights[-1])["decision"][0].as_py())
     return DecisionTold(nights[-1].isoformat(), record, _page(record, Tracker(lake.tracking, config.project.name)))
 
 

@@ -13,7 +13,7 @@ from models.bursts import Burst
 from models.drift import DriftResult
 from models.performance import Dip
 from pipeline.reports import page as paper
-from pipeline.reports.dips import dips_of
+from pipeline.reports.dips import Beside, dips_of
 from pipeline.reports.grades import Mark, NightGrade, grades_of
 from pipeline.reports.moved import moved_of
 
@@ -35,7 +35,7 @@ class Arm(TypedDict):
     figures: Mapping[str, float | None]
 
 
-Outcome = Literal["trains", "stays", "held back", "taken back"]
+Outcome = Literal["trains", "stays", "goes back", "held back"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class Decision:
     facts: Sequence[tuple[str, object]] = ()
     faults: Sequence[Burst] = ()
     dips: Sequence[Dip] = ()
+    beside: Beside | None = None
     promised: Mapping[str, Sequence[float]] = field(default_factory=dict)
     margin: float = 0.0
     result: DriftResult | None = None
@@ -87,7 +88,7 @@ def decision_page(decision: Decision) -> str:
         paper.facts(decision.facts),
         _arms(decision.arms),
         _faults(decision.faults),
-        dips_of(decision.dips, decision.promised, decision.margin),
+        dips_of(decision.dips, decision.beside, decision.promised, decision.margin),
         moved_of(decision.result, decision.twice, decision.meanings, decision.method),
         grades_of(decision.grades, decision.marks, decision.as_of),
         _compared(decision.compared),
@@ -100,8 +101,8 @@ def decision_page(decision: Decision) -> str:
 _OUTCOMES: Mapping[Outcome, str] = {
     "trains": paper.badge("fires", "trains a challenger"),
     "stays": paper.badge("fine", "champion stays"),
+    "goes back": paper.badge("rolls back", "an older model serves again"),
     "held back": paper.badge("blocks", "night held back"),
-    "taken back": paper.badge("fires", "model taken back"),
 }
 
 
@@ -130,6 +131,7 @@ def _arms(arms: Sequence[Arm]) -> str:
 _MEASURES = {
     "data quality": "missing share up by",
     "performance": "drop",
+    "predecessor": "less by",
     "drift": "largest PSI",
     "age": "days",
     "expected performance": "drop in expected AUC",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 from models.performance import CANNOT_TELL, DIPPED, STEADY, Dip
@@ -20,19 +21,27 @@ _BADGES = {
 _RANK = {DIPPED: 0, CANNOT_TELL: 1, STEADY: 2}
 
 
-def dips_of(dips: Sequence[Dip], promised: Mapping[str, Sequence[float]], margin: float) -> str:
+@dataclass(frozen=True)
+class Beside:
+    """What the champion's lists were worth (`current`), and what those of the version before it would have been."""
+
+    champion: str
+    before: str
+    dip: Dip
+
+
+def dips_of(dips: Sequence[Dip], beside: Beside | None, promised: Mapping[str, Sequence[float]], margin: float) -> str:
     """The section: what labels say, and below it what the scores promise while labels mature.
 
     `promised` is the expected AUC by goal, then and now, and `margin` what it may drop by.
     """
+    judged = _judged(dips) + _beside(beside)
     return paper.section(
-        "Does the champion do as well as it did?", _note(dips), _judged(dips), _expected(promised, margin)
+        "Does the champion do as well as it did?", _note(dips) if dips else "", judged, _expected(promised, margin)
     )
 
 
 def _note(dips: Sequence[Dip]) -> str:
-    if not dips:
-        return ""
     worst = max(dips, key=lambda dip: dip.level)
     return (
         f"The bar is where the drop lies, {100 * worst.level:.4g} % sure to each side, so that looking every night "
@@ -67,7 +76,7 @@ def _row(dip: Dip, scale: Scale) -> str:
         [
             escape(dip.name),
             _BADGES[dip.verdict],
-            f'<div class="drop">{_whisker(dip, scale)}</div>',
+            f'<div class="drop">{_whisker(dip, scale, f"{dip}")}</div>',
             paper.number(dip.reference),
             paper.number(dip.current),
             _signed(dip.drop) + ends,
@@ -96,7 +105,7 @@ def _scale(dips: Sequence[Dip]) -> Scale:
     return Scale(low - 0.03 * wide, high + 0.03 * wide, _EDGE, _WIDTH - _EDGE)
 
 
-def _whisker(dip: Dip, scale: Scale) -> str:
+def _whisker(dip: Dip, scale: Scale, told: str) -> str:
     middle, kind = _HEIGHT / 2, {DIPPED: "s1", STEADY: "s0", CANNOT_TELL: "s2"}[dip.verdict]
     parts = [_upright("axis", scale(0.0)), _upright("guide", scale(dip.margin))]
     if math.isfinite(dip.low) and math.isfinite(dip.high):
@@ -105,11 +114,43 @@ def _whisker(dip: Dip, scale: Scale) -> str:
     if math.isfinite(dip.drop):
         dot = "hollow" if dip.verdict == CANNOT_TELL else f"dot {kind}"
         parts.append(f'<circle class="{dot}" cx="{scale(dip.drop):.1f}" cy="{middle}" r="4.5"/>')
-    return picture(_WIDTH, _HEIGHT, parts, f"{dip}")
+    return picture(_WIDTH, _HEIGHT, parts, told)
 
 
 def _upright(kind: str, x: float) -> str:
     return f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{_HEIGHT}"/>'
+
+
+# ---------------------------------------------------------------- the model before
+
+
+def _beside(one: Beside | None) -> str:
+    """The same people on the same nights, so that what is hard about a night is hard for both."""
+    if one is None:
+        return ""
+    dip = one.dip
+    told = (
+        f"Version {one.champion} reached {paper.number(dip.current)}, version {one.before} would have reached "
+        f"{paper.number(dip.reference)}: between {_signed(dip.low)} and {_signed(dip.high)} less."
+    )
+    row = paper.row(
+        [
+            escape(dip.name),
+            paper.badge("rolls back", "worse") if dip.verdict == DIPPED else _BADGES[dip.verdict],
+            f'<div class="drop">{_whisker(dip, _scale([dip]), told)}</div>',
+            paper.number(dip.reference),
+            paper.number(dip.current),
+            f'{_signed(dip.drop)}<span class="interval">{_signed(dip.low)} to {_signed(dip.high)}</span>',
+        ],
+        texts=3,
+    )
+    names = [f"Version {version}" for version in (one.before, one.champion)]
+    note = (
+        "What the model before would have listed for the same people on the nights since. A champion that is surely "
+        "worse is taken back."
+    )
+    table = paper.table(["Figure", "", "Where the loss lies", *names, "Loss"], [row], texts=3)
+    return f'<h3>Beside the model before</h3><p class="note">{note}</p>{table}'
 
 
 # ---------------------------------------------------------------- what scores promise

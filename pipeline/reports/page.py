@@ -188,8 +188,8 @@ def badge(kind: str, word: str = "") -> str:
 
 _MARKS = {
     "blocks": "\N{BLACK SQUARE}",
+    "rolls back": "\N{BLACK LEFT-POINTING TRIANGLE}",
     "fires": "\N{BLACK CIRCLE}",
-    "rolls back": "\N{LEFTWARDS BLACK ARROW}",
     "held back": "\N{CIRCLE WITH LEFT HALF BLACK}",
     "warns": "\N{BLACK UP-POINTING TRIANGLE}",
     "moved": "\N{BLACK RIGHT-POINTING TRIANGLE}",

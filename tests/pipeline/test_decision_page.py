@@ -21,6 +21,7 @@ from models.drift import DriftResult, FeatureDrift, Together
 from models.performance import CANNOT_TELL, DIPPED, STEADY, Dip
 from pipeline.reports import decision_page
 from pipeline.reports.decision import STATES, Arm, Compared, Decision, State, figures_of
+from pipeline.reports.dips import Beside
 from pipeline.reports.grades import Mark, Measured, NightGrade
 from pipeline.reports.moved import DRAWN
 from tests.pipeline.test_reports import HOSTILE, SVG, Reader, stands_alone
@@ -168,6 +169,16 @@ def test_the_bar_of_a_dip_lies_where_its_interval_does() -> None:
         assert 0 <= low < high <= float(svg.attrib["viewBox"].split()[2])
 
 
+def test_the_model_before_stands_beside_the_champion() -> None:
+    """What each reached for the same people, by version; one that is surely worse is said to be."""
+    loss = dip("NDCG@10", reference=0.15, current=0.12, drop=0.03, low=0.01, high=0.05, margin=0.0)
+    page = decision_page(decision(dips=[], beside=Beside("3", "2", loss)))
+    assert rows(page, "NDCG@10") == [["NDCG@10", "◀ worse", "", "0.150", "0.120", "+0.030+0.010 to +0.050"]]
+    assert ["Figure", "", "Where the loss lies", "Version 2", "Version 3", "Loss"] in Reader(page).rows
+    told = "Version 3 reached 0.120, version 2 would have reached 0.150: between +0.010 and +0.050 less."
+    assert told in pictures(page)
+
+
 def test_what_scores_promise_is_a_line_a_goal() -> None:
     """A drop beyond the margin warns, and decides nothing."""
     page = decision_page(decision(promised={"click": (0.8, 0.75), "read": (0.7, 0.695)}))
@@ -283,21 +294,18 @@ def decisions(draw: st.DrawFn) -> Decision:
     verdicts = st.sampled_from([DIPPED, STEADY, CANNOT_TELL])
     whole = st.integers(0, 10**6)
     figure = st.builds(Measured, NUMBERS, st.none() | NUMBERS, st.none() | NUMBERS)
+    dips = st.builds(Dip, WORDS, *[NUMBERS] * 6, whole, st.none() | whole, st.floats(0, 1), verdicts)
     nights = st.integers(0, 90).map(lambda back: NIGHT - back * DAY)
     return replace(
         decision(),
         project=draw(WORDS),
         verdict=draw(WORDS),
         then=draw(WORDS),
-        outcome=draw(st.sampled_from(["trains", "stays", "held back"])),
+        outcome=draw(st.sampled_from(["trains", "stays", "goes back", "held back"])),
         arms=draw(st.lists(ARMS, max_size=9)),
         faults=draw(st.lists(st.builds(Burst, WORDS, SHARES, SHARES, NUMBERS, st.booleans()), max_size=4)),
-        dips=draw(
-            st.lists(
-                st.builds(Dip, WORDS, *[NUMBERS] * 6, whole, st.none() | whole, st.floats(0, 1), verdicts),
-                max_size=3,
-            )
-        ),
+        dips=draw(st.lists(dips, max_size=3)),
+        beside=draw(st.none() | st.builds(Beside, WORDS, WORDS, dips)),
         promised=draw(st.dictionaries(WORDS, st.tuples(NUMBERS, NUMBERS), max_size=3)),
         result=moved(*found, together=draw(st.none() | st.builds(Together, NUMBERS, NUMBERS, NUMBERS, st.booleans()))),
         twice=[one.name for one in found[::2]],

@@ -86,7 +86,10 @@ def show(house: House, record: dict[str, Any]) -> None:
 
 
 def test_promotions_and_ways_back_are_marked_at_their_night(house: House) -> None:
-    """Promoted and again the older one; a challenger that was refused, and what came later, are no marks."""
+    """Promoted, and the older one again, by hand or by the night itself, which still asks the one that it takes back.
+
+    A challenger that was refused, and what came later, are no marks.
+    """
     config, lake = configured(house), house.lake
     tracker = Tracker(lake.tracking, "small")
     for back in (9, 6, 4, 1):
@@ -95,12 +98,16 @@ def test_promotions_and_ways_back_are_marked_at_their_night(house: House) -> Non
             tracking.refuse(tracker, version, "no better")
         else:
             tracking.promote(tracker, version, NIGHT - back * DAY)
-    for back, champion in ((8, "1"), (5, "2"), (3, "1"), (2, "1")):
-        decide(house, back, champion=champion)
-    assert decision_page.changes(NIGHT - 7 * DAY, NIGHT - DAY, config, lake) == [
-        Mark(NIGHT - 6 * DAY, "version 2"),
-        Mark(NIGHT - 3 * DAY, "back to 1"),
-    ]
+    by_night = {"from": "2", "to": "1", "why": "worse"}
+    by_hand = {8: ("1", None), 5: ("2", None), 3: ("1", None), 2: ("1", None)}
+    by_itself = {**by_hand, 3: ("2", by_night)}
+    for nights in (by_hand, by_itself):
+        for back, (champion, rolled_back) in nights.items():
+            decide(house, back, champion=champion, rolled_back=rolled_back)
+        assert decision_page.changes(NIGHT - 7 * DAY, NIGHT - DAY, config, lake) == [
+            Mark(NIGHT - 6 * DAY, "version 2"),
+            Mark(NIGHT - 3 * DAY, "back to 1"),
+        ]
     assert decision_page.changes(NIGHT, NIGHT + DAY, config, lake) == []
 
 
