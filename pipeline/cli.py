@@ -35,8 +35,8 @@ app.add_typer(cli_snapshots.app)
 
 
 GARBAGE_AFTER = 10_000
-"""Objects after which Python looks for garbage. Importing our libraries makes a million that stay: after 700, Python's own
-number, looking through them again and again took a sixth of a small night.
+"""Objects after which Python looks for garbage. Importing our libraries makes a million that stay: after 700, Python's
+own number, looking through them again and again took a sixth of a small night.
 """
 
 
