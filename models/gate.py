@@ -46,11 +46,12 @@ def promote(
     `shown` is what people could respond to, and what probabilities are held to, where that is not the lists' rows.
 
     Every challenger must say something (probabilities, not one relevance for everything) and know more than the goals'
-    rates, where enough came of them to tell. A first model is then refused only when its NDCG@k is below most-popular's
-    beyond doubt: one that may be equal is how everything begins. With a champion it must not lose NDCG, log-loss or
-    calibration of any goal, nor let down a group of people, list much fewer contents, or be on another scale; and it
-    must win NDCG (interval above 0) unless the champion is stale or dipping, which is that its lists do worse than they
-    did. The bounds are in `models.gate_checks`. Raises ValueError when a goal is missing or rows do not match.
+    rates, where enough came of them to tell; and its NDCG@k must not be below most-popular's beyond doubt. No more is
+    asked of a first model: one that may be equal is how everything begins. With a champion it must not lose NDCG,
+    log-loss or calibration of any goal, nor let down a group of people, list much fewer contents, or be on another
+    scale; and it must win NDCG (interval above 0) unless the champion is stale or dipping, which is that its lists do
+    worse than they did. The bounds are in `models.gate_checks`. Raises ValueError when a goal is missing or rows do not
+    match.
     """
     shown = shown or Shown(rows.person, rows.labels, challenger, champion)
     _check_rows(rows.weights, rows.person, {"labels": rows.labels, "challenger": challenger, "champion": champion})
@@ -69,19 +70,18 @@ def _decided(compare: Comparison, why: str) -> Verdict:
     if not compare.truth.any():
         first = compare.champion is None
         return Verdict(first, "nobody engaged on the test nights, so nothing could be compared.", sound)
-    required = (*sound, *compare.skill())
+    required = (*sound, *compare.skill(), *compare.popular())
     if compare.champion is None:
         return _first(compare, required)
     not_worse, better = compare.ndcg()
     return _against_champion(compare, (*required, not_worse, *compare.others()), better, why)
 
 
-def _first(compare: Comparison, required: tuple[Check, ...]) -> Verdict:
-    popularity, unjudged = compare.rows.popularity, tuple(compare.unjudged())
-    beside = () if popularity is None else (compare.popular(popularity),)
-    checks = (*beside, *required)
+def _first(compare: Comparison, checks: tuple[Check, ...]) -> Verdict:
+    unjudged = tuple(compare.unjudged())
     if not all(check.passed for check in checks):
         return _refused(compare, checks, checks, unjudged)
+    beside = [str(check) for check in compare.popular()]
     told = f": {beside[0]}." if beside else ", and no popularity to compare it with."
     return Verdict(True, f"first model{told}", checks, unjudged)
 

@@ -55,10 +55,11 @@ LEAST_POSITIVES = 10
 LEAST_ENGAGEMENTS = 100
 """With fewer nobody can tell whether anything was learned; nor whether a goal's log-loss is worse, unless by much."""
 
-SKILL_MARGIN = 0.005
+SKILL_MARGIN = 0.01
 """By this part of it at the least log-loss must lie below that of the bare rates, beyond doubt. Of the example's world
-an honest model reaches 0.15; of twelve that learned shuffled labels none reached 0.002 for certain, though half sorted
-better than chance and one as well as most-popular: with few features that matter, noise points along them."""
+an honest model reaches 0.15; of 104 simulated ones that learned shuffled labels (`make bench NAME=gate`) none reached
+0.004 for certain, though four in ten had an AUC above 0.5 beyond doubt: few features matter, so noise points along some.
+"""
 
 SPREAD = 1e-9
 """Relevance that differs by less is one number, rounded."""
@@ -125,11 +126,11 @@ class Comparison:
         name = "known beyond the goals' rates (log-loss saved), relative"
         yield Check(name, *found, SKILL_MARGIN, found.low > SKILL_MARGIN, held="low")
 
-    def popular(self, popularity: Array) -> Check:
-        """Not surely worse than most-popular."""
-        theirs = ndcg_by_group(self.rows.group, popularity, self.truth, self.k)
-        found = self._difference((self._ndcg(self.ours), theirs), self._people)
-        return Check(f"NDCG@{self.k} against most-popular", *found, 0.0, found.high >= 0, held="high")
+    def popular(self) -> Iterator[Check]:
+        """Not surely worse than most-popular, where that is known."""
+        if self.rows.popularity is not None:
+            found = self._difference((self._ndcg(self.ours), self._ndcg(self.rows.popularity)), self._people)
+            yield Check(f"NDCG@{self.k} against most-popular", *found, 0.0, found.high >= 0, held="high")
 
     def ndcg(self) -> tuple[Check, Check]:
         """Not worse, and better: both of the same interval."""
