@@ -9,7 +9,7 @@ is what the other has learned), and counted as another it fires on 12 % of uncha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,11 +50,18 @@ class Told:
 
 
 def told_apart(
-    frame: Mapping[str, Array], person: Array, window: Array, permutations: int = 999, seed: int = 0
+    frame: Mapping[str, Array],
+    person: Array,
+    window: Array,
+    permutations: int = 999,
+    seed: int = 0,
+    recorded: Collection[str] = (),
 ) -> Told | None:
     """AUC and p-value of `frame` (names to values (N,), NaN where missing) between `window` (N,) 0 and 1.
 
-    None where there are too few features or people to learn from. The order of rows and features does not matter.
+    What is missing of a `recorded` feature is a fault of the data: another row's value stands in, drawn by lot, so that
+    nothing is told apart by it. None where there are too few features or people to learn from. The order of rows and
+    features does not matter.
     """
     if len(frame) < 2:
         return None
@@ -64,9 +71,20 @@ def told_apart(
         return None
     columns = np.column_stack([np.asarray(frame[name], np.float32)[place] for name in sorted(frame)])
     order = np.lexsort((*columns.T[::-1], side, people))
-    learned, asked = order[half[order] == 0], order[half[order] == 1]
+    columns, people, side = columns[order], people[order], side[order]
+    rng = np.random.default_rng(seed)
+    for at, name in enumerate(sorted(frame)):
+        if name in recorded:
+            _fill(columns[:, at], rng)
+    learned, asked = half[order] == 0, half[order] == 1
     ranks = rankdata(_learned(columns[learned], side[learned]).inplace_predict(columns[asked])) - 0.5
     return _judged(np.asarray(ranks, np.float64), people[asked], side[asked], permutations, seed)
+
+
+def _fill(column: Array, rng: np.random.Generator) -> None:
+    missing = np.isnan(column)
+    if missing.any() and not missing.all():
+        column[missing] = rng.choice(column[~missing], int(missing.sum()))
 
 
 def _sampled(person: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -115,7 +115,8 @@ def check(
     `window` (N,) is 0 for the reference, 1 for now. A feature is cut at the reference's deciles; one that is
     `categorical` has a bin for each of its commonest values. A missing value is news like any other ("never bought"),
     but of the features that are `recorded`, copied from the company's records, it is left out: there it is a fault of
-    the data. `importance` is any non-negative measure of what each feature means to the model.
+    the data. `importance` is any non-negative measure of what each feature means to the model; all features together
+    are those that matter to it.
 
     A feature drifted when its adjusted p-value is at most `q` and its index at least `floor`. Everybody is turned round
     `permutations` times; what chance did not reach by then, until even the smallest weight could pass. The order of the
@@ -138,7 +139,10 @@ def check(
     smallest = q * weights.min() / len(weights)
     most = max(permutations, math.ceil(2 / smallest))
     psis, p_values = permutation_tests([table.counts for table in tables], permutations, seed, most)
-    together = told_apart({name: frame[name] for name in names if name != SCORE}, person, window, most, seed)
+    read = matters(importance) if importance else frozenset(names)
+    together = told_apart(
+        {name: frame[name] for name in names if name in read and name != SCORE}, person, window, most, seed, recorded
+    )
     adjusted = benjamini_hochberg(np.append(p_values, together.p_value if together else 1.0), weights)
     features = tuple(
         FeatureDrift(name, float(index), float(p), float(a), bool(a <= q and index >= floor), float(w), *table.said())
@@ -147,6 +151,12 @@ def check(
     all_of_them = _together(together, float(adjusted[-1]), q)
     drifted = any(f.drifted for f in features) or bool(all_of_them and all_of_them.drifted)
     return DriftResult(features, all_of_them, drifted, *seen)
+
+
+def matters(importance: Mapping[str, float]) -> frozenset[str]:
+    """The score, everything together, and features that mean at least half of what an even share would."""
+    even = sum(importance.values()) / max(len(importance), 1)
+    return frozenset({SCORE, TOGETHER} | {name for name, share in importance.items() if share >= even / 2})
 
 
 def psi(reference_counts: Array, current_counts: Array) -> Floats:

@@ -3,70 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from models.metrics import Interval, bootstrap_difference, log_losses, ndcg_by_group
+from models.gate_checks import Comparison
+from models.gate_rows import Check, Shown, TestRows, fingerprint
 
 Array = NDArray[Any]
-Floats = NDArray[np.float64]
-
-NDCG_MARGIN = -0.002
-"""A challenger may not lose more NDCG than this, as far as the interval can tell."""
-
-LOG_LOSS_MARGIN = 0.01
-"""A challenger's log-loss may be worse by this part of the champion's."""
-
-
-@dataclass(frozen=True)
-class TestRows:
-    """The full candidate set of the test nights, one row a candidate (N,), and what people then did.
-
-    `person` whose list it is; `group` the list (a person on a night), integers; `labels` by goal, 0 or 1; `weights`
-    by goal; `popularity` the most-popular baseline's scores, where there is one.
-    """
-
-    __test__ = False  # pytest would take the name for a test
-
-    person: Array
-    group: Array
-    labels: Mapping[str, Array]
-    weights: Mapping[str, float]
-    popularity: Array | None = None
-
-    def relevance(self, by_goal: Mapping[str, Array]) -> Floats:
-        """Sum of weight x label, or of weight x probability (N,)."""
-        return np.asarray(
-            sum(self.weights[goal] * np.asarray(by_goal[goal], np.float64) for goal in sorted(self.weights))
-        )
-
-
-@dataclass(frozen=True)
-class Check:
-    """One comparison, challenger minus the other: its value and 95 % interval, the bound, and whether it held."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    bound: float
-    passed: bool
-
-    def __str__(self) -> str:
-        """Name and figures, as they stand in a reason."""
-        return f"{self.name} {self.value:+.4f} (95 % {self.low:+.4f} to {self.high:+.4f})"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether to promote, why in one sentence with figures, and every check."""
+    """Whether to promote, why in one sentence with figures, and every check.
+
+    `unjudged` says what was too small to be held to anything; `rows` is the sha256 of the rows that everybody was
+    graded on (`gate_rows.fingerprint`).
+    """
 
     promote: bool
     reason: str
     checks: tuple[Check, ...]
+    unjudged: tuple[str, ...] = ()
+    rows: str = ""
 
 
 def promote(
@@ -74,106 +34,91 @@ def promote(
     challenger: Mapping[str, Array],
     champion: Mapping[str, Array] | None,
     *,
+    shown: Shown | None = None,
     champion_stale: bool = False,
+    champion_dipping: bool = False,
     k: int = 10,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Verdict:
     """Decide between the two models' calibrated probabilities, by goal (N,), on `rows`.
 
-    Without a champion the challenger is refused only when its NDCG@k is below most-popular's beyond doubt (the whole
-    interval below 0): a first model that may be equal is how everything begins. With a champion it must not lose NDCG
-    (interval above NDCG_MARGIN) nor log-loss (LOG_LOSS_MARGIN, every goal), and it must win NDCG (interval above 0)
-    unless the champion is stale. Raises ValueError when a goal is missing or rows do not match.
+    `shown` is what people could respond to, and what probabilities are held to, where that is not the lists' rows.
+
+    Every challenger must say something (probabilities, not one relevance for everything) and know more than the goals'
+    rates, where enough came of them to tell. A first model is then refused only when its NDCG@k is below most-popular's
+    beyond doubt: one that may be equal is how everything begins. With a champion it must not lose NDCG, log-loss or
+    calibration of any goal, nor let down a group of people, list much fewer contents, or be on another scale; and it
+    must win NDCG (interval above 0) unless the champion is stale or dipping, which is that its lists do worse than they
+    did. The bounds are in `models.gate_checks`. Raises ValueError when a goal is missing or rows do not match.
     """
-    _check_rows(rows, challenger, champion)
-    truth = rows.relevance(rows.labels)
-    if not truth.any():
-        return Verdict(champion is None, "nobody engaged on the test nights, so nothing could be compared.", ())
-    compare = _Comparison(rows, truth, k, resamples, seed)
-    if champion is None:
-        return _first(compare, challenger)
-    return _against_champion(compare, challenger, champion, champion_stale)
+    shown = shown or Shown(rows.person, rows.labels, challenger, champion)
+    _check_rows(rows.weights, rows.person, {"labels": rows.labels, "challenger": challenger, "champion": champion})
+    said = {"labels": shown.labels, "challenger": shown.challenger, "champion": shown.champion}
+    _check_rows(rows.weights, shown.person, {f"shown {side}": by_goal for side, by_goal in said.items()})
+    compare = Comparison(rows, shown, challenger, champion, k, resamples, seed)
+    why = " and ".join(word for word, so in (("stale", champion_stale), ("dipping", champion_dipping)) if so)
+    return replace(_decided(compare, why), rows=fingerprint(rows, shown))
 
 
-@dataclass(frozen=True)
-class _Comparison:
-    """Paired differences on the test rows."""
-
-    rows: TestRows
-    truth: Floats
-    k: int
-    resamples: int
-    seed: int
-
-    def ndcg(self, score: Array, other: Array) -> Interval:
-        people = self.rows.person[np.unique(self.rows.group, return_index=True)[1]]
-        values = [ndcg_by_group(self.rows.group, s, self.truth, self.k) for s in (score, other)]
-        return bootstrap_difference(values[0], values[1], people, self.resamples, self.seed)
-
-    def log_loss(self, goal: str, p: Array, other: Array) -> Interval:
-        """Difference of log-loss as a part of the other's."""
-        labels = self.rows.labels[goal]
-        losses, others = log_losses(labels, p), log_losses(labels, other)
-        difference = bootstrap_difference(losses, others, self.rows.person, self.resamples, self.seed)
-        return Interval(*(part / float(others.mean()) for part in difference))
+def _decided(compare: Comparison, why: str) -> Verdict:
+    """`why` the champion should go, if it should."""
+    sound = tuple(compare.sound())
+    if not all(check.passed for check in sound):
+        return _refused(compare, sound, sound, ())
+    if not compare.truth.any():
+        first = compare.champion is None
+        return Verdict(first, "nobody engaged on the test nights, so nothing could be compared.", sound)
+    required = (*sound, *compare.skill())
+    if compare.champion is None:
+        return _first(compare, required)
+    not_worse, better = compare.ndcg()
+    return _against_champion(compare, (*required, not_worse, *compare.others()), better, why)
 
 
-def _first(compare: _Comparison, challenger: Mapping[str, Array]) -> Verdict:
-    if compare.rows.popularity is None:
-        return Verdict(True, "first model, and no popularity to compare it with.", ())
-    interval = compare.ndcg(compare.rows.relevance(challenger), compare.rows.popularity)
-    check = Check(f"NDCG@{compare.k} against most-popular", *interval, bound=0.0, passed=interval.high >= 0)
-    verdict = "first model" if check.passed else "refused: the first model ranks worse than most-popular beyond doubt"
-    return Verdict(check.passed, f"{verdict}: {check}.", (check,))
+def _first(compare: Comparison, required: tuple[Check, ...]) -> Verdict:
+    popularity, unjudged = compare.rows.popularity, tuple(compare.unjudged())
+    beside = () if popularity is None else (compare.popular(popularity),)
+    checks = (*beside, *required)
+    if not all(check.passed for check in checks):
+        return _refused(compare, checks, checks, unjudged)
+    told = f": {beside[0]}." if beside else ", and no popularity to compare it with."
+    return Verdict(True, f"first model{told}", checks, unjudged)
 
 
-def _against_champion(
-    compare: _Comparison, challenger: Mapping[str, Array], champion: Mapping[str, Array], stale: bool
-) -> Verdict:
-    rows = compare.rows
-    ndcg = compare.ndcg(rows.relevance(challenger), rows.relevance(champion))
-    name = f"NDCG@{compare.k} against the champion"
-    safe = Check(f"{name}, not worse", *ndcg, bound=NDCG_MARGIN, passed=ndcg.low > NDCG_MARGIN)
-    better = Check(f"{name}, better", *ndcg, bound=0.0, passed=ndcg.low > 0)
-    losses = tuple(_log_loss_check(compare, goal, challenger[goal], champion[goal]) for goal in sorted(rows.weights))
-    return _verdict((safe, *losses), better, stale)
-
-
-def _log_loss_check(compare: _Comparison, goal: str, p: Array, other: Array) -> Check:
-    interval = compare.log_loss(goal, p, other)
-    return Check(
-        f"log-loss of {goal}, relative", *interval, bound=LOG_LOSS_MARGIN, passed=interval.mean <= LOG_LOSS_MARGIN
-    )
-
-
-def _verdict(required: tuple[Check, ...], better: Check, stale: bool) -> Verdict:
-    checks = (*required, better)
-    failed = [check for check in required if not check.passed]
-    if failed:
-        bounds = "; ".join(f"{check}, bound {check.bound:+.4f}" for check in failed)
-        return Verdict(False, f"champion kept, the challenger may be worse: {bounds}.", checks)
+def _against_champion(compare: Comparison, required: tuple[Check, ...], better: Check, why: str) -> Verdict:
+    checks, unjudged = (better, *required), tuple(compare.unjudged())
+    if not all(check.passed for check in required):
+        return _refused(compare, required, checks, unjudged)
     if better.passed:
-        return Verdict(True, f"challenger promoted: {better}.", checks)
-    if stale:
-        return Verdict(True, f"challenger promoted in place of a stale champion, not worse: {better}.", checks)
-    return Verdict(False, f"champion kept, the challenger is not proven better: {better}.", checks)
+        return Verdict(True, f"challenger promoted: {better}.", checks, unjudged)
+    if why:
+        return Verdict(
+            True, f"challenger promoted in place of a {why} champion, not worse: {better}.", checks, unjudged
+        )
+    return Verdict(False, f"champion kept, the challenger is not proven better: {better}.", checks, unjudged)
 
 
-def _check_rows(rows: TestRows, challenger: Mapping[str, Array], champion: Mapping[str, Array] | None) -> None:
-    columns = {
-        "labels": rows.labels,
-        "challenger": challenger,
-        **({"champion": champion} if champion is not None else {}),
-    }
-    for side, by_goal in columns.items():
-        missing = sorted(set(rows.weights) - set(by_goal))
+def _refused(
+    compare: Comparison, required: tuple[Check, ...], checks: tuple[Check, ...], unjudged: tuple[str, ...]
+) -> Verdict:
+    """With every required check that failed in the reason."""
+    failed = [check for check in required if not check.passed]
+    what = "the first model is refused" if compare.champion is None else "champion kept, the challenger is refused"
+    bounds = "; ".join(f"{check}, bound {check.bound:+.4f}" for check in failed)
+    reason = f"{what}, it fails {len(failed)} of {len(required)} checks: {bounds}."
+    return Verdict(False, reason, checks, unjudged)
+
+
+def _check_rows(weights: Mapping[str, float], person: Array, sides: Mapping[str, Mapping[str, Array] | None]) -> None:
+    for side, by_goal in sides.items():
+        if by_goal is None:
+            continue
+        missing = sorted(set(weights) - set(by_goal))
         if missing:
             raise ValueError(
                 f"gate.promote: {side} lacks the goals {missing} (found: {sorted(by_goal)}); grade the same goals."
             )
-        lengths = {goal: len(by_goal[goal]) for goal in rows.weights}
-        if set(lengths.values()) != {len(rows.person)}:
-            raise ValueError(
-                f"gate.promote: {side} has rows {lengths}, expected {len(rows.person)}; grade identical rows."
-            )
+        lengths = {goal: len(by_goal[goal]) for goal in weights}
+        if set(lengths.values()) != {len(person)}:
+            raise ValueError(f"gate.promote: {side} has rows {lengths}, expected {len(person)}; grade identical rows.")

@@ -68,8 +68,7 @@ def reliability(y: Array, p: Array, bins: int = 15) -> pa.Table:
     Columns: `predicted` (mean probability), `observed` (share of positives), `rows`. Rows with the same probability
     share a bin, the one of their average rank.
     """
-    probability = np.asarray(p, np.float64)
-    places = ((rankdata(probability) - 0.5) / max(len(probability), 1) * bins).astype(np.int64)
+    probability, places = np.asarray(p, np.float64), equal_mass(p, bins)
     rows = np.bincount(places, minlength=bins)
     predicted = np.bincount(places, weights=probability, minlength=bins)
     observed = np.bincount(places, weights=np.asarray(y, np.float64), minlength=bins)
@@ -77,6 +76,11 @@ def reliability(y: Array, p: Array, bins: int = 15) -> pa.Table:
     return pa.table(
         {"predicted": predicted[full] / rows[full], "observed": observed[full] / rows[full], "rows": rows[full]}
     )
+
+
+def equal_mass(p: Array, bins: int) -> NDArray[np.int64]:
+    """The bin (N,) of each row, 0 to `bins` - 1, all of about as many rows; equal ones share that of their average."""
+    return np.asarray((rankdata(p) - 0.5) / max(len(p), 1) * bins, np.int64)
 
 
 def ece(y: Array, p: Array, bins: int = 15) -> float:

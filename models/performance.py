@@ -91,11 +91,6 @@ class Dip:
         }
         return f"{moved} ({sure}; {told[self.verdict]})"
 
-    @property
-    def proven_harmless(self) -> bool:
-        """Whether the whole interval lies within the margin: the champion does as well as it did."""
-        return self.verdict == STEADY and self.high <= self.margin
-
 
 def level_of(look: int, alpha: float, figures: int = 1) -> float:
     """The part of `alpha` that the look of this number (from 1) may spend on each of some figures."""

@@ -67,7 +67,23 @@ class Draws:
         """The sum of each column of `values` (N, C) over the rows, (draws + 1, C)."""
         totals = np.zeros((self.people, values.shape[1]))
         np.add.at(totals, self.owner, values)
-        return np.concatenate([times.T @ totals for times in self._times(values.shape[1])])
+        return self._summed(totals)
+
+    def cells(self, values: Array, cell: Ints, cells: int) -> Floats:
+        """The sum of `values` (N,) over the rows of each `cell` (N,), 0 to `cells` - 1: (draws + 1, cells)."""
+        at = self.owner * cells + cell
+        totals: Floats = np.bincount(at, np.asarray(values, np.float64), self.people * cells).astype(np.float64)
+        return self._summed(totals.reshape(self.people, cells))
+
+    def distinct(self, values: Ints) -> Floats:
+        """How many distinct `values` (N,) the rows have, (draws + 1,)."""
+        known, at = np.unique(values, return_inverse=True)
+        met = _counted(at, self.owner, (len(known), self.people))
+        return np.concatenate([(np.asarray(met @ times) > 0).sum(axis=0) for times in self._times(len(known))])
+
+    def _summed(self, totals: Floats) -> Floats:
+        """The sum of each column of what each person has (people, C), (draws + 1, C)."""
+        return np.concatenate([times.T @ totals for times in self._times(totals.shape[1])])
 
     def _times(self, beside: int) -> Iterator[Floats]:
         """How often each person was drawn (people, some draws), so many at a time as fit with `beside` rows more."""

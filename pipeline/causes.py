@@ -12,7 +12,18 @@ from types import MappingProxyType
 from typing import Literal
 
 Kind = Literal[
-    "late", "blocked", "failed", "deadline", "empty", "shrunken", "stale", "drift", "dip", "quality", "retrained"
+    "late",
+    "blocked",
+    "failed",
+    "deadline",
+    "empty",
+    "shrunken",
+    "stale",
+    "drift",
+    "dip",
+    "quality",
+    "rollback",
+    "retrained",
 ]
 Severity = Literal["info", "success", "warning", "failure"]
 """Apprise's words, by which services choose colours and urgency."""
@@ -65,7 +76,14 @@ KINDS: Mapping[Kind, About] = MappingProxyType(
         ),
         "drift": About("drift", "warning", "A challenger is trained unless retrain.when is never; see the decision."),
         "dip": About("performance dip", "warning", "A challenger is trained unless retrain.when is never; see it."),
-        "quality": About("data quality", "warning", "Look at the Data Docs, and at what changed in the exports."),
+        "quality": About(
+            "data quality",
+            "failure",
+            "Nothing is trained or published. Repair the export and run the night again, or name it in drift.ignore.",
+        ),
+        "rollback": About(
+            "model taken back", "warning", "See both models' pages; the next training may do better.", ends=False
+        ),
         "retrained": About("model trained", "info", "Its page says what it was compared with.", ends=False),
     }
 )

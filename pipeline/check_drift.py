@@ -6,17 +6,14 @@ a page shows the same to people.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-import pyarrow as pa
-
-from models.classifier import Bundle
-from models.drift import SCORE, TOGETHER, FeatureDrift
-from pipeline import compared_nights, drift_evidence, performance_evidence, retrain_arms, tracking
+from models import drift
+from models.drift import FeatureDrift
+from pipeline import compared_nights, decisions, drift_evidence, performance_evidence, retrain_arms, tracking
 from pipeline.build_features import fits
 from pipeline.bundles import load_bundle
 from pipeline.compared_nights import ComparedNights, day_or_step
@@ -25,6 +22,7 @@ from pipeline.drift_evidence import Evidence
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 from pipeline.night import Archive
+from pipeline.performance_evidence import Performance
 from pipeline.records import ModelVersion, Tracker
 from pipeline.report import Report
 from pipeline.reports import decision_page
@@ -40,7 +38,8 @@ class DriftReport(Report):
     """The night's decision: whether to retrain, the sentence that says why, and what each arm found.
 
     `blocked`: the data is broken, so nothing is trained or published. `moved` is what moved tonight, `drifted` what did
-    on the night before as well; `faults`, `dips` and `promised` are what the other arms measured.
+    on the night before as well; `faults`, `dips` and `promised` are what the other arms measured. `rolled_back`: the
+    version that is taken back (`from`), the one that serves again (`to`), and `why`; None on other nights.
     """
 
     as_of: str
@@ -57,10 +56,14 @@ class DriftReport(Report):
     dips: tuple[Mapping[str, Any], ...]
     promised: Mapping[str, Sequence[float]]
     nights: Mapping[str, Sequence[str]]
+    rolled_back: Mapping[str, str] | None
 
 
 def run(as_of: datetime, config: Config, *, retrain: bool = False) -> DriftReport:
     """Decide, and write the decision down: in the lake, in MLflow as JSON, and as a page.
+
+    A champion whose lists are worse than its predecessor's would have been is taken back: lists are made by that one
+    from tonight on.
 
     Raises:
         ShortlistError: The data is broken (far more is missing than on the champion's nights): the night is held back.
@@ -69,10 +72,12 @@ def run(as_of: datetime, config: Config, *, retrain: bool = False) -> DriftRepor
     tracker = Tracker(lake.tracking, config.project.name)
     champion = tracking.champion(tracker, as_of)
     known, nights = _known(champion, as_of, config, lake, tracker)
-    report = _decided(known, nights, config, asked=retrain)
-    record = json.loads(json.dumps(report.to_json()))
-    lake.replace_night("decisions", pa.table({"decision": [json.dumps(record, sort_keys=True)]}), as_of)
+    report = _decided(known, nights, _rolled_back(as_of, champion, lake), config, asked=retrain)
+    record = report.to_json()
+    decisions.write(lake, as_of, record)
     tracking.log_decision(tracker, as_of, record, decision_page(_page(report, known, nights, config)))
+    if report.rolled_back:
+        tracking.roll_back(tracker, as_of, report.rolled_back["to"], report.rolled_back["why"])
     if report.blocked:
         raise ShortlistError(f"{as_of.isoformat()}: {report.verdict}")
     return report
@@ -84,66 +89,97 @@ def run(as_of: datetime, config: Config, *, retrain: bool = False) -> DriftRepor
 def _known(
     champion: ModelVersion | None, as_of: datetime, config: Config, lake: Lake, tracker: Tracker
 ) -> tuple[Known, Mapping[str, ComparedNights]]:
-    nothing = Evidence(None, {}, ())
     trained = max((one.as_of for one in tracking.versions(tracker) if one.as_of < as_of), default=None)
     if champion is None:
-        known = Known(as_of, None, False, trained, nothing, _NO_CHAMPION, (), _NO_CHAMPION, None, frozenset())
-        return known, {"drift": ComparedNights(), "performance": ComparedNights()}
+        return _nobody(as_of, trained), {"drift": ComparedNights(), "performance": ComparedNights()}
     bundle = load_bundle(tracker, champion.version)
+    predecessor = tracking.predecessor(tracker, as_of)
     nights = {
         "drift": compared_nights.for_drift(bundle, champion, as_of, config),
         "performance": compared_nights.for_performance(bundle, champion, as_of, config),
     }
     archive = Archive.load(lake, config, as_of)
-    wanted = {night for one in nights.values() if not one.note for night in one.all}
-    archive.plan(sorted(wanted))
+    archive.plan(sorted({night for one in nights.values() if not one.note for night in one.all}))
+    before = load_bundle(tracker, predecessor) if predecessor else None
+    looks = performance_evidence.look(champion, as_of, config)
     known = Known(
         as_of=as_of,
         champion=champion,
+        predecessor=predecessor,
         misfit=not fits(bundle, config),
         trained=trained,
         evidence=drift_evidence.found(archive, bundle, nights["drift"], as_of, config),
         drift_note=nights["drift"].note,
-        dips=performance_evidence.found(archive, bundle, champion, nights["performance"], as_of, config),
-        dips_note=nights["performance"].note,
+        performance=performance_evidence.found(
+            archive, bundle, before if before and fits(before, config) else None, nights["performance"], looks, config
+        ),
+        performance_note=nights["performance"].note,
+        labels_reach=labels_reach(nights),
         before=_moved_before(as_of, champion, config, lake),
-        matters=_matters(bundle),
+        matters=drift.matters(drift_evidence.importance(bundle)),
     )
     return known, nights
 
 
+def _nobody(as_of: datetime, trained: datetime | None) -> Known:
+    """What is known where there is no champion."""
+    return Known(
+        as_of=as_of,
+        champion=None,
+        predecessor=None,
+        misfit=False,
+        trained=trained,
+        evidence=Evidence(None, {}, ()),
+        drift_note=_NO_CHAMPION,
+        performance=Performance(),
+        performance_note=_NO_CHAMPION,
+        labels_reach=False,
+        before=None,
+        matters=frozenset(),
+    )
+
+
 def _moved_before(as_of: datetime, champion: ModelVersion, config: Config, lake: Lake) -> frozenset[str] | None:
     """What had moved on the night before, under the same champion; None where nobody looked."""
-    night = as_of - day_or_step(config)
-    if night not in lake.nights("decisions"):
-        return None
-    record = json.loads(lake.read_night("decisions", night)["decision"][0].as_py())
-    if record["champion"] != champion.version:
+    record = decisions.of_night(lake, as_of - day_or_step(config))
+    if record is None or record["champion"] != champion.version:
         return None
     return frozenset(record.get("moved", ()))
 
 
-def _matters(bundle: Bundle) -> frozenset[str]:
-    """The scores, everything together, and features that mean at least half of what an even share would."""
-    shares = drift_evidence.importance(bundle)
-    even = sum(shares.values()) / max(len(shares), 1)
-    return frozenset({SCORE, TOGETHER} | {name for name, share in shares.items() if share >= even / 2})
+def _rolled_back(as_of: datetime, champion: ModelVersion | None, lake: Lake) -> Mapping[str, str] | None:
+    """What this very night took back when it was run before: it is still so when it is run again."""
+    found: Mapping[str, str] | None = (decisions.of_night(lake, as_of) or {}).get("rolled_back")
+    return found if found and champion and champion.version == found["to"] else None
+
+
+def labels_reach(nights: Mapping[str, ComparedNights]) -> bool:
+    """Whether the outcome of any night that drift is looked for on is known."""
+    looked, judged = nights["drift"].current, nights["performance"].current
+    return bool(looked and judged) and judged[-1] >= looked[0]
 
 
 # ---------------------------------------------------------------- what is decided
 
 
-def _decided(known: Known, nights: Mapping[str, ComparedNights], config: Config, *, asked: bool) -> DriftReport:
+def _decided(
+    known: Known,
+    nights: Mapping[str, ComparedNights],
+    before: Mapping[str, str] | None,
+    config: Config,
+    *,
+    asked: bool,
+) -> DriftReport:
     arms = retrain_arms.arms(known, config, asked=asked)
     reason = retrain_arms.first_that_fires(arms)
     blocks = next((arm for arm in arms if arm["state"] == "blocks"), None)
     never = config.retrain.when == "never" and not asked
-    result = known.evidence.result
+    result, back = known.evidence.result, _taken_back(known, arms) or before
     return DriftReport(
         as_of=known.as_of.isoformat(),
         retrain=reason is not None and not never and blocks is None,
         blocked=blocks is not None,
-        verdict=_verdict(reason, blocks, arms, never=never),
+        verdict=_verdict(reason, blocks, arms, back, never=never),
         champion=known.champion.version if known.champion else None,
         arms=tuple(arms),
         moved=result.moved if result else (),
@@ -151,14 +187,22 @@ def _decided(known: Known, nights: Mapping[str, ComparedNights], config: Config,
         features=tuple(_row(feature) for feature in result.features) if result else (),
         together=asdict(result.together) if result and result.together else None,
         faults=tuple(asdict(fault) for fault in known.evidence.faults),
-        dips=tuple(asdict(dip) for dip in known.dips),
+        dips=tuple(asdict(dip) for dip in known.performance.dips),
         promised={goal: list(both) for goal, both in known.evidence.promised.items()},
         nights={
             f"{name}_{side}": [night.isoformat() for night in getattr(one, side)]
             for name, one in nights.items()
             for side in ("reference", "current")
         },
+        rolled_back=back,
     )
+
+
+def _taken_back(known: Known, arms: Sequence[Arm]) -> Mapping[str, str] | None:
+    why = next((arm["detail"] for arm in arms if arm["state"] == "rolls back"), None)
+    if why is None or known.champion is None or known.predecessor is None:
+        return None
+    return {"from": known.champion.version, "to": known.predecessor, "why": why}
 
 
 def _row(one: FeatureDrift) -> FeatureRow:
@@ -175,12 +219,17 @@ def _row(one: FeatureDrift) -> FeatureRow:
     )
 
 
-def _verdict(reason: Arm | None, blocks: Arm | None, arms: Sequence[Arm], *, never: bool) -> str:
+def _verdict(
+    reason: Arm | None, blocks: Arm | None, arms: Sequence[Arm], back: Mapping[str, str] | None, *, never: bool
+) -> str:
     if blocks is not None:
         return (
             f"Nothing is trained or published, because data is missing: {blocks['detail']} Repair the export and run "
             "the night again; if it is meant to be so, name the column in drift.ignore."
         )
+    if back is not None:
+        taken = f"Version {back['from']} is taken back, and version {back['to']} serves again: {back['why']}"
+        return taken if reason is None or never else f"{taken} Train a challenger: {reason['detail']}"
     if reason is None:
         untold = any(arm["state"] == "cannot tell" for arm in arms)
         more = " Whether it does as well as it did cannot be told yet: too few engagements." if untold else ""

@@ -1,4 +1,4 @@
-"""`shortlist` commands about what was published: snapshots, verify, diff, changes, rollback."""
+"""`shortlist` commands about what was published, and by which model: snapshots, diff, rollback, rollback-model …"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline import config
-from pipeline.cli_common import ConfigFile, Json, answer, people, prepare
+from pipeline.cli_common import AsOf, ConfigFile, Json, answer, people, prepare
 
 app = typer.Typer()
 
@@ -89,4 +89,21 @@ def rollback(
 
     with people.status("checking what shall serve"):
         report = step.run(datetime.now(UTC), settings, name)
+    answer(report.to_json(), as_json, lambda: step.draw(report, people))
+
+
+@app.command()
+def rollback_model(
+    to: Annotated[str | None, typer.Option("--to", help="A version that served; else the one promoted before.")] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why, for the record in MLflow.")] = None,
+    config_file: ConfigFile = None,
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Let the model that served before make the lists again, from this night on."""
+    settings, night = prepare(config_file, as_of)
+    from pipeline import rollback_model as step
+
+    with people.status("checking the model that shall serve"):
+        report = step.run(night, settings, to, reason or step.BY_HAND)
     answer(report.to_json(), as_json, lambda: step.draw(report, people))

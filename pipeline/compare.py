@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from models import gate, learning, metrics, scorer
+from features import rfm, spec
+from models import gate, learning, listing, metrics, scorer
 from models.challengers import CHALLENGERS
 from models.classifier import Bundle
+from models.gate_rows import Shown, TestRows
 from models.learning import Learned
 from pipeline import tracking
 from pipeline.build_features import crm_of, fits
@@ -25,6 +29,13 @@ from pipeline.training_rows import TrainingRows, sample
 K = 10
 Probabilities = Mapping[str, NDArray[np.float64]]
 Figures = Mapping[str, float | None]
+
+
+class Said(NamedTuple):
+    """What a model says: its probabilities by goal of the lists' rows (N,), and of the test's (M,)."""
+
+    listed: Probabilities
+    tested: Probabilities
 
 
 @dataclass(frozen=True)
@@ -57,21 +68,33 @@ class Contest:
         as_of: datetime,
         config: Config,
         lake: Lake,
+        *,
+        champion_dipping: bool = False,
     ) -> Contest:
         """Grade everybody on the test nights, and ask the gate whether the challenger may serve from `as_of`."""
-        champion = tracking.champion(Tracker(lake.tracking, config.project.name), as_of)
-        ours = predictions(bundle, data.lists.x)
-        theirs = champion_predictions(_champion_bundle(champion, config, lake), bundle, data.lists, config)
+        tracker = Tracker(lake.tracking, config.project.name)
+        champion = tracking.champion(tracker, as_of)
+        ours = said(bundle, data)
+        theirs = champion_said(_champion_bundle(champion, config, lake), bundle, data, config)
         rivals = rivals_of(bundle, data, config)
-        rows, tested = gate_rows(data.lists, bundle), tested_predictions(bundle, data, ours)
-        goals, ndcg = judged(rows, data, rivals, ours, tested, theirs)
+        rows = gate_rows(data.lists, bundle)
+        goals, ndcg = judged(rows, data, rivals, *ours, theirs.listed if theirs else None)
         stale = is_stale(champion.as_of if champion else None, as_of, config)
-        verdict = gate.promote(rows, ours, theirs, champion_stale=stale, k=K)
-        return cls(bundle, learned, data, as_of, config, lake, rivals, ours, tested, goals, ndcg, verdict, champion)
+        found = verdict_of(bundle, data, ours, theirs, config, stale=stale, dipping=champion_dipping)
+        verdict = _unless_rolled_back(found, tracking.rolled_back(tracker, as_of))
+        return cls(bundle, learned, data, as_of, config, lake, rivals, *ours, goals, ndcg, verdict, champion)
+
+
+def _unless_rolled_back(verdict: gate.Verdict, why: str | None) -> gate.Verdict:
+    """A night that is run again trains the model again that somebody went back from: it does not come back so."""
+    if why is None or not verdict.promote:
+        return verdict
+    told = f"champion kept: this night's model was promoted before and gone back from ({why}). {verdict.reason}"
+    return replace(verdict, promote=False, reason=told)
 
 
 def judged(
-    rows: gate.TestRows,
+    rows: TestRows,
     data: TrainingRows,
     rivals: Sequence[Rival],
     ours: Probabilities,
@@ -143,19 +166,65 @@ def tested_predictions(bundle: Bundle, data: TrainingRows, listed: Probabilities
     return listed if data.test is data.lists else predictions(bundle, data.test.x)
 
 
-def gate_rows(lists: Rows, bundle: Bundle) -> gate.TestRows:
-    """What the gate judges by, of the goals that were learned."""
-    labels = {goal: lists.labels[goal] for goal in bundle.models}
-    return gate.TestRows(lists.person, lists.group, labels, dict(bundle.weights), lists.popularity)
+def said(bundle: Bundle, data: TrainingRows) -> Said:
+    """What a challenger says of the rows that it is judged on."""
+    listed = predictions(bundle, data.lists.x)
+    return Said(listed, tested_predictions(bundle, data, listed))
 
 
-def champion_predictions(
-    champion: Bundle | None, challenger: Bundle, lists: Rows, config: Config
-) -> Probabilities | None:
-    """The champion's probabilities on the same rows; None where it cannot be compared (other goals or features)."""
+def champion_said(champion: Bundle | None, challenger: Bundle, data: TrainingRows, config: Config) -> Said | None:
+    """What the champion says of the same rows; None where it cannot be compared (other goals or features)."""
     if champion is None or not fits(champion, config) or set(champion.models) != set(challenger.models):
         return None
-    return predictions(champion, lists.scored(champion.context["cuts"], tuple(config.goals), crm_of(champion)).x)
+    cuts, vocabulary = champion.context["cuts"], crm_of(champion)
+    listed = predictions(champion, data.lists.scored(cuts, tuple(config.goals), vocabulary).x)
+    if data.test is data.lists:
+        return Said(listed, listed)
+    return Said(listed, predictions(champion, data.test.scored(cuts, tuple(config.goals), vocabulary).x))
+
+
+def gate_rows(lists: Rows, bundle: Bundle) -> TestRows:
+    """What lists are judged by, of the goals that were learned."""
+    labels = {goal: lists.labels[goal] for goal in bundle.models}
+    return TestRows(lists.person, lists.group, labels, dict(bundle.weights), lists.popularity)
+
+
+def verdict_of(
+    bundle: Bundle,
+    data: TrainingRows,
+    ours: Said,
+    theirs: Said | None,
+    config: Config,
+    *,
+    stale: bool,
+    dipping: bool = False,
+) -> gate.Verdict:
+    """The gate's, on whole lists and, for what probabilities are worth, on what people could respond to."""
+    rows = replace(gate_rows(data.lists, bundle), content=data.lists.content, groups=_groups(data, config))
+    labels = {goal: data.test.labels[goal] for goal in bundle.models}
+    shown = Shown(data.test.person, labels, ours.tested, theirs.tested if theirs else None)
+    return gate.promote(
+        rows,
+        ours.listed,
+        theirs.listed if theirs else None,
+        shown=shown,
+        champion_stale=stale,
+        champion_dipping=dipping,
+        k=K,
+    )
+
+
+def _groups(data: TrainingRows, config: Config) -> dict[str, NDArray[Any]]:
+    """By kind the group that each list's person is in (L,), as of the list's night and with the challenger's scores."""
+    names = spec.names(tuple(config.goals), crm=data.vocabulary.attributes)
+    first = np.unique(data.lists.group, return_index=True)[1]
+    wanted = ("tenure_days", "events_30d", *rfm.SCORES)
+    heads = pa.table({name: data.lists.x[first, names.index(name)].astype(np.float64) for name in wanted})
+    segments = rfm.segments(heads, heads).to_pylist()
+    return {
+        "segment": np.array(segments, object),
+        "activity": listing.activity(np.asarray(heads["events_30d"].combine_chunks())).astype(object),
+    }
 
 
 def is_stale(promoted: datetime | None, as_of: datetime, config: Config) -> bool:
@@ -169,7 +238,7 @@ def _champion_bundle(champion: ModelVersion | None, config: Config, lake: Lake) 
     return load_bundle(Tracker(lake.tracking, config.project.name), champion.version)
 
 
-def _interval(rows: gate.TestRows, score: NDArray[np.float64]) -> metrics.Interval:
+def _interval(rows: TestRows, score: NDArray[np.float64]) -> metrics.Interval:
     """Mean NDCG@10 over lists in which something was relevant, with its interval over people."""
     values = metrics.ndcg_by_group(rows.group, score, rows.relevance(rows.labels), K)
     people = rows.person[np.unique(rows.group, return_index=True)[1]]

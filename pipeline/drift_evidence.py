@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -56,13 +55,23 @@ def found(archive: Archive, bundle: Bundle, nights: ComparedNights, as_of: datet
     if nights.note:
         return Evidence(None, {}, faults)
     log_days = (nights.reference[0] - archive.first_ts()) / _DAY
-    sides = [(0, night) for night in nights.reference] + [(1, night) for night in nights.current]
-    seen = [_Seen.of(archive.night(night), bundle, config, log_days) for _, night in sides]
+    then, now = (
+        [Seen.of(NightFeatures.of(archive.night(night), config), bundle, config, log_days) for night in side]
+        for side in (nights.reference, nights.current)
+    )
+    promised = {goal: (_promised(goal, then), _promised(goal, now)) for goal in sorted(bundle.models)}
+    return Evidence(compared(then, now, bundle, config), promised, faults)
+
+
+def compared(then: Sequence[Seen], now: Sequence[Seen], bundle: Bundle, config: Config) -> DriftResult:
+    """The drift check of people as they were seen on nights of the reference, and on nights of now."""
+    seen = [*then, *now]
     person = np.concatenate([one.people for one in seen])
-    window = np.repeat([side for side, _ in sides], [len(one.people) for one in seen])
+    sides = np.repeat([0, 1], [len(then), len(now)])
+    window = np.repeat(sides, [len(one.people) for one in seen])
     frame = {name: np.concatenate([one.columns[name] for one in seen]) for name in seen[0].columns}
     coded = [one.column for one in crm_of(bundle).attributes if one.values is not None]
-    result = drift.check(
+    return drift.check(
         {name: values for name, values in frame.items() if name not in config.drift.ignore},
         person,
         window,
@@ -74,7 +83,6 @@ def found(archive: Archive, bundle: Bundle, nights: ComparedNights, as_of: datet
         floor=config.drift.floor,
         seed=config.training.seed,
     )
-    return Evidence(result, _promised(seen, [side for side, _ in sides]), faults)
 
 
 def importance(bundle: Bundle) -> dict[str, float]:
@@ -87,7 +95,7 @@ def importance(bundle: Bundle) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class Seen:
     """A stable sample of a night's people (P,): each one's features, their candidates' mean relevance, and all
     candidates' probabilities by goal."""
 
@@ -96,10 +104,9 @@ class _Seen:
     probabilities: Mapping[str, Floats]
 
     @classmethod
-    def of(cls, night: Any, bundle: Bundle, config: Config, log_days: float) -> _Seen:
+    def of(cls, found: NightFeatures, bundle: Bundle, config: Config, log_days: float) -> Seen:
         """Features that look further back than the log went (`log_days`) on the reference nights are left out: they
         grow with the log, which says nothing about people."""
-        found = NightFeatures.of(night, config)
         people = stable_sample(found.history.people, config.drift.people)
         goals, vocabulary = tuple(config.goals), crm_of(bundle)
         matrix = found.person_matrix(goals, bundle.context["cuts"], vocabulary)[people]
@@ -115,15 +122,9 @@ class _Seen:
         return cls(found.history.people[people], columns, scored.probabilities)
 
 
-def _promised(seen: Sequence[_Seen], sides: Sequence[int]) -> dict[str, tuple[float, float]]:
-    """The AUC that the probabilities promise, by goal, in the reference and now."""
-
-    def of(goal: str, side: int) -> float:
-        return expected_auc(
-            np.concatenate([one.probabilities[goal] for one, at in zip(seen, sides, strict=True) if at == side])
-        )
-
-    return {goal: (of(goal, 0), of(goal, 1)) for goal in sorted(seen[0].probabilities)}
+def _promised(goal: str, seen: Sequence[Seen]) -> float:
+    """The AUC that the probabilities promise of a goal."""
+    return expected_auc(np.concatenate([one.probabilities[goal] for one in seen]))
 
 
 # ---------------------------------------------------------------- what went missing

@@ -24,10 +24,16 @@ from pipeline.records import Tracker
 _FEWEST, _TRAILING = 3, 14
 """Of how many snapshots, at least and at most, a median is usual."""
 
-_ROUTINE = frozenset({"asked for", "always", "no champion", "goals", "age"})
-"""Arms of the drift check that fire when all is well."""
+_ROUTINE = frozenset({"asked for", "always", "no champion", "goals", "age", "predecessor"})
+"""Arms of the drift check that fire when all is well, or whose doing is told of by itself."""
 
 _KIND_OF_ARM: Mapping[str, Kind] = {"performance": "dip", "data quality": "quality"}
+
+_EXPLAINED: Mapping[str, frozenset[Kind]] = {
+    "failed load": frozenset({"late", "blocked"}),
+    "failed check_drift": frozenset({"quality"}),
+}
+"""Failed steps that are told of by what they failed on."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class Night:
 def holding(night: Night) -> tuple[list[Cause], list[str]]:
     """All causes that hold, and why some could not be looked into.
 
-    A load that failed on an export is told of as that export's.
+    A load that failed on an export is told of as that export's, and a night that was held back as what is missing.
     """
     found: list[Cause] = []
     notes: list[str] = []
@@ -63,8 +69,9 @@ def holding(night: Night) -> tuple[list[Cause], list[str]]:
         except Exception as error:  # noqa: BLE001 (whatever it is, the other causes must be told)
             found += [one.cause for one in night.open if one.cause.kind in kinds]
             notes.append(f"{', '.join(kinds)}: not looked into: {in_words(error)}")
-    explained = any(cause.kind in {"late", "blocked"} for cause in found)
-    return [cause for cause in found if not (explained and cause.id == "failed load")], notes
+    kinds_found = {cause.kind for cause in found}
+    explained = {step for step, kinds in _EXPLAINED.items() if kinds & kinds_found}
+    return [cause for cause in found if cause.id not in explained], notes
 
 
 # ---------------------------------------------------------------- exports and steps
@@ -113,6 +120,14 @@ def _arms(night: Night) -> Iterator[Cause]:
         if arm["fired"] and arm["name"] not in _ROUTINE:
             detail = str(arm["detail"])
             yield Cause(_KIND_OF_ARM.get(arm["name"], "drift"), arm["name"], detail[:1].upper() + detail[1:], link)
+
+
+def _taken_back(night: Night) -> Iterator[Cause]:
+    """The model that the newest decision took back."""
+    _, decision = _decision(night)
+    if back := decision.get("rolled_back"):
+        said = f"Version {back['from']} is taken back, and version {back['to']} serves again: {back['why']}"
+        yield Cause("rollback", back["from"], said, night.config.alerts.mlflow_url)
 
 
 def _decision(night: Night) -> tuple[datetime | None, Mapping[str, Any]]:
@@ -189,5 +204,6 @@ _READERS: Mapping[tuple[Kind, ...], Callable[[Night], Iterable[Cause]]] = {
     ("deadline",): _overdue,
     ("empty", "shrunken", "stale"): _published,
     ("drift", "dip", "quality"): _arms,
+    ("rollback",): _taken_back,
     ("retrained",): _trained,
 }

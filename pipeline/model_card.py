@@ -37,6 +37,7 @@ def _head(training: Training) -> str:
 
 
 def _sections(training: Training) -> Iterator[str]:
+    yield _checks(training)
     yield _facts(training)
     yield _lists(training)
     for goal in training["goals"]:
@@ -44,14 +45,25 @@ def _sections(training: Training) -> Iterator[str]:
     yield _limits(training)
     yield (
         "### Rolling back\n"
-        "Move the alias `champion` of the registered model to an earlier version (Models, then Aliases): the next "
-        "night ranks with it. Published snapshots never change."
+        "`shortlist rollback-model` lets the model before it serve again, from a night on; `--to VERSION` another one. "
+        "Published snapshots never change."
     )
 
 
 def _facts(training: Training) -> str:
     told = _bullets(f"{name}: {text(value)}" for name, value in training.get("facts", ()))
     return f"### Data\n{told}" + (f"\n\n{serves}" if (serves := training.get("serves")) else "")
+
+
+def _checks(training: Training) -> str:
+    """What failed; the page has all."""
+    checks = training.get("checks", ())
+    if not checks:
+        return ""
+    failed = [one for one in checks if not one.passed]
+    rows = [[_plain(one.name), _interval(one.value, one.low, one.high, 4), f"{one.bound:.4f}"] for one in failed]
+    told = f"### Decision\n{len(checks) - len(failed)} of {len(checks)} checks passed."
+    return told + ("\n\n" + _table(["Not passed", "Value, 95 % interval", "Bound"], rows) if rows else "")
 
 
 def _lists(training: Training) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,25 +34,62 @@ class _Answered:
     probabilities: Mapping[str, Floats]
 
 
-def found(
-    archive: Archive, bundle: Bundle, champion: ModelVersion, nights: ComparedNights, as_of: datetime, config: Config
-) -> tuple[Dip, ...]:
-    """AUC a goal and NDCG@10 of the lists, then and now; nothing where there are no nights to compare.
+@dataclass(frozen=True)
+class Performance:
+    """How the champion does beside itself (`dips`), and beside the model that served before it (`predecessor`)."""
 
-    On the nights that it was tested on the model is asked as it was judged; since then, as it serves.
+    dips: tuple[Dip, ...] = ()
+    predecessor: Dip | None = None
+
+
+def found(
+    archive: Archive,
+    bundle: Bundle,
+    predecessor: Bundle | None,
+    nights: ComparedNights,
+    looks: int,
+    config: Config,
+) -> Performance:
+    """AUC a goal and NDCG@10 of the lists, then and now, at this many looks; nothing where no nights can be compared.
+
+    On the nights that it was tested on the model is asked as it was judged; since then, as it serves. Its predecessor
+    is asked on the very same nights since then: what it would have listed for the same people.
     """
     if nights.note:
+        return Performance()
+    then, now = (
+        [
+            lists_of(archive, NightFeatures.of(archive.night(night), config), config, config.retrain.dip_people)
+            for night in side
+        ]
+        for side in (nights.reference, nights.current)
+    )
+    return Performance(
+        compared(then, now, bundle, looks, config),
+        against(now, bundle, predecessor, looks, config) if predecessor is not None else None,
+    )
+
+
+def compared(then: Sequence[Rows], now: Sequence[Rows], bundle: Bundle, looks: int, config: Config) -> tuple[Dip, ...]:
+    """The same of lists that people had on the nights of the reference, and on nights of now, at this many looks."""
+    before, after = _answered(then, bundle, bundle.models, config), _answered(now, bundle, bundle.serving, config)
+    if before is None or after is None:
         return ()
-    then = _answered(archive, nights.reference, bundle, bundle.models, config)
-    now = _answered(archive, nights.current, bundle, bundle.serving, config)
-    if then is None or now is None:
-        return ()
-    settings = config.retrain
     figures = [
-        *(_auc(goal, then, now, config) for goal in sorted(bundle.models)),
-        _ndcg(then, now, bundle, config),
+        *(_auc(goal, before, after, config) for goal in sorted(bundle.models)),
+        _ndcg(before, after, bundle, config),
     ]
-    return dips(figures, look(champion, as_of, config), alpha=settings.dip_alpha, seed=config.training.seed)
+    return dips(figures, looks, alpha=config.retrain.dip_alpha, seed=config.training.seed)
+
+
+def against(nights: Sequence[Rows], bundle: Bundle, other: Bundle, looks: int, config: Config) -> Dip | None:
+    """NDCG@10 of the lists that another model would have made, and of the champion's, for the same people."""
+    theirs, ours = (_answered(nights, one, one.serving, config) for one in (other, bundle))
+    if theirs is None or ours is None:
+        return None
+    sides = [_of_lists(one, bundle.weights) for one in (theirs, ours)]
+    figure = _figure(f"NDCG@{K}", sides, config)
+    return dips([replace(figure, margin=0.0)], looks, alpha=config.retrain.dip_alpha, seed=config.training.seed)[0]
 
 
 def look(champion: ModelVersion, as_of: datetime, config: Config) -> int:
@@ -61,15 +98,12 @@ def look(champion: ModelVersion, as_of: datetime, config: Config) -> int:
 
 
 def _answered(
-    archive: Archive, nights: Sequence[datetime], bundle: Bundle, models: Mapping[str, GoalModel], config: Config
+    nights: Sequence[Rows], bundle: Bundle, models: Mapping[str, GoalModel], config: Config
 ) -> _Answered | None:
-    parts = [
-        lists_of(archive, NightFeatures.of(archive.night(night), config), config, config.retrain.dip_people)
-        for night in nights
-    ]
-    if not any(part.size for part in parts):
+    parts = [part for part in nights if part.size]
+    if not parts:
         return None
-    rows = joined([part for part in parts if part.size])
+    rows = joined(parts)
     x = rows.scored(bundle.context["cuts"], tuple(config.goals), crm_of(bundle)).x
     return _Answered(rows, {goal: model.predict(x) for goal, model in models.items()})
 

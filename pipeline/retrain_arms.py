@@ -15,6 +15,7 @@ from models.drift import SCORE, TOGETHER, DriftResult
 from models.performance import CANNOT_TELL, DIPPED, STEADY, Dip
 from pipeline.config import Config
 from pipeline.drift_evidence import Evidence
+from pipeline.performance_evidence import Performance
 from pipeline.records import ModelVersion
 from pipeline.reports.decision import Arm, State
 
@@ -25,31 +26,37 @@ _DAY = timedelta(days=1)
 class Known:
     """All that the arms look at. `before` is what had moved on the night before, None where nobody looked then.
 
-    `misfit`: the champion cannot score what the configuration asks for now. `trained` is when a training last ended,
-    whatever came of it. `matters` are features that mean something to the champion.
+    `predecessor` is the version that served before the champion; `misfit`: the champion cannot score what the
+    configuration asks for now. `trained` is when a training last ended, whatever came of it. `labels_reach`: the nights
+    that performance is judged on are among those that drift is looked for on. `matters` are features that mean
+    something to the champion.
     """
 
     as_of: datetime
     champion: ModelVersion | None
+    predecessor: str | None
     misfit: bool
     trained: datetime | None
     evidence: Evidence
     drift_note: str
-    dips: tuple[Dip, ...]
-    dips_note: str
+    performance: Performance
+    performance_note: str
+    labels_reach: bool
     before: frozenset[str] | None
     matters: frozenset[str]
 
 
 def arms(known: Known, config: Config, *, asked: bool) -> list[Arm]:
     """Every arm, whether it speaks or not; the first that fires gives the reason."""
-    waiting = _waiting(known, config)
+    predecessor = _predecessor(known)
+    waiting = _waiting(known, config, predecessor)
     return [
         _quality(known),
         _arm("asked for", asked, "somebody asked for it (--retrain)." if asked else "nobody asked."),
         _arm("always", config.retrain.when == "always", f"retrain.when is {config.retrain.when}."),
         _no_champion(known),
         _goals(known),
+        predecessor,
         _held(_performance(known), waiting),
         _held(_drift(known), waiting),
         _held(_age(known, config), waiting),
@@ -103,25 +110,46 @@ def _goals(known: Known) -> Arm:
 
 
 def _performance(known: Known) -> Arm:
-    if not known.dips:
-        note = known.dips_note or "nobody came on these nights"
+    dips = known.performance.dips
+    if not dips:
+        note = known.performance_note or "nobody came on these nights"
         return _arm("performance", False, f"not tested: {note}.", "not tested")
-    worst = max(known.dips, key=lambda dip: (_RANK[dip.verdict], dip.low - dip.margin))
+    worst = max(dips, key=lambda dip: (_RANK[dip.verdict], dip.low - dip.margin))
     states: dict[str, State] = {DIPPED: "fires", STEADY: "quiet", CANNOT_TELL: "cannot tell"}
     return _arm(
         "performance",
         worst.verdict == DIPPED,
         f"{worst}.",
         states[worst.verdict],
-        {
-            "statistic": worst.drop,
-            "low": worst.low,
-            "high": worst.high,
-            "threshold": worst.margin,
-            "n": float(worst.positives),
-            "needed": None if worst.needed is None else float(worst.needed),
-        },
+        _figures(worst),
     )
+
+
+def _figures(dip: Dip) -> dict[str, float | None]:
+    return {
+        "statistic": dip.drop,
+        "low": dip.low,
+        "high": dip.high,
+        "threshold": dip.margin,
+        "n": float(dip.positives),
+        "needed": None if dip.needed is None else float(dip.needed),
+    }
+
+
+def _predecessor(known: Known) -> Arm:
+    """A champion whose lists are worse than its predecessor's would have been is taken back at once."""
+    dip = known.performance.predecessor
+    if known.champion is None or known.predecessor is None or dip is None:
+        return _arm("predecessor", False, "not tested: there is no other model to compare with.", "not tested")
+    told = (
+        f"on the nights since then version {known.predecessor} would have reached NDCG@10 {dip.reference:.4f}, and "
+        f"version {known.champion.version} reached {dip.current:.4f}"
+    )
+    if dip.verdict == DIPPED:
+        said = f"{told}: at least {dip.low:.4f} less at {100 * dip.level:.5g} %."
+        return _arm("predecessor", True, said, "rolls back", _figures(dip))
+    state: State = "cannot tell" if dip.verdict == CANNOT_TELL else "quiet"
+    return _arm("predecessor", False, f"{told}.", state, _figures(dip))
 
 
 _RANK = {STEADY: 0, CANNOT_TELL: 1, DIPPED: 2}
@@ -141,8 +169,9 @@ def _drift(known: Known) -> Arm:
         return _arm("drift", False, f"{told}; a second night in a row would count.", "warns", figures)
     if not known.matters & set(twice):
         return _arm("drift", False, f"{told}; the champion hardly reads what moved on both nights.", "warns", figures)
-    if known.dips and all(dip.proven_harmless for dip in known.dips):
-        return _arm("drift", False, f"{told}; but the champion does as well as ever.", "warns", figures)
+    dips = known.performance.dips
+    if known.labels_reach and dips and all(dip.verdict == STEADY for dip in dips):
+        return _arm("drift", False, f"{told}; but what people did since shows no harm.", "warns", figures)
     return _arm("drift", True, f"{told}, for two nights.", figures=figures)
 
 
@@ -190,18 +219,20 @@ def _promised(known: Known, config: Config) -> Arm:
     )
 
 
-def _waiting(known: Known, config: Config) -> float:
-    """Days for which age, drift and dips have to wait yet."""
+def _waiting(known: Known, config: Config, predecessor: Arm) -> str:
+    """Why age, drift and dips have to wait; nothing, where they do not."""
+    if predecessor["state"] == "rolls back":
+        return "another model serves from now on"
     if known.trained is None:
-        return 0.0
-    return config.retrain.cool_down_days - (known.as_of - known.trained) / _DAY
+        return ""
+    days = config.retrain.cool_down_days - (known.as_of - known.trained) / _DAY
+    return f"the last training is too recent ({days:.1f} days to go)" if days > 0 else ""
 
 
-def _held(arm: Arm, days: float) -> Arm:
-    if days <= 0 or not arm["fired"]:
+def _held(arm: Arm, why: str) -> Arm:
+    if not why or not arm["fired"]:
         return arm
-    said = f"{arm['detail']} It has to wait: the last training is too recent ({days:.1f} days to go)."
-    return {**arm, "fired": False, "state": "held back", "detail": said}
+    return {**arm, "fired": False, "state": "held back", "detail": f"{arm['detail']} It has to wait: {why}."}
 
 
 def first_that_fires(arms: Sequence[Arm]) -> Arm | None:

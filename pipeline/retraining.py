@@ -111,9 +111,7 @@ class Retraining:
         return learning.learn(goal, names, training, validation, budget_of(self._config))
 
     def _verdict(self, challenger: Bundle, data: TrainingRows, as_of: datetime) -> gate.Verdict:
-        return gate.promote(
-            compare.gate_rows(data.lists, challenger),
-            compare.predictions(challenger, data.lists.x),
-            compare.champion_predictions(self.champion, challenger, data.lists, self._config),
-            champion_stale=compare.is_stale(self._promoted, as_of, self._config),
-        )
+        ours = compare.said(challenger, data)
+        theirs = compare.champion_said(self.champion, challenger, data, self._config)
+        stale = compare.is_stale(self._promoted, as_of, self._config)
+        return compare.verdict_of(challenger, data, ours, theirs, self._config, stale=stale)

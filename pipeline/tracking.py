@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any
 
-from pipeline import disk, records
+from pipeline import disk, records, stints
 from pipeline.errors import ShortlistError
 from pipeline.records import Grade, ModelVersion, Tracker, TrainingRecord, Trial
 
@@ -62,14 +62,69 @@ def log_training(tracker: Tracker, training: TrainingRecord) -> str:
 
 
 def promote(tracker: Tracker, version: str, as_of: datetime) -> None:
-    """Make `version` the champion from `as_of` on. The alias stays where it is if a later night promoted another."""
+    """Make `version` the champion from `as_of` on.
+
+    The alias stays where it is if another serves later: one that a later night promoted or went back to.
+    """
     with _exclusive(tracker) as client:
-        holder = _alias(client, tracker, CHAMPION)
         _tag_version(client, tracker, version, {"promoted": "true", "promoted_as_of": records.iso(as_of)})
-        if holder is None or _promoted_as_of(holder) <= records.utc(as_of):
-            client.set_registered_model_alias(tracker.model_name, CHAMPION, version)
+        _follow(client, tracker, int(version))
         if _aliases(client, tracker).get(CHALLENGER) == version:
             client.delete_registered_model_alias(tracker.model_name, CHALLENGER)
+
+
+def roll_back(tracker: Tracker, as_of: datetime, to: str | None, reason: str) -> tuple[str, str]:
+    """From `as_of` on let `to` serve again; by default who was promoted before the model that serves then.
+
+    What served before `as_of` is still told of it. The same again changes nothing, and ends what was interrupted.
+    Returns the versions that served and that serves. Raises ShortlistError, and changes nothing, where there is
+    nothing to go back to, or `to` never served by then.
+    """
+    with _exclusive(tracker) as client:
+        instant, found = records.utc(as_of), _promoted(client, tracker)
+        known = stints.of(found)
+        begun = stints.back(known, _served(client, tracker, known, instant), instant, to, reason)
+        if begun not in known:
+            tags = next(one.tags for one in found if one.number == begun.version)
+            _tag_version(client, tracker, str(begun.version), {stints.ROLLBACKS: stints.with_rollback(tags, begun)})
+        left = stints.left(sorted({*known, begun}))
+        gone = [number for number, stint in left.items() if stint == begun]
+        for number in gone:
+            why = f"from {records.iso(as_of)} on version {begun.version} serves again: {begun.reason}"
+            _tag_version(client, tracker, str(number), {"rolled_back": why})
+        _follow(client, tracker, begun.version)
+        return str(max(gone, default=begun.version)), str(begun.version)
+
+
+def going_back_to(tracker: Tracker, as_of: datetime, to: str | None) -> str:
+    """The version that `roll_back` would let serve; changes nothing. Raises as it does."""
+    if not tracker.exists:
+        raise ShortlistError(f"no model was ever trained (nothing in {tracker.folder}), so there is none to go back to")
+    with _exclusive(tracker) as client:
+        instant, known = records.utc(as_of), stints.of(_promoted(client, tracker))
+        return str(stints.back(known, _served(client, tracker, known, instant), instant, to, "").version)
+
+
+def predecessor(tracker: Tracker, as_of: datetime) -> str | None:
+    """The version that `roll_back` would let serve again at `as_of`; None where there is nothing to go back to."""
+    if not tracker.exists:
+        return None
+    with _exclusive(tracker) as client:
+        instant, known = records.utc(as_of), stints.of(_promoted(client, tracker))
+        current = _served(client, tracker, known, instant)
+        found = None if current is None else stints.previous(known, current, instant)
+        return None if found is None else str(found)
+
+
+def rolled_back(tracker: Tracker, trained: datetime) -> str | None:
+    """Why the model that was trained for this night serves no more, where somebody went back from it; else None."""
+    if not tracker.exists:
+        return None
+    with _exclusive(tracker) as client:
+        found = _promoted(client, tracker)
+        gone = stints.left(stints.of(found))
+        told = [gone[one.number] for one in found if one.number in gone and one.tags["as_of"] == records.iso(trained)]
+        return told[-1].reason if told else None
 
 
 def refuse(tracker: Tracker, version: str, reason: str) -> None:
@@ -80,20 +135,16 @@ def refuse(tracker: Tracker, version: str, reason: str) -> None:
 
 
 def champion(tracker: Tracker, as_of: datetime) -> ModelVersion | None:
-    """The model that serves at `as_of`: the champion if it was promoted by then, else the newest that was, else None.
+    """The model that serves at `as_of`, as it was promoted or gone back to by then; None before the first.
 
-    So a past night that is run again meets the model of that night, and never one that had yet to be trained.
+    So a past night that is run again meets the model of that night, and never one that had yet to be trained. Whoever
+    moved the alias by hand has the last word on every night since that model was first promoted.
     """
     if not tracker.exists:
         return None
     with _exclusive(tracker) as client:
-        holder = _alias(client, tracker, CHAMPION)
-        if holder is not None and _promoted_as_of(holder) <= records.utc(as_of):
-            return _version(tracker, holder)
-        promoted = _search_versions(client, tracker, "tags.promoted = 'true'")
-        known = [found for found in promoted if _promoted_as_of(found) <= records.utc(as_of)]
-        newest = max(known, key=lambda found: (_promoted_as_of(found), int(found.version)), default=None)
-        return None if newest is None else _version(tracker, newest)
+        number = _served(client, tracker, stints.of(_promoted(client, tracker)), records.utc(as_of))
+        return None if number is None else _version(tracker, client.get_model_version(tracker.model_name, str(number)))
 
 
 def versions(tracker: Tracker) -> list[ModelVersion]:
@@ -391,9 +442,26 @@ def _version(tracker: Tracker, found: RegisteredVersion) -> ModelVersion:
     )
 
 
-def _promoted_as_of(found: RegisteredVersion) -> datetime:
-    """A person who moves the alias by hand leaves no promotion behind: the model then counts from its own night."""
-    return datetime.fromisoformat(found.tags.get("promoted_as_of", found.tags["as_of"]))
+def _promoted(client: MlflowClient, tracker: Tracker) -> list[stints.Version]:
+    """Every version that served at any time, as its tags tell it."""
+    found = _search_versions(client, tracker, "tags.promoted = 'true'")
+    return [stints.Version(int(one.version), dict(one.tags)) for one in found]
+
+
+def _served(client: MlflowClient, tracker: Tracker, known: Sequence[stints.Stint], as_of: datetime) -> int | None:
+    """The version that serves at an instant: the alias's, where somebody moved it by hand, else as promoted."""
+    holder, last = _alias(client, tracker, CHAMPION), max(known, default=None)
+    by_hand = holder is not None and (last is None or int(holder.version) != last.version)
+    if holder is not None and by_hand and stints.promoted_as_of(holder.tags) <= as_of:
+        return int(holder.version)
+    found = stints.serving(known, as_of)
+    return None if found is None else found.version
+
+
+def _follow(client: MlflowClient, tracker: Tracker, version: int) -> None:
+    """Let the alias name `version`, if that is who serves in the end."""
+    if max(stints.of(_promoted(client, tracker))).version == version:
+        client.set_registered_model_alias(tracker.model_name, CHAMPION, str(version))
 
 
 def _now() -> int:

@@ -15,7 +15,7 @@ from models import grid, leak, learning
 from models.classifier import Bundle
 from models.learning import Budget, Learned, Sample
 from models.tuning import TrialRecord
-from pipeline import tracking
+from pipeline import decisions, tracking
 from pipeline.build_features import goals_of
 from pipeline.compare import Contest
 from pipeline.config import Config
@@ -62,7 +62,8 @@ def run(as_of: datetime, config: Config, *, on_trial: Callable[[str, TrialRecord
     if not learned:
         return _nothing(as_of, "no goal could be learned: " + "; ".join(f"{g}: {why}" for g, why in skipped.items()))
     bundle = served(bundle_of(learned, data, as_of, config), data, config)
-    contest = Contest.of(bundle, learned, data, as_of, config, lake)
+    dipping = decisions.dipping(lake, as_of)
+    contest = Contest.of(bundle, learned, data, as_of, config, lake, champion_dipping=dipping)
     return _record(contest, skipped, time.monotonic() - started)
 
 

@@ -93,6 +93,7 @@ def training_page(evidence: Evidence, skipped: Mapping[str, str]) -> Training:
         verdict=contest.verdict.reason,
         facts=list(_facts(contest)),
         checks=contest.verdict.checks,
+        unjudged=contest.verdict.unjudged,
         ranking=[(_spaced(name), *found) for name, found in contest.ndcg.items()],
         goals=[_goal_result(goal, evidence) for goal in contest.bundle.models],
         serves=_serves(contest),
@@ -116,6 +117,7 @@ def _facts(contest: Contest) -> Iterator[tuple[str, object]]:
     yield "Rows", f"{data.train.size:,} + {data.validation.size:,} + {data.test.size:,}"
     yield "Graded lists", f"{len(np.unique(data.lists.group)):,} of {len(np.unique(data.lists.person)):,} people"
     yield "Features", len(spec.names(config.goals, crm=data.vocabulary.attributes))
+    yield "Graded rows (sha256)", contest.verdict.rows[:12]
     if contest.champion is not None:
         yield "Champion before", f"version {contest.champion.version}"
     yield from _crm(data.vocabulary)

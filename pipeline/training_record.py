@@ -9,6 +9,7 @@ import pyarrow as pa
 from features import spec
 from models import learning
 from models.classifier import GoalModel
+from models.gate_rows import Check
 from models.goal_weights import Suggestion
 from models.shap_summary import Effect
 from models.slices import Slice
@@ -40,6 +41,7 @@ def training_record(contest: Contest, skipped: Mapping[str, str], seconds: float
             "configuration_sha256": config.sha256,
             "nights": f"{contest.data.split.train[0].date()} .. {contest.data.split.test[-1].date()}",
             "verdict": contest.verdict.reason,
+            "graded_rows_sha256": contest.verdict.rows,
             **{f"suggested_weights.{one.metric}": _suggested(one) for one in evidence.suggestions},
         },
         html=training_report(page),
@@ -61,7 +63,8 @@ def _figures(contest: Contest) -> dict[str, float | None]:
             figures.update({f"{goal}.{name}{suffix}": value for name, value in measured.items()})
     for model, interval in contest.ndcg.items():
         figures["ndcg_10" + ("" if model == "model" else f".{model}")] = interval.mean
-    return figures
+    checks = contest.verdict.checks
+    return figures | {"gate.checks": float(len(checks)), "gate.failed": float(sum(not one.passed for one in checks))}
 
 
 def _weights_figures(found: Sequence[Suggestion]) -> dict[str, float | None]:
@@ -83,11 +86,28 @@ def _trial(goal: str, record: TrialRecord) -> Trial:
 def _tables(evidence: Evidence) -> dict[str, pa.Table]:
     contest = evidence.contest
     return {
+        "gate": _checks_table(contest.verdict.checks),
         **{f"importance_{goal}": _importance_table(one.model) for goal, one in contest.learned.items()},
         **{f"effects_{goal}": _effects_table(found) for goal, found in evidence.effects.items()},
         **{f"groups_{goal}": _groups_table(found) for goal, found in evidence.slices.items()},
         **({"goal_weights": _weights_table(evidence.suggestions)} if evidence.suggestions else {}),
     }
+
+
+def _checks_table(checks: Sequence[Check]) -> pa.Table:
+    """As on the page, with all digits."""
+    return pa.table(
+        {
+            "check": pa.array([one.name for one in checks], pa.string()),
+            **{
+                name: pa.array([getattr(one, name) for one in checks], pa.float64())
+                for name in ("value", "low", "high", "bound")
+            },
+            "held": pa.array([one.held for one in checks], pa.string()),
+            "passed": pa.array([one.passed for one in checks], pa.bool_()),
+            "note": pa.array([one.note for one in checks], pa.string()),
+        }
+    )
 
 
 def _importance_table(model: GoalModel) -> pa.Table:

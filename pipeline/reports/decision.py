@@ -13,7 +13,7 @@ _FEATURES_SHOWN = 40
 _LARGE_PSI = 0.25
 
 
-State = Literal["fires", "blocks", "warns", "held back", "cannot tell", "not tested", "quiet"]
+State = Literal["fires", "blocks", "rolls back", "warns", "held back", "cannot tell", "not tested", "quiet"]
 
 
 class Arm(TypedDict):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import NotRequired, TypedDict
 
-from models.gate import Check
+from models.gate_rows import Check
 from pipeline.reports import charts
 from pipeline.reports import page as paper
 from pipeline.reports.examples import Example, examples_of
@@ -70,6 +70,8 @@ class Training(TypedDict):
     skipped: NotRequired[Sequence[tuple[str, str]]]
     """Goals that were not trained, and why."""
     checks: NotRequired[Sequence[Check]]
+    unjudged: NotRequired[Sequence[str]]
+    """What was too small for a check."""
     examples: NotRequired[Sequence[Example]]
     examples_note: NotRequired[str]
     """Which rows they are, and how they were chosen."""
@@ -88,7 +90,7 @@ def training_report(training: Training) -> str:
         f"<p>{escape(reason)}</p>" if reason else "",
         paper.facts(training.get("facts", ())),
         f'<p class="note">{escape(serves)}</p>' if serves else "",
-        _checks_section(training.get("checks", ())),
+        _checks_section(training.get("checks", ()), training.get("unjudged", ())),
         _ranking_section(training),
         _goals_section(training["goals"]),
         weights_section(training.get("weights_note", ""), training.get("weights", ())),
@@ -115,22 +117,33 @@ def training_pictures(training: Training) -> dict[str, bytes]:
     return {f"{name}.svg": charts.standalone(svg) for name, svg in drawn.items() if svg}
 
 
-def _checks_section(checks: Sequence[Check]) -> str:
-    rows = [
-        paper.row(
-            [
-                escape(one.name),
-                f"{one.value:+.4f}",
-                f"{one.low:+.4f} to {one.high:+.4f}",
-                f"{one.bound:+.4f}",
-                '<span class="good">passed</span>' if one.passed else '<span class="yes">not passed</span>',
-            ]
-        )
-        for one in checks
-    ]
-    note = "Differences on the same people's lists, with 95 % intervals over people."
+def _checks_section(checks: Sequence[Check], unjudged: Sequence[str]) -> str:
+    """What failed comes first."""
+    rows = [_check_row(one) for one in sorted(checks, key=lambda one: one.passed)]
+    note = (
+        "Both models on identical rows, 95 % intervals over people, the same ones for both. Bold is what is held "
+        "against the bound: an end of the interval where something must be proven, or must be beyond doubt."
+    )
+    left_out = f'<p class="note">Too small to be judged: {escape("; ".join(unjudged))}.</p>' if unjudged else ""
     columns = ["Check", "Difference", "Interval", "Bound", ""]
-    return paper.section("Decision", note, paper.table(columns, rows) if rows else "")
+    return paper.section("Decision", note, paper.table(columns, rows) if rows else "", left_out)
+
+
+def _check_row(one: Check) -> str:
+    value, low, high = (
+        f'<span class="best">{shown}</span>' if one.held == name else shown
+        for name, shown in (("value", _signed(one.value)), ("low", _signed(one.low)), ("high", _signed(one.high)))
+    )
+    fate = '<span class="good">passed</span>'
+    if not one.passed:
+        fate = f'<span class="yes">not passed, by {one.beyond:.4f}</span>'
+    note = f'<span class="interval">{escape(one.note)}</span>' if one.note else ""
+    ends = f"{low} to {high}" if math.isfinite(one.low) else paper.DASH
+    return paper.row([escape(one.name) + note, value, ends, _signed(one.bound), fate])
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}"
 
 
 def _ranking_section(training: Training) -> str:

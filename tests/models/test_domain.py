@@ -43,6 +43,16 @@ def test_the_order_of_rows_and_features_does_not_matter() -> None:
     assert told_apart(shuffled, PERSON[order], WINDOW[order]) == told_apart(columns, PERSON, WINDOW)
 
 
+def test_lost_records_tell_nothing_apart() -> None:
+    """Half of the values of the current window are lost: told by the hole they leave, unless they are records."""
+    columns = frame(5)
+    columns["f0"] = np.where((WINDOW == 1) & (PERSON % 2 == 0), np.nan, columns["f0"])
+    plain, recorded = (told_apart(columns, PERSON, WINDOW, recorded=names) for names in ((), ("f0",)))
+    assert plain is not None
+    assert recorded is not None
+    assert plain.p_value <= 0.01 < recorded.p_value
+
+
 def test_with_too_few_nothing_is_claimed() -> None:
     """One feature alone, or a handful of people, is no matter of all features together."""
     columns = frame(3)

@@ -147,6 +147,29 @@ def test_arms_that_are_no_routine(house: House, told: Sink) -> None:
     ]  # fmt: skip
 
 
+def test_a_night_that_was_held_back_is_told_of_once(house: House, told: Sink) -> None:
+    """Missing data fail the step `check_drift`: told as what is missing, not as a step that failed as well."""
+    export(house)
+    decide(house, [{"name": "data quality", "fired": True, "detail": "device is missing."}])
+    report = alert.run(NIGHT, house.configure(WEB), ran={"check_drift": "device is missing"})
+    assert opened(report) == [("quality", "data quality")]
+    (message,) = told.taken()
+    assert message["type"] == "failure"
+    assert "Nothing is trained or published" in message["message"]
+
+
+def test_a_model_that_was_taken_back_is_told_once(house: House, told: Sink) -> None:
+    """Which version, which one serves again, and why: also where the night is run again."""
+    export(house)
+    back = {"from": "3", "to": "2", "why": "its lists were worse."}
+    house.lake.replace_night("decisions", pa.table({"decision": [json.dumps({"rolled_back": back})]}), NIGHT)
+    for sent in (1, 0):
+        assert alert.run(NIGHT, house.configure(WEB)).sent == sent
+    (message,) = told.taken()
+    assert message["title"].endswith(": model taken back")
+    assert "Version 3 is taken back, and version 2 serves again: its lists were worse." in message["message"]
+
+
 @pytest.mark.parametrize("promoted", [True, False])
 def test_news_of_a_training(house: House, told: Sink, tracker: Tracker, promoted: bool) -> None:
     """Which version, what became of it and why; told once, without an end."""

@@ -21,6 +21,7 @@ from pipeline.build_features import NightFeatures, goals_of
 from pipeline.check_drift import DriftReport
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
+from pipeline.lake import Lake
 from pipeline.night import Archive
 from pipeline.ranked import read_ranked
 from pipeline.records import Tracker, TrainingRecord
@@ -76,12 +77,15 @@ def write_log(house: House, change: Change) -> None:
     house.write_csv("log.csv", rows)
 
 
-def bundle(config: Config, house: House, trained: datetime) -> Bundle:
-    """A model of one split, on who has a mobile, as if trained on the two nights before the last it could know."""
+def bundle(config: Config, house: House, trained: datetime, *, on: str = "mobile_share", less: bool = False) -> Bundle:
+    """A model of one split, on who has a mobile, as if trained on the two nights before the last it could know.
+
+    Or on something else; with `less` of it as the better sign.
+    """
     names = spec.names(config.goals)
     x = np.zeros((200, len(names)), np.float32)
-    x[::2, names.index("mobile_share")] = 0.04
-    matrix = classifier.matrix(x, names, (x.max(axis=1) > 0).astype(float))
+    x[::2, names.index(on)] = 0.04
+    matrix = classifier.matrix(x, names, ((x.max(axis=1) > 0) != less).astype(float))
     booster = classifier.train(matrix, matrix, {"max_depth": 1}, 1, 5, seed=1)
     nights = [trained - 3 * DAY, trained - 2 * DAY]
     people = [NightFeatures.of(Archive.load(house.lake, config, night).night(night), config).people for night in nights]
@@ -109,6 +113,17 @@ class Company:
         """The night's decision."""
         return check_drift.run(as_of, self.config(**config), retrain=retrain)
 
+    def tracker(self, **config: str) -> Tracker:
+        """Its MLflow."""
+        found = self.config(**config)
+        return Tracker(Lake.of(found).tracking, found.project.name)
+
+    def promote(self, model: Bundle, trained: datetime, **config: str) -> None:
+        """A model that serves from then on."""
+        tracker = self.tracker(**config)
+        record = TrainingRecord(as_of=trained, goals=("click",), files=model.to_files())
+        tracking.promote(tracker, tracking.log_training(tracker, record), trained)
+
 
 def company(folder: Path, change: Change) -> Company:
     """Ingested, and with a champion of three nights ago; where anything moved, it was looked at last night too."""
@@ -116,10 +131,7 @@ def company(folder: Path, change: Change) -> Company:
     write_log(one.house, change)
     config = one.config()
     ingest.run(AS_OF, config)
-    tracker = Tracker(one.house.lake.tracking, config.project.name)
-    files = bundle(config, one.house, one.trained).to_files()
-    version = tracking.log_training(tracker, TrainingRecord(as_of=one.trained, goals=("click",), files=files))
-    tracking.promote(tracker, version, one.trained)
+    one.promote(bundle(config, one.house, one.trained), one.trained)
     if change == "devices":
         one.decide(AS_OF - DAY)
     return one
@@ -168,7 +180,8 @@ def test_nothing_calls_for_a_new_model(steady: Company) -> None:
         "no champion": ("quiet", "version 1 serves."),
         "goals": ("quiet", "the champion was trained for these goals."),
         "performance": (),
-        "drift": ("quiet", f"0 of {len(report.features) + 1} distributions moved: none."),
+        "predecessor": ("not tested", "not tested: there is no other model to compare with."),
+        "drift": ("quiet", f"0 of {len(report.features)} distributions moved: none."),
         "age": ("quiet", "the champion is 3.0 days old; 30 are allowed."),
         "expected performance": (),
     }
@@ -192,7 +205,7 @@ def test_people_who_changed_are_drift(shifted: Company) -> None:
     assert set(report.drifted) == {"mobile_share", "score"}
     state, said = arms(report)["drift"]
     assert state == "fires"
-    assert said.startswith(f"2 of {len(report.features) + 1} distributions moved: score (PSI ")
+    assert said.startswith(f"2 of {len(report.features)} distributions moved: score (PSI ")
     assert "mobile_share (PSI " in said
 
 
@@ -267,6 +280,42 @@ def test_an_old_champion_is_challenged(steady: Company) -> None:
         "Train a challenger: the champion is 3.0 days old; 3 are allowed.",
     )
     assert not steady.decide(more="[retrain]\nmax_age_days = 3.1\n").retrain
+
+
+def test_a_champion_that_is_worse_than_its_predecessor_is_taken_back(steady: Company) -> None:
+    """It lists what people have *not* turned to before. The night that is run again says the same."""
+    state = {"state": "two"}
+    config, house = steady.config(**state), steady.house
+    for trained, less in ((AS_OF - 8 * DAY, False), (AS_OF - 4 * DAY, True)):
+        steady.promote(bundle(config, house, trained, on="seen", less=less), trained, **state)
+    report = steady.decide(**state)
+    assert arms(report)["predecessor"][0] == "rolls back"
+    assert report.rolled_back is not None
+    assert (report.rolled_back["from"], report.rolled_back["to"]) == ("2", "1")
+    assert report.verdict.startswith("Version 2 is taken back, and version 1 serves again: on the nights since then")
+    assert not report.retrain
+    serving = tracking.champion(steady.tracker(**state), AS_OF)
+    assert serving is not None
+    assert serving.version == "1"
+    again = steady.decide(**state)
+    assert again.rolled_back == report.rolled_back
+    assert again.verdict == report.verdict
+    earlier = tracking.champion(steady.tracker(**state), AS_OF - DAY)
+    assert earlier is not None
+    assert earlier.version == "2"
+
+
+def test_a_champion_that_is_better_than_its_predecessor_stays(steady: Company) -> None:
+    """The other way round nothing is taken back, and both figures are told."""
+    state = {"state": "better"}
+    config, house = steady.config(**state), steady.house
+    for trained, less in ((AS_OF - 8 * DAY, True), (AS_OF - 4 * DAY, False)):
+        steady.promote(bundle(config, house, trained, on="seen", less=less), trained, **state)
+    report = steady.decide(**state)
+    state_of, said = arms(report)["predecessor"]
+    assert state_of in {"quiet", "cannot tell"}
+    assert "version 1 would have reached NDCG@10" in said
+    assert report.rolled_back is None
 
 
 def test_somebody_asked(steady: Company) -> None:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.gate import Check
+from models.gate_rows import Check
 from pipeline.reports import training_pictures, training_report
 from pipeline.reports.examples import said
 from pipeline.reports.search import history_chart

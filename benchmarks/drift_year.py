@@ -1,0 +1,187 @@
+"""A year in which nothing changes: how often drift or a dip calls for a model in the simulated world, night by night.
+
+The simulated company's exports go through the real ingest, its models through the real training and gate. Every night
+is decided by the arms of the nightly run, from the same features, lists and outcomes; only what one night shares with
+the next is not computed twice. A model is trained where an arm asks for it, age included.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from benchmarks.drift_people import ROOT
+from benchmarks.measure import shortlist
+from benchmarks.table import Row
+from models import drift
+from models.classifier import Bundle
+from pipeline import check_drift, compared_nights, drift_evidence, performance_evidence, retrain_arms, tracking, train
+from pipeline import config as configuration
+from pipeline.build_features import NightFeatures, fits
+from pipeline.bundles import load_bundle
+from pipeline.config import Config
+from pipeline.drift_evidence import Evidence, Seen
+from pipeline.lake import Lake
+from pipeline.night import Archive
+from pipeline.performance_evidence import Performance
+from pipeline.rebuild import Rows, lists_of
+from pipeline.records import ModelVersion, Tracker
+from pipeline.reports.decision import Arm
+
+END = datetime(2026, 7, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+BEFORE = 60
+"""Days of history before the first model is trained."""
+
+SETTINGS = {"trials = 12": "trials = 2", "seconds = 60": "seconds = 20", "nights = 21": "nights = 35"}
+
+
+def rows(*, quick: bool) -> list[Row]:
+    """The table's lines."""
+    nights = 60 if quick else 365
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        company(home, nights)
+        year = Year.of(home, nights)
+    return told(year, nights)
+
+
+def told(year: Year, nights: int) -> list[Row]:
+    """The lines of a year that is over."""
+    fired = [name for asked in year.asked.values() for name in asked]
+    return [
+        Row(f"{nights} nights without change: trainings that drift asked for", float(fired.count("drift"))),
+        Row(f"{nights} nights without change: trainings that a dip asked for", float(fired.count("performance"))),
+        Row(
+            f"{nights} nights without change: both",
+            float(sum("drift" in asked or "performance" in asked for asked in year.asked.values())),
+            2,
+            better="lower",
+        ),
+        Row(f"{nights} nights without change: trainings of age", float(fired.count("age"))),
+        Row(f"{nights} nights without change: nights on which anything moved", float(year.moved)),
+        Row(f"{nights} nights without change: nights on which the dip could not be told", float(year.untold)),
+    ]
+
+
+def company(home: Path, nights: int) -> None:
+    """Export and load a company's `BEFORE` days and as many nights."""
+    text = (ROOT / "shortlist.toml").read_text(encoding="utf-8")
+    for ours, theirs in SETTINGS.items():
+        text = text.replace(ours, theirs)
+    (home / "shortlist.toml").write_text(text, encoding="utf-8")
+    size = {"days": BEFORE + nights, "people": 500, "content": 600, "seed": 11, "end": f"{END - DAY:%Y-%m-%d}"}
+    shortlist(home, "simulate", "--out", "exports", *(part for k, v in size.items() for part in (f"--{k}", str(v))))
+    shortlist(home, "ingest", "--as-of", f"{END:%Y-%m-%d}")
+    shutil.rmtree(home / "exports")
+
+
+@dataclass
+class Year:
+    """Nights decided one after the other: which arms asked for a training when, and on how many nights what was so."""
+
+    archive: Archive
+    config: Config
+    tracker: Tracker
+    trained: datetime
+    asked: dict[datetime, list[str]] = field(default_factory=dict)
+    moved: int = 0
+    untold: int = 0
+    _before: tuple[str, frozenset[str]] | None = None
+    _nights: dict[datetime, NightFeatures] = field(default_factory=dict)
+    _lists: dict[datetime, Rows] = field(default_factory=dict)
+    _seen: dict[tuple[str, datetime], Seen] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, home: Path, nights: int) -> Year:
+        """Train the first model, and decide every night after it."""
+        config = configuration.load(home / "shortlist.toml")
+        lake = Lake.of(config)
+        first = END - nights * DAY
+        archive = Archive.load(lake, config, END, history_days=2 * BEFORE + nights)
+        archive.plan([first - BEFORE * DAY + back * DAY for back in range(BEFORE + nights + 1)])
+        year = cls(archive, config, Tracker(lake.tracking, config.project.name), first)
+        train.run(first, config)
+        for back in range(1, nights + 1):
+            year.decide(first + back * DAY)
+        return year
+
+    def decide(self, as_of: datetime) -> None:
+        """One night: what the arms say, and a training where one of them asks for it."""
+        champion = tracking.champion(self.tracker, as_of)
+        if champion is None:
+            raise SystemExit("the first model was refused; the year needs one")
+        found = self._arms(champion, load_bundle(self.tracker, champion.version), as_of)
+        fired = [arm["name"] for arm in found if arm["state"] == "fires"]
+        if fired:
+            self.asked[as_of] = fired
+            self.trained = as_of
+            train.run(as_of, self.config)
+        self._forget(as_of)
+
+    def _arms(self, champion: ModelVersion, bundle: Bundle, as_of: datetime) -> list[Arm]:
+        nights = {
+            "drift": compared_nights.for_drift(bundle, champion, as_of, self.config),
+            "performance": compared_nights.for_performance(bundle, champion, as_of, self.config),
+        }
+        result, dips = None, ()
+        if not nights["drift"].note:
+            then, now = (
+                [self._people(bundle, champion, night) for night in side]
+                for side in (nights["drift"].reference, nights["drift"].current)
+            )
+            result = drift_evidence.compared(then, now, bundle, self.config)
+        if not nights["performance"].note:
+            before, after = (
+                [self._outcome(night) for night in side]
+                for side in (nights["performance"].reference, nights["performance"].current)
+            )
+            looks = performance_evidence.look(champion, as_of, self.config)
+            dips = performance_evidence.compared(before, after, bundle, looks, self.config)
+        known = retrain_arms.Known(
+            as_of=as_of,
+            champion=champion,
+            predecessor=None,
+            misfit=not fits(bundle, self.config),
+            trained=self.trained,
+            evidence=Evidence(result, {}, ()),
+            drift_note=nights["drift"].note,
+            performance=Performance(dips),
+            performance_note=nights["performance"].note,
+            labels_reach=check_drift.labels_reach(nights),
+            before=self._before[1] if self._before and self._before[0] == champion.version else None,
+            matters=drift.matters(drift_evidence.importance(bundle)),
+        )
+        moved = frozenset(result.moved if result else ())
+        self._before = (champion.version, moved)
+        self.moved += bool(moved)
+        found = retrain_arms.arms(known, self.config, asked=False)
+        self.untold += any(arm["state"] == "cannot tell" for arm in found)
+        return found
+
+    def _found(self, night: datetime) -> NightFeatures:
+        if night not in self._nights:
+            self._nights[night] = NightFeatures.of(self.archive.night(night), self.config)
+        return self._nights[night]
+
+    def _outcome(self, night: datetime) -> Rows:
+        if night not in self._lists:
+            people = self.config.retrain.dip_people
+            self._lists[night] = lists_of(self.archive, self._found(night), self.config, people)
+        return self._lists[night]
+
+    def _people(self, bundle: Bundle, champion: ModelVersion, night: datetime) -> Seen:
+        key = (champion.version, night)
+        if key not in self._seen:
+            log_days = (night - self.archive.first_ts()) / DAY
+            self._seen[key] = Seen.of(self._found(night), bundle, self.config, log_days)
+        return self._seen[key]
+
+    def _forget(self, as_of: datetime) -> None:
+        """What no later night will ask for is kept no longer."""
+        self._nights = {night: kept for night, kept in self._nights.items() if night >= as_of - 6 * DAY}
+        self._lists = {night: kept for night, kept in self._lists.items() if night >= as_of - BEFORE * DAY}
+        self._seen = {key: kept for key, kept in self._seen.items() if key[1] >= as_of - BEFORE * DAY}
