@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -40,6 +40,8 @@ from models.reasons import Words
 from models.rerank import Listed
 from models.scorer import Scorer
 from pipeline import snapshot
+from pipeline.lake import Lake
+from pipeline.ranked import ranked_files, write_ranked
 from pipeline.snapshot import Ranked
 
 PEOPLE, CONTENTS, CANDIDATES, K, PER_CATEGORY = 5_000 if QUICK else 100_000, 5_000, 500, 20, 5
@@ -88,6 +90,10 @@ class Block:
     person: Ints
     content: Ints
     between: Dense
+
+    def parts(self, by: Scorer) -> list[Block]:
+        """As `by` wants to be asked where leaves are to be kept."""
+        return [Block(self.person[at], self.content[at], self.between[at]) for at in by.parts(self.person)]
 
 
 @dataclass(frozen=True)
@@ -159,10 +165,11 @@ def ways() -> Mapping[str, float]:
     weights = dict.fromkeys(GOALS, 1.0)
     frames = _Frames(world, block)
 
-    pairs, leaves = (block.between, block.person, block.content, scorer.TOP), one.room(len(block.person))
+    parts = block.parts(one)
+    leaves = one.room(len(parts[0].person))
 
-    def asked(by: Scorer) -> NDArray[np.float64]:
-        return by.score(weights, *pairs).relevance
+    def asked(by: Scorer, block: Block = block, leaves: Any = None) -> NDArray[np.float64]:
+        return by.score(weights, block.between, block.person, block.content, scorer.TOP, leaves=leaves).relevance
 
     forest = Forest.of([world.models[GOALS[0]].booster], *WIDTHS)
     codes = forest.contents(world.contents)
@@ -177,7 +184,7 @@ def ways() -> Mapping[str, float]:
         "pandas": frames.lists,
         "three": lambda: world.listed(block, asked(three)),
         "scoring": lambda: asked(one),
-        "traced": lambda: one.score(weights, *pairs, leaves=leaves),
+        "traced": lambda: [asked(one, part, leaves) for part in parts],
         "trees": trees,
     }
     found = _least(named, time.process_time)
@@ -251,28 +258,36 @@ def _require_same(world: World, block: Block, known: NDArray[np.float64], frames
 
 def night(people: str) -> Mapping[str, float]:
     """Everybody, one goal, block after block, to a staged snapshot; CPU seconds by part, without making the pairs."""
-    world, spent = World.of(int(people)), dict.fromkeys(PARTS, 0.0)
-    one, after = world.scorer(1), _After.of(world)
-    rows: list[pa.Table] = []
-    leaves = one.room(BLOCK * CANDIDATES)
-    for first in range(0, len(world.people), BLOCK):
-        block = world.block(first)
-        watch = _Watch(spent)
-        asked = one.score({GOALS[0]: 1.0}, block.between, block.person, block.content, scorer.TOP, leaves=leaves)
-        watch.told("scoring")
-        listed = rerank.top(block.person, block.content, asked.relevance, after.limits)
-        watch.told("lists")
-        told = after.reasons(block, leaves, listed.pair)
-        watch.told("reasons")
-        rows.append(after.table(block, listed, asked.relevance, told))
-        watch.told("tables")
-    watch = _Watch(spent)
+    world, watch = World.of(int(people)), _Watch()
     with tempfile.TemporaryDirectory() as folder:
-        empty = {name: form.schema.empty_table() for name, form in schemas.published(GOALS[:1]).items()}
-        ranked = Ranked(pa.concat_tables(rows), empty["segments"], empty["default"])
-        snapshot.stage(Path(folder), ranked, FACTS, NIGHT)
-    watch.told("Parquet and manifest")
-    return {**spent, "rows": float(ranked.people.num_rows)}
+        home = Path(folder)
+        lake = Lake(home / "lake", home / "published", home / "state")
+        write_ranked(lake, NIGHT, _pieces(world, watch))
+        snapshot.stage(lake.rankings, Ranked(**ranked_files(lake, NIGHT)), FACTS, NIGHT)
+        watch.told("Parquet and manifest")
+    return watch.spent
+
+
+def _pieces(world: World, watch: _Watch) -> Iterator[tuple[str, pa.Table]]:
+    """The night's tables as they are made; what happens to a piece meanwhile is told when the next is asked for."""
+    one, after = world.scorer(1), _After.of(world)
+    leaves = one.room(len(world.block(0).parts(one)[0].person))
+    for name, form in schemas.published(GOALS[:1]).items():
+        yield name, form.schema.empty_table()
+    for first in range(0, len(world.people), BLOCK):
+        for block in world.block(first).parts(one):
+            watch.start()
+            asked = one.score({GOALS[0]: 1.0}, block.between, block.person, block.content, scorer.TOP, leaves=leaves)
+            watch.told("scoring")
+            listed = rerank.top(block.person, block.content, asked.relevance, after.limits)
+            watch.told("lists")
+            told = after.reasons(block, leaves, listed.pair)
+            watch.told("reasons")
+            rows = after.table(block, listed, asked.relevance, told)
+            watch.told("tables")
+            yield "people", rows
+            watch.told("Parquet and manifest")
+    watch.start()
 
 
 PARTS = ("scoring", "lists", "reasons", "tables", "Parquet and manifest")
@@ -289,8 +304,12 @@ FACTS: Mapping[str, Any] = {
 class _Watch:
     """CPU seconds since it was last asked, by part."""
 
-    spent: dict[str, float]
+    spent: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
     since: float = field(default_factory=time.process_time)
+
+    def start(self) -> None:
+        """Nothing since then counts."""
+        self.since = time.process_time()
 
     def told(self, part: str) -> None:
         """All since then was this."""

@@ -45,7 +45,11 @@ def ingest() -> None:
             start = end = clock.last_finished_day(as_of, settings)
         return ingest.plan(as_of, settings, start, end)
 
-    @task(map_index_template="{{ task.op_kwargs['unit'].values() | select | join(' ') }}", max_active_tis_per_dagrun=4)
+    @task(
+        map_index_template="{{ task.op_kwargs['unit'].values() | select | join(' ') }}",
+        max_active_tis_per_dagrun=4,
+        multiple_outputs=False,
+    )
     def load(unit: dict[str, Any], **context: Any) -> dict[str, Any]:
         from pipeline import clock, config, ingest
 
@@ -54,7 +58,7 @@ def ingest() -> None:
 
     # A night without anything to load skips `load`, and the lake is announced all the same. One at a time, since it
     # takes people out of days that another run may be loading, and for `is_last_to_get_here`.
-    @task(outlets=[LAKE], trigger_rule="none_failed", max_active_tis_per_dag=1)
+    @task(outlets=[LAKE], trigger_rule="none_failed", max_active_tis_per_dag=1, multiple_outputs=False)
     def finish(reports: Any, **context: Any) -> dict[str, Any]:
         from pipeline import clock, config, ingest
 

@@ -29,7 +29,7 @@ from pipeline import deadline
 def personalize() -> None:
     """Lake to published rankings."""
 
-    @task
+    @task(multiple_outputs=False)
     def check_drift(**context: Any) -> dict[str, Any]:
         from pipeline import check_drift, clock, config
 

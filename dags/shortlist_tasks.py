@@ -1,6 +1,8 @@
 """What our DAGs share: assets, retries, params, and how a step becomes a task.
 
 It lies here because a DAG bundle puts its own folder on the import path; its name is long since names there are global.
+
+A report is one result: without `multiple_outputs=False` Airflow stores each of its keys once more, a request a key.
 """
 
 from __future__ import annotations
@@ -86,7 +88,7 @@ def step(verb: str, outlets: list[Asset] | None = None, **options: Any) -> XComA
         options: Handed on to `@task`.
     """
 
-    @task(task_id=verb, outlets=outlets or [], **options)
+    @task(task_id=verb, outlets=outlets or [], multiple_outputs=False, **options)
     def run(**context: Any) -> dict[str, Any]:
         from importlib import import_module
 

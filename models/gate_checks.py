@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from models import drift
 from models.gate_rows import ByGoal, Check, Shown, TestRows
-from models.metrics import SURE, Interval, bootstrap_difference, equal_mass, log_losses, ndcg_by_group
+from models.metrics import SURE, Interval, bootstrap_difference, log_losses, ndcg_by_group
 from models.resampling import Draws, interval
 
 Array = NDArray[Any]
@@ -62,9 +62,6 @@ better than chance and one as well as most-popular: with few features that matte
 
 SPREAD = 1e-9
 """Relevance that differs by less is one number, rounded."""
-
-BINS = 15
-"""Of equal mass, for the calibration error."""
 
 
 @dataclass(frozen=True)
@@ -276,18 +273,12 @@ class Comparison:
         return Check(f"log-loss of {goal}, relative", *found, LOG_LOSS_MARGIN, passed, held)
 
     def _ece(self, goal: str) -> Check:
-        ours, theirs = (self._errors(goal, p) for p in self._both(goal))
+        y = self.shown.labels[goal]
+        ours, theirs = (self._draws.ece(y, p) for p in self._both(goal))
         found, itself = interval(ours - theirs), float(ours[0])
         passed = found.mean <= ECE_MARGIN or itself <= ECE_GOOD
         note = f"the challenger's is {itself:.4f}; up to {ECE_GOOD:g} is good, whatever the champion's"
         return Check(f"calibration error (ECE) of {goal}", *found, ECE_MARGIN, passed, note=note)
-
-    def _errors(self, goal: str, p: Array) -> Floats:
-        """The calibration error of every draw, in the bins of all rows."""
-        off = np.asarray(p, np.float64) - np.asarray(self.shown.labels[goal], np.float64)
-        gaps = np.abs(self._draws.cells(off, equal_mass(p, BINS), BINS)).sum(axis=1)
-        rows = self._draws.cells(np.ones(len(off)), np.zeros(len(off), np.int64), 1)[:, 0]
-        return np.asarray(gaps / rows)
 
     def _expected(self, goal: str) -> Iterator[Check]:
         """What came of a goal as a part of what was expected, less 1."""

@@ -114,8 +114,7 @@ class Words:
         else:
             worth = np.column_stack([np.full(len(strength), np.inf), strength])
             true &= worth > 0
-        order = np.argsort(np.where(true, -worth, np.inf), axis=1, kind="stable")[:, :MOST]
-        chosen = np.where(np.take_along_axis(true, order, 1), np.take_along_axis(kinds, order, 1), -1)
+        chosen = _strongest(kinds, np.where(true, worth, -np.inf))
         chosen[chosen[:, 0] < 0, 0] = _KINDS.index("other")
         return [self._column(chosen[:, place], facts) for place in range(MOST)]
 
@@ -127,8 +126,8 @@ class Words:
                 if named != "count":
                     code[kind == at] = getattr(facts, named)[kind == at]
         count = np.where(kind == _KINDS.index("category_counted"), np.minimum(facts.count, _MANY - 1), 0)
-        told, row = np.unique((kind + 1) * _MANY * _MANY + code * _MANY + count, return_inverse=True)
-        return pa.array([self._text(key) for key in told.tolist()], pa.string()).take(pa.array(row))
+        told = pa.array((kind + 1) * _MANY * _MANY + code * _MANY + count).dictionary_encode()
+        return pa.array([self._text(key) for key in told.dictionary.to_pylist()], pa.string()).take(told.indices)
 
     def _text(self, key: int) -> str | None:
         """The text of a kind, a code and a count, which are one number; made once."""
@@ -140,6 +139,19 @@ class Words:
     def _filled(self, kind: str, code: int, count: int) -> str:
         values = {named: str(count) if named == "count" else self.names[named][code] for named in NAMES.get(kind, ())}
         return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], self.templates[kind])
+
+
+def _strongest(kinds: Integers, worth: Array) -> Integers:
+    """(N, MOST): of each row the kinds of what is worth most, -1 for none; what is not true is worth minus infinity.
+
+    Of as much the first. `worth` is spoiled.
+    """
+    chosen, rows = np.full((len(kinds), MOST), -1, np.int64), np.arange(len(kinds))
+    for place in range(MOST):
+        best = worth.argmax(axis=1)
+        chosen[:, place] = np.where(worth[rows, best] > -np.inf, kinds[rows, best], -1)
+        worth[rows, best] = -np.inf
+    return chosen
 
 
 def _kinds(facts: Facts) -> Integers:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from models.metrics import Interval
+from models.metrics import Interval, equal_mass
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -74,6 +74,13 @@ class Draws:
         at = self.owner * cells + cell
         totals: Floats = np.bincount(at, np.asarray(values, np.float64), self.people * cells).astype(np.float64)
         return self._summed(totals.reshape(self.people, cells))
+
+    def ece(self, y: Array, p: Array, bins: int = 15) -> Floats:
+        """The expected calibration error of probabilities `p` (N,), in the bins of all rows: (draws + 1,)."""
+        off = np.asarray(p, np.float64) - np.asarray(y, np.float64)
+        gaps = np.abs(self.cells(off, equal_mass(p, bins), bins)).sum(axis=1)
+        rows = self.cells(np.ones(len(off)), np.zeros(len(off), np.int64), 1)[:, 0]
+        return np.asarray(gaps / rows)
 
     def distinct(self, values: Ints) -> Floats:
         """How many distinct `values` (N,) the rows have, (draws + 1,)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,6 +24,9 @@ POSITION = "position"
 """The feature that says where in a list the content stood; everybody is scored as if at the top."""
 
 TOP = 1.0
+
+_LEAVES = 16_000_000
+"""Pairs times trees whose leaves are kept at a time, a byte or two each."""
 
 
 def rows(people: Dense, contents: Dense, pairs: Dense, person: Integers, content: Integers, position: Any) -> Dense:
@@ -95,6 +98,20 @@ class Scorer:
             found = list(pool.map(lambda part: asked(*part), pairwise(ends)))
         probabilities = {goal: np.concatenate([part[goal] for part in found]) for goal in self.models}
         return Scored(probabilities, relevance(probabilities, weights))
+
+    def parts(self, person: Integers) -> Iterator[slice]:
+        """Parts of pairs, no person's in two of them, so small that a processor's cache holds the leaves of one.
+
+        `person` (N,) are the pairs'; all pairs of a person stand together.
+        """
+        starts = np.flatnonzero(np.diff(person, prepend=-1, append=-1))
+        most = _LEAVES // max(len(self.forest.nodes.roots), 1) if self.forest else len(person)
+        start = 0
+        while start < len(person):
+            whole = starts[np.searchsorted(starts, start + most, side="right") - 1]
+            end = max(whole, starts[np.searchsorted(starts, start, side="right")])  # at least one person
+            yield slice(start, end)
+            start = end
 
     def room(self, pairs: int) -> Codes | None:
         """Where `score` can write the leaves of so many pairs; None where models are asked themselves."""

@@ -17,11 +17,11 @@ from typing import Any, TypeAlias
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from expectations import schemas
 from pipeline import manifest
 from pipeline.errors import ShortlistError
+from pipeline.query import Rows
 
 Person: TypeAlias = tuple[str, str]
 """(`person_id`, `id_type`) as published: the company's own id, and `customer` or `visitor`."""
@@ -69,8 +69,8 @@ class Limits:
     """Of the people in both snapshots, how many may have another list; None reports the share and lets it pass."""
 
 
-Declared: TypeAlias = Callable[[str, pa.Table], Iterable[Check]]
-"""Runs a table's declared suite on some of its rows: `(table name, rows) -> checks`, named alike every time."""
+Declared: TypeAlias = Callable[[str, Rows], Iterable[Check]]
+"""Runs a table's declared suite on its files: `(table name, files) -> checks`."""
 
 
 @dataclass(frozen=True)
@@ -249,14 +249,8 @@ def _comparison(cursor: duckdb.DuckDBPyConnection, limits: Limits) -> Iterator[C
 
 
 def _declared(path: Path, facts: Mapping[str, Any], declared: Declared) -> Iterator[Check]:
-    """A table's suite on one part after the other: it speaks of single rows, so memory need not hold them all."""
     for table in _LISTS:
-        merged: dict[str, Check] = {}
-        for file in manifest.parts(facts, table):
-            for check in declared(table, pq.ParquetFile(path / file).read()):
-                if merged.get(check.name, check).passed:
-                    merged[check.name] = check
-        yield from merged.values()
+        yield from declared(table, [path / file for file in manifest.parts(facts, table)])
 
 
 def _number(cursor: duckdb.DuckDBPyConnection, sql: str) -> int:

@@ -12,12 +12,13 @@ from datetime import datetime
 from typing import Any
 
 from models import drift
-from models.drift import FeatureDrift
+from models.classifier import Bundle
 from pipeline import compared_nights, decisions, drift_evidence, performance_evidence, retrain_arms, tracking
-from pipeline.build_features import fits
+from pipeline.build_features import crm_of, fits
 from pipeline.bundles import load_bundle
 from pipeline.compared_nights import ComparedNights, day_or_step
 from pipeline.config import Config
+from pipeline.decision_page import page_of
 from pipeline.drift_evidence import Evidence
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
@@ -26,8 +27,7 @@ from pipeline.performance_evidence import Performance
 from pipeline.records import ModelVersion, Tracker
 from pipeline.report import Report
 from pipeline.reports import decision_page
-from pipeline.reports.decision import Arm, Decision, FeatureRow
-from pipeline.reports.page import DASH
+from pipeline.reports.decision import Arm
 from pipeline.retrain_arms import Known
 
 _NO_CHAMPION = "there is no champion to compare with"
@@ -50,7 +50,7 @@ class DriftReport(Report):
     arms: tuple[Arm, ...]
     moved: tuple[str, ...]
     drifted: tuple[str, ...]
-    features: tuple[FeatureRow, ...]
+    features: tuple[Mapping[str, Any], ...]
     together: Mapping[str, Any] | None
     faults: tuple[Mapping[str, Any], ...]
     dips: tuple[Mapping[str, Any], ...]
@@ -71,11 +71,13 @@ def run(as_of: datetime, config: Config, *, retrain: bool = False) -> DriftRepor
     lake = Lake.of(config)
     tracker = Tracker(lake.tracking, config.project.name)
     champion = tracking.champion(tracker, as_of)
-    known, nights = _known(champion, as_of, config, lake, tracker)
+    bundle = load_bundle(tracker, champion.version) if champion else None
+    known, nights = _known(champion, bundle, as_of, config, lake, tracker)
     report = _decided(known, nights, _rolled_back(as_of, champion, lake), config, asked=retrain)
     record = report.to_json()
     decisions.write(lake, as_of, record)
-    tracking.log_decision(tracker, as_of, record, decision_page(_page(report, known, nights, config)))
+    page = decision_page(page_of(report, known, nights, crm_of(bundle), config))
+    tracking.log_decision(tracker, as_of, record, page)
     if report.rolled_back:
         tracking.roll_back(tracker, as_of, report.rolled_back["to"], report.rolled_back["why"])
     if report.blocked:
@@ -87,12 +89,16 @@ def run(as_of: datetime, config: Config, *, retrain: bool = False) -> DriftRepor
 
 
 def _known(
-    champion: ModelVersion | None, as_of: datetime, config: Config, lake: Lake, tracker: Tracker
+    champion: ModelVersion | None,
+    bundle: Bundle | None,
+    as_of: datetime,
+    config: Config,
+    lake: Lake,
+    tracker: Tracker,
 ) -> tuple[Known, Mapping[str, ComparedNights]]:
     trained = max((one.as_of for one in tracking.versions(tracker) if one.as_of < as_of), default=None)
-    if champion is None:
+    if champion is None or bundle is None:
         return _nobody(as_of, trained), {"drift": ComparedNights(), "performance": ComparedNights()}
-    bundle = load_bundle(tracker, champion.version)
     predecessor = tracking.predecessor(tracker, as_of)
     nights = {
         "drift": compared_nights.for_drift(bundle, champion, as_of, config),
@@ -184,7 +190,7 @@ def _decided(
         arms=tuple(arms),
         moved=result.moved if result else (),
         drifted=retrain_arms.confirmed(known),
-        features=tuple(_row(feature) for feature in result.features) if result else (),
+        features=tuple(asdict(feature) for feature in result.features) if result else (),
         together=asdict(result.together) if result and result.together else None,
         faults=tuple(asdict(fault) for fault in known.evidence.faults),
         dips=tuple(asdict(dip) for dip in known.performance.dips),
@@ -205,20 +211,6 @@ def _taken_back(known: Known, arms: Sequence[Arm]) -> Mapping[str, str] | None:
     return {"from": known.champion.version, "to": known.predecessor, "why": why}
 
 
-def _row(one: FeatureDrift) -> FeatureRow:
-    return FeatureRow(
-        name=one.name,
-        psi=one.psi,
-        p_value=one.p_value,
-        adjusted=one.adjusted,
-        drifted=one.drifted,
-        weight=one.weight,
-        bins=one.bins,
-        reference=one.reference,
-        current=one.current,
-    )
-
-
 def _verdict(
     reason: Arm | None, blocks: Arm | None, arms: Sequence[Arm], back: Mapping[str, str] | None, *, never: bool
 ) -> str:
@@ -237,28 +229,3 @@ def _verdict(
     if never:
         return f"No training, because retrain.when is never; otherwise: {reason['detail']}"
     return f"Train a challenger: {reason['detail']}"
-
-
-# ---------------------------------------------------------------- what people see
-
-
-def _page(report: DriftReport, known: Known, nights: Mapping[str, ComparedNights], config: Config) -> Decision:
-    result, settings, compared = known.evidence.result, config.drift, nights["drift"]
-    return Decision(
-        project=config.project.name,
-        as_of=report.as_of,
-        retrain=report.retrain,
-        verdict=report.verdict,
-        arms=report.arms,
-        features=report.features,
-        reference={"nights": _dates(compared.reference), "people": result.people_reference if result else DASH},
-        current={"nights": _dates(compared.current), "people": result.people_current if result else DASH},
-        facts=[("Champion", report.champion or "none")],
-        method="Population stability index on reference deciles; "
-        f"its null by turning people round ({settings.permutations} times or more); "
-        f"weighted Benjamini-Hochberg at {settings.q:g}; at least {settings.floor:g} to count, two nights in a row.",
-    )
-
-
-def _dates(nights: Sequence[datetime]) -> str:
-    return f"{nights[0].date()} to {nights[-1].date()} ({len(nights)})" if nights else "none"

@@ -99,6 +99,11 @@ class Config(Settings):
         """How long after a night its outcome is whole: all goals, and what people did on the day after."""
         return max(timedelta(days=1), self.horizon)
 
+    @property
+    def known_after(self) -> timedelta:
+        """How long after a night all of its outcome can be known: the slowest source tells of it so much later."""
+        return self.outcome_after + timedelta(minutes=max((source.delay_minutes for source in self.sources), default=0))
+
     def source(self, name: str) -> Source:
         """The source of this name.
 

@@ -27,6 +27,12 @@ def of_night(lake: Lake, as_of: datetime) -> Mapping[str, Any] | None:
     return found
 
 
+def between(lake: Lake, since: datetime, until: datetime) -> dict[datetime, Mapping[str, Any]]:
+    """What was decided for the nights from `since` until before `until`, by night."""
+    nights = [night for night in lake.nights(TABLE) if since <= night < until]
+    return {row["night"]: json.loads(row["decision"]) for row in lake.read_nights(TABLE, nights).to_pylist()}
+
+
 def dipping(lake: Lake, as_of: datetime) -> bool:
     """Whether the night's decision found that the champion does worse than it did."""
     arms = (of_night(lake, as_of) or {}).get("arms", ())

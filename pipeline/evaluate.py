@@ -138,9 +138,9 @@ def _due(
             f"none of {len(asked)} published tables was drawn by lot: every propensity is 1, and no other lists can be "
             "judged by them. Set `temperature` under [ranking] (0.1 is a little), publish, and wait for the outcome."
         )
-    whole = [(night, path) for night, path in drawn if night + config.outcome_after <= as_of]
+    whole = [(night, path) for night, path in drawn if night + config.known_after <= as_of]
     if not whole:
-        ripe = min(night for night, _ in drawn) + config.outcome_after
+        ripe = min(night for night, _ in drawn) + config.known_after
         raise ShortlistError(
             f"{len(drawn)} published tables were drawn by lot, but the outcome of none is whole at "
             f"{as_of.isoformat()}: that of the first will be at {ripe.isoformat()}."

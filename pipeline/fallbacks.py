@@ -92,22 +92,30 @@ class Sums:
     cells: Cells
     contents: int
     by_name: dict[str, Floats] = field(default_factory=dict)
-    people: set[int] = field(default_factory=set)
     candidates: int = 0
+    _scored: NDArray[np.bool_] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nobody was scored yet."""
+        self._scored = np.zeros(len(self.cells.cell), bool)
 
     def add(self, scored: Scored) -> None:
         """Count in what was scored for some people, all at once."""
-        self.people.update(np.unique(scored.person).tolist())
+        self._scored[scored.person] = True
         self.candidates += len(scored.person)
         at = self.cells.cell[scored.person] * self.contents + scored.content
         for name, values in {"score": scored.relevance, **scored.probabilities}.items():
             total = self.by_name.setdefault(name, np.zeros(len(self.cells.parts) * self.contents))
             np.add.at(total, at, values)
 
+    @property
+    def people(self) -> int:
+        """How many people were scored."""
+        return int(self._scored.sum())
+
     def sizes(self) -> Ints:
         """(cells,): how many of its people were scored."""
-        scored = np.array(sorted(self.people), np.int64)
-        return np.bincount(self.cells.cell[scored], minlength=len(self.cells.parts))
+        return np.bincount(self.cells.cell[self._scored], minlength=len(self.cells.parts))
 
     def means(self, groups: list[Ints], people: Ints) -> dict[str, Floats]:
         """(groups, contents) each: the mean over a group's people; who has it for no candidate counts zero."""

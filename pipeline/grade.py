@@ -1,8 +1,14 @@
-"""How the published tables did: each snapshot whose outcome has matured, graded once, beside most-popular."""
+"""How the published tables did: each snapshot whose outcome has matured, graded once, beside most-popular.
+
+Of several snapshots of one night the last published is graded. Whether it served, and for how long, is not known:
+CURRENT says who serves, and nobody keeps what it said before, so `shortlist rollback` leaves a grade that few saw.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,20 +20,36 @@ from numpy.typing import NDArray
 
 from models import listing, metrics
 from models.engagement import Ints
+from models.outcomes import Figure, Lists, Promises
 from pipeline import snapshot, snapshot_names, tracking
 from pipeline.build_features import BLOCK_CELLS, NightFeatures
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.night import Archive
 from pipeline.pseudonyms import Pseudonyms
-from pipeline.rebuild import hits
+from pipeline.rebuild import acted_on, active, hits
 from pipeline.records import Grade, Tracker
 from pipeline.report import Report
+
+GRADES = pa.schema(
+    [
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("n", pa.int64()),
+        ("segment", pa.string()),
+    ]
+)
+"""The rows of `grades`: a figure each, of everybody where `segment` is null. Older nights have only the first two."""
 
 
 @dataclass(frozen=True)
 class SnapshotGrade:
-    """One snapshot: how many could be graded, NDCG@10 of our lists and of most-popular, and their paired difference."""
+    """One snapshot: how many could be graded, NDCG@10 of our lists and of most-popular, and their paired difference.
+
+    `figures` are all that is kept of it, by segment and goal too.
+    """
 
     as_of: str
     people: int
@@ -35,6 +57,7 @@ class SnapshotGrade:
     most_popular: float
     difference: tuple[float, float, float]
     hit_rate_10: float
+    figures: tuple[Figure, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,7 +70,10 @@ class GradeReport(Report):
 
 
 def run(as_of: datetime, config: Config) -> GradeReport:
-    """Grade every matured snapshot that was not graded yet. Never before the longest goal's horizon has passed."""
+    """Grade every matured snapshot that was not graded yet.
+
+    Never before the longest goal's horizon has passed, and the longest `delay_minutes` of a source.
+    """
     lake = Lake.of(config)
     due = _due(as_of, config, lake)
     if not due:
@@ -65,7 +91,7 @@ def run(as_of: datetime, config: Config) -> GradeReport:
 
 def _due(as_of: datetime, config: Config, lake: Lake) -> list[tuple[Path, datetime]]:
     """Snapshots and nights to grade: of several snapshots of one night the one that was published last."""
-    done, mature = lake.nights("grades"), as_of - config.outcome_after
+    done, mature = lake.nights("grades"), as_of - config.known_after
     published = snapshot_names.by_night(lake.rankings)
     return [(path, night) for night, path in published.items() if night <= mature and night not in done]
 
@@ -77,16 +103,73 @@ def _grade(path: Path, night: datetime, archive: Archive, config: Config) -> Sna
     if not worth.getnnz():
         return None
     people = np.flatnonzero(np.diff(worth.indptr))
-    ours = listing.measures(_published(path, found, people, config), worth[people])
-    theirs = listing.measures(_most_popular(found, people, config), worth[people])
+    published = Published.of(path, found, config)
+    ours = listing.measures(published.lists(people), worth[people])
+    theirs = listing.measures(_most_popular(found, people, config), worth[people])["ndcg_10"]
+    lists = Lists(people, published.segments[people], {name: ours[name] for name in ("ndcg_10", "hit_rate_10")}, theirs)
+    promises = published.promises(archive, config)
     return SnapshotGrade(
         as_of=night.isoformat(),
         people=len(people),
         ndcg_10=float(ours["ndcg_10"].mean()),
-        most_popular=float(theirs["ndcg_10"].mean()),
-        difference=metrics.bootstrap_difference(ours["ndcg_10"], theirs["ndcg_10"], people),
+        most_popular=float(theirs.mean()),
+        difference=metrics.bootstrap_difference(ours["ndcg_10"], theirs, people),
         hit_rate_10=float(ours["hit_rate_10"].mean()),
+        figures=(*lists.figures(), *(figure for one in promises for figure in one.figures())),
     )
+
+
+@dataclass(frozen=True)
+class Published:
+    """The rows of a snapshot's `people` (N,): whose, as places among the night's people, and what, as its contents.
+
+    -1 is somebody or something that the night does not know.
+    """
+
+    rows: pa.Table
+    found: NightFeatures
+    person: Ints
+    content: Ints
+
+    @classmethod
+    def of(cls, path: Path, found: NightFeatures, config: Config) -> Published:
+        """Read from where it was published."""
+        rows = snapshot.table_of(path, "people")
+        known, ids = found.history.people, whose(rows, config)
+        at = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+        return cls(rows, found, np.where(known[at] == ids, at, -1), contents_of(rows, found))
+
+    def lists(self, people: Ints) -> Ints:
+        """The first places of people's lists (L, 10), as contents of the night."""
+        place = np.asarray(self.rows["rank"].combine_chunks())
+        return listing.of_pairs(people, self.person, self.content, place)
+
+    @property
+    def segments(self) -> NDArray[Any]:
+        """The published segment of each of the night's people, "" of whoever has no list."""
+        names = np.full(len(self.found.history.people) + 1, "", object)
+        names[self.person] = self.rows["segment"].to_pylist()
+        return names[:-1]  # the last is who the night does not know
+
+    def promises(self, archive: Archive, config: Config) -> Iterator[Promises]:
+        """What `p_<goal>` promised of each published row whose person did something on the day after, goal by goal.
+
+        Where impressions are logged a probability is one of engaging if shown, so only rows count that were shown, or
+        acted on. Rows of lists that no model made promise nothing and are left out.
+        """
+        size, as_of = self.found.history.catalogue.size, self.found.night.as_of
+        day = archive.outcome(as_of, config.outcome_after)
+        known = (self.person >= 0) & (self.content >= 0)
+        keys = np.where(known, self.person * size + self.content, -1)
+        asked = known & active(self.found, day)[self.person]
+        if archive.logs_impressions:
+            asked &= np.isin(keys, acted_on(self.found, day))
+        reached, segments = hits(archive, as_of, self.found, config), self.segments
+        for goal in config.goals:
+            p = np.asarray(self.rows[f"p_{goal}"].combine_chunks().cast(pa.float64()).fill_null(np.nan))
+            mine = asked & np.isfinite(p)
+            whose_row = self.person[mine]
+            yield Promises(goal, whose_row, segments[whose_row], p[mine], np.isin(keys[mine], reached[goal]))
 
 
 def wanted(found: NightFeatures, archive: Archive, config: Config, window: timedelta | None = None) -> Any:
@@ -107,14 +190,6 @@ def wanted(found: NightFeatures, archive: Archive, config: Config, window: timed
         total = total - total.multiply(found.space.seen > 0)
     total.eliminate_zeros()
     return sparse.csr_matrix(total)
-
-
-def _published(path: Path, found: NightFeatures, people: Ints, config: Config) -> Ints:
-    """The published lists of `people`, as contents of the night; what it does not know of is no content."""
-    rows = snapshot.table_of(path, "people")
-    rows = rows.filter(pc.less_equal(rows["rank"], listing.K))
-    place = np.asarray(rows["rank"].combine_chunks())
-    return listing.of_pairs(found.history.people[people], whose(rows, config), contents_of(rows, found), place)
 
 
 def whose(rows: pa.Table, config: Config) -> Ints:
@@ -151,14 +226,18 @@ def _allowed(found: NightFeatures, people: Ints, content: Ints, config: Config) 
 
 
 def _keep(one: SnapshotGrade, config: Config, lake: Lake) -> None:
+    """In the lake a row a figure, in MLflow a line: those of segments as `segment/<name>/<metric>`.
+
+    MLflow first: it takes a point once only, and a night that the lake has is not graded again.
+    """
     night = datetime.fromisoformat(one.as_of)
-    figures = {
-        "ndcg_10": one.ndcg_10,
-        "ndcg_10.most_popular": one.most_popular,
-        "hit_rate_10": one.hit_rate_10,
-        "people": float(one.people),
-    }
-    table = pa.table({"metric": list(figures), "value": list(figures.values())})
-    lake.replace_night("grades", table, night)
+    people = Figure("people", float(one.people), math.nan, math.nan, one.people)
+    figures = [people, *one.figures]
+    table = pa.Table.from_pylist([asdict(figure) for figure in figures], schema=GRADES)
     tracker = Tracker(lake.tracking, config.project.name)
-    tracking.log_grades(tracker, [Grade(night, metric, value) for metric, value in figures.items()])
+    tracking.log_grades(tracker, [Grade(night, _charted(figure), figure.value) for figure in figures])
+    lake.replace_night("grades", table, night)
+
+
+def _charted(figure: Figure) -> str:
+    return figure.metric if figure.segment is None else f"segment/{figure.segment}/{figure.metric}"

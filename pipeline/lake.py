@@ -10,7 +10,7 @@ import json
 import os
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -42,6 +42,7 @@ _VAULT = ("identities", "native_ids")
 _NO_STATISTICS = {"delta.dataSkippingNumIndexedCols": "0"}
 """Least and greatest ids in the log would be personal data that no deletion reaches."""
 _LOG_KEPT = "delta.logRetentionDuration"
+_INSTANT = pa.timestamp("us", tz="UTC")
 
 
 @dataclass(frozen=True)
@@ -280,6 +281,19 @@ class Lake:
         if person is not None:
             filters.append(("person_id", "=", person))
         return DeltaTable(self.path(table)).to_pyarrow_table(filters=filters).drop_columns(["night"])
+
+    def read_nights(self, table: str, nights: Collection[datetime]) -> pa.Table:
+        """The rows of some nights, whose instants are the column `night`; an absent table reads as an empty one.
+
+        A column that came later is null on the nights before.
+        """
+        stored = delta.opened(self.path(table))
+        if not stored or not nights:
+            return pa.table({"night": pa.array([], _INSTANT)})
+        named = {night.strftime(NIGHT): night for night in nights}
+        found = stored.to_pyarrow_table(filters=[("night", "in", list(named))])
+        instants = pa.array([named[name] for name in found["night"].to_pylist()], _INSTANT)
+        return found.set_column(found.schema.get_field_index("night"), "night", instants)
 
     @contextmanager
     def _open_for_writing(self, table: str) -> Iterator[str]:

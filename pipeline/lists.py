@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -54,34 +54,32 @@ def placed(
     *,
     teller: Teller | None = None,
     seen: Callable[[Scored], None] = lambda _: None,
-) -> Placed:
-    """The lists of `people` (sorted indices of the night's), some people at a time: only what is listed is kept.
+) -> Iterator[Placed]:
+    """The lists of `people` (sorted indices of the night's), some people at a time: nothing is kept.
 
     Args:
         teller: Says why, where that is wanted.
         seen: Is shown everything that is scored, listed or not.
     """
-    lister, parts = _Lister(found, limits_of(found, config), config.ranking.temperature), []
+    lister = _Lister(found, limits_of(found, config), config.ranking.temperature)
     for block in blocks(found, bundle, config, people, rules, explained=teller is not None):
         seen(block.scored)
         listed, propensity = lister.drawn(block.scored)
         scored, pair = block.scored, listed.pair
-        parts.append(
-            Placed(
-                person=scored.person[pair],
-                content=scored.content[pair],
-                source=np.where(scored.place[pair] > 0, BY_RULE, scored.source[pair]),
-                rank=listed.rank,
-                relevance=scored.relevance[pair],
-                propensity=propensity,
-                probabilities={goal: p[pair] for goal, p in scored.probabilities.items()},
-                reasons=teller.told(block, pair) if teller else (),
-            )
+        yield Placed(
+            person=scored.person[pair],
+            content=scored.content[pair],
+            source=np.where(scored.place[pair] > 0, BY_RULE, scored.source[pair]),
+            rank=listed.rank,
+            relevance=scored.relevance[pair],
+            propensity=propensity,
+            probabilities={goal: p[pair] for goal, p in scored.probabilities.items()},
+            reasons=teller.told(block, pair) if teller else (),
         )
-    return _joined(parts)
 
 
-def _joined(parts: list[Placed]) -> Placed:
+def joined(parts: Sequence[Placed]) -> Placed:
+    """One after the other, for whoever needs them all at once."""
     if not parts:
         nothing = np.zeros(0, np.int64)
         return Placed(nothing, nothing, nothing, nothing, np.zeros(0), np.zeros(0), {}, ())

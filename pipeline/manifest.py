@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +38,7 @@ _OWN = ("as_of", "contract_version", "counts_by_strategy", "files", "k", "name",
 
 
 def describe(
-    folder: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, JSON], as_of: datetime
+    folder: Path, tables: Mapping[str, pa.Schema], facts: Mapping[str, JSON], as_of: datetime
 ) -> dict[str, Any]:
     """The manifest of the files that lie in `folder`, which hold `tables`; `facts` are taken over as they are.
 
@@ -45,19 +46,16 @@ def describe(
         ShortlistError: A fact is missing, is not JSON, or has the name of something that is computed here.
     """
     given = _checked(facts)
-    # One row of rank 1 a person: the audit has yet to prove it, and refuses the snapshot where it is not so.
-    first = tables["people"].filter(pc.equal(tables["people"]["rank"], 1))
+    k, strategies = _lists(folder / "people")
     content = {
         "as_of": as_of.isoformat(),
         "schema_version": SCHEMA_VERSION,
         "contract_version": contract.VERSION,
-        "people": first.num_rows,
-        "k": pc.max(tables["people"]["rank"]).as_py() or 0,
-        "counts_by_strategy": _counts(first["strategy"]),
+        "people": strategies.total(),
+        "k": k,
+        "counts_by_strategy": dict(sorted(strategies.items())),
         **given,
-        "schema": {
-            name: [{"name": f.name, "type": str(f.type)} for f in table.schema] for name, table in tables.items()
-        },
+        "schema": {name: [{"name": f.name, "type": str(f.type)} for f in schema] for name, schema in tables.items()},
         "files": [_file(folder, path) for path in _files(folder)],
     }
     return {"name": f"{stamp(as_of)}-{_identity(content)}", **content}
@@ -190,9 +188,19 @@ def _file(folder: Path, path: Path) -> dict[str, Any]:
     return {"path": path.relative_to(folder).as_posix(), "sha256": digest, "bytes": path.stat().st_size, "rows": rows}
 
 
-def _counts(strategies: pa.ChunkedArray) -> dict[str, int]:
-    counts = {one["values"]: one["counts"] for one in strategies.value_counts().to_pylist()}
-    return dict(sorted(counts.items()))
+def _lists(people: Path) -> tuple[int, Counter[str]]:
+    """The last rank there is, and how many people's lists were made by each strategy.
+
+    One row of rank 1 a person: the audit has yet to prove it, and refuses the snapshot where it is not so.
+    """
+    last, strategies = 0, Counter[str]()
+    for part in sorted(people.iterdir()):
+        file = pq.ParquetFile(part, read_dictionary=["strategy"])
+        for rows in file.iter_batches(columns=["rank", "strategy"]):
+            last = max(last, pc.max(rows["rank"]).as_py())
+            first = rows["strategy"].filter(pc.equal(rows["rank"], 1))
+            strategies.update({one["values"]: one["counts"] for one in first.value_counts().to_pylist()})
+    return last, strategies
 
 
 def _identity(content: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
@@ -12,55 +13,72 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from expectations.schemas import Table
-from pipeline import disk
+from pipeline import disk, query
 from pipeline.errors import ShortlistError
+from pipeline.query import Rows
 
 ROWS_PER_PART = 1 << 20
 ROWS_PER_GROUP = 1 << 18
 """A reader who wants one person fetches one row group."""
 
+_ROWS_AT_A_TIME = 1 << 16
 
-def conform(table: pa.Table, form: Table) -> pa.Table:
-    """`table` with exactly the columns, order and types of `form`.
+_SORTING: dict[str, str | int] = {"memory_limit": "256MiB", "threads": 2}
+"""What sorting may hold of a table, however long it is: the rest waits on disk. Each thread has its own share."""
+
+
+def conform(rows: Rows, form: Table) -> Rows:
+    """`rows` with exactly the columns, order and types of `form`. Files must have them: nothing is read of them here.
 
     Raises:
         ShortlistError: A column is missing, unknown, of another type, or null where it must not be.
     """
-    _check_names(table, form)
+    found, untyped = query.schema(rows), f"publish: {form.name} does not have the published types"
+    _check_names(found.names, form)
+    if not isinstance(rows, pa.Table):
+        if not found.equals(form.schema):
+            raise ShortlistError(f"{untyped}: those of {rows[0]} are {', '.join(map(str, found.types))}")
+        return rows
+    _check_required(rows, form)
+    try:
+        return rows.select(form.names).cast(form.schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ShortlistError(f"{untyped}: {error}") from error
+
+
+def _check_required(rows: pa.Table, form: Table) -> None:
     for column in form.columns:
-        if column.required and (nulls := table[column.name].null_count):
+        if column.required and (nulls := rows[column.name].null_count):
             raise ShortlistError(
-                f"publish: {form.name}.{column.name} is required, but {nulls} of {table.num_rows} rows have none. "
+                f"publish: {form.name}.{column.name} is required, but {nulls} of {rows.num_rows} rows have none. "
                 "Nothing was published; the step that ranked them must fill it."
             )
-    try:
-        return table.select(form.names).cast(form.schema)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ShortlistError(f"publish: {form.name} does not have the published types: {error}") from error
 
 
-def _check_names(table: pa.Table, form: Table) -> None:
-    missing = sorted(set(form.names) - set(table.column_names))
-    unknown = sorted(set(table.column_names) - set(form.names))
-    if missing or unknown or len(table.column_names) != len(form.names):
+def _check_names(names: list[str], form: Table) -> None:
+    missing = sorted(set(form.names) - set(names))
+    unknown = sorted(set(names) - set(form.names))
+    if missing or unknown or len(names) != len(form.names):
         raise ShortlistError(
             f"publish: {form.name} does not have the published columns (missing: {', '.join(missing) or 'none'}; "
             f"unknown: {', '.join(unknown) or 'none'}). See expectations/schemas.py."
         )
 
 
-def write(folder: Path, tables: Mapping[str, pa.Table], forms: Mapping[str, Table]) -> None:
+def write(folder: Path, tables: Mapping[str, Rows], forms: Mapping[str, Table]) -> None:
     """Write each table, sorted by its key, as `folder/<name>/part-00000.parquet` and so on; at least one part a table.
+
+    Tables are as `conform` leaves them. One row group is held at a time, besides what sorting may hold.
 
     Raises:
         ShortlistError: There is not enough memory and disk space to sort.
     """
     spill = folder / ".spill"
     try:
-        with duckdb.connect(config={"temp_directory": str(spill)}) as connection:
+        with duckdb.connect(config={"temp_directory": str(spill), **_SORTING}) as connection:
             connection.execute("SET TimeZone = 'UTC'")
-            for name, table in tables.items():
-                _write(folder / name, table, forms[name], connection)
+            for name, rows in tables.items():
+                _write(folder / name, rows, forms[name], connection)
     except (duckdb.Error, pa.ArrowException) as error:
         raise ShortlistError(
             f"publish: sorting the tables failed in {folder}: {error}. "
@@ -69,21 +87,27 @@ def write(folder: Path, tables: Mapping[str, pa.Table], forms: Mapping[str, Tabl
     disk.remove(spill)
 
 
-def _write(folder: Path, table: pa.Table, form: Table, connection: duckdb.DuckDBPyConnection) -> None:
+def _write(folder: Path, rows: Rows, form: Table, connection: duckdb.DuckDBPyConnection) -> None:
     disk.make_folder(folder)
-    for number, part in enumerate(cut(_sorted(table, form, connection), form.schema, ROWS_PER_PART)):
-        disk.write(folder / f"part-{number:05d}.parquet", partial(_fill, part))
+    size = min(ROWS_PER_GROUP, ROWS_PER_PART)
+    groups = cut(_sorted(rows, form, connection), form.schema, size)
+    for number, first in enumerate(groups):
+        part = chain([first], islice(groups, ROWS_PER_PART // size - 1))
+        disk.write(folder / f"part-{number:05d}.parquet", partial(_fill, part, form))
     disk.sync_folder(folder)
 
 
-def _fill(part: pa.Table, file: IO[bytes]) -> None:
-    pq.write_table(part, file, compression="zstd", compression_level=3, row_group_size=ROWS_PER_GROUP)
+def _fill(groups: Iterable[pa.Table], form: Table, file: IO[bytes]) -> None:
+    with pq.ParquetWriter(file, form.schema, compression="zstd", compression_level=3) as writer:
+        for group in groups:
+            _check_required(group, form)
+            writer.write_table(group, row_group_size=ROWS_PER_GROUP)
 
 
-def _sorted(table: pa.Table, form: Table, connection: duckdb.DuckDBPyConnection) -> pa.RecordBatchReader:
+def _sorted(rows: Rows, form: Table, connection: duckdb.DuckDBPyConnection) -> pa.RecordBatchReader:
     """By DuckDB, which spills to disk: Arrow's own `take` fails beyond 2 GiB of text in one column."""
-    order = ", ".join(f'"{name}"' for name in form.key)
-    return connection.from_arrow(table).order(order).to_arrow_reader(ROWS_PER_PART)
+    order = ", ".join(map(query.name, form.key))
+    return query.relation(connection, rows).order(order).to_arrow_reader(_ROWS_AT_A_TIME)
 
 
 def cut(batches: Iterable[pa.RecordBatch], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:

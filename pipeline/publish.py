@@ -9,9 +9,8 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from pipeline import disk, exports, identify, snapshot, snapshot_names, stores, suppress, validate
+from pipeline import disk, exports, identify, query, snapshot, snapshot_names, stores, suppress, validate
 from pipeline.audit import AuditReport, Check, Person, Terms, audit
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
@@ -19,10 +18,14 @@ from pipeline.lake import Lake
 from pipeline.manifest import JSON
 from pipeline.night import Archive
 from pipeline.pseudonyms import Pseudonyms
-from pipeline.ranked import read_ranked
+from pipeline.query import Rows
+from pipeline.ranked import ranked_files
 from pipeline.report import Report
 from pipeline.snapshot import Ranked, Staged
 from pipeline.stores import Followed, OnFile
+
+_MEMORY_MB = 512
+"""What questions about a night's lists may hold of them; the rest waits on disk."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +51,23 @@ def run(as_of: datetime, config: Config, on_file: OnFile | None = None) -> Publi
             Or it is published here, and a store did not follow or an export failed: the message says so.
     """
     lake = Lake.of(config)
-    tables = read_ranked(lake, as_of)
-    ranked = Ranked(tables["people"], tables["segments"], tables["default"])
-    versions = pc.unique(ranked.people["model_version"]).sort().to_pylist()
+    ranked = Ranked(**ranked_files(lake, as_of))
+    versions = _distinct(ranked.people, "model_version")["model_version"].to_pylist()
     facts: dict[str, JSON] = {
         "project": config.project.name,
         "configuration_sha256": config.sha256,
         "lake_versions": lake.versions(),
         "model_versions": versions,
     }
-    terms = _terms(as_of, config, lake, ranked.people)
+    terms = _terms(as_of, config, lake, _distinct(ranked.people, "person_id, id_type"))
     report = publish(lake.rankings, ranked, facts, as_of, terms, cadence=config.project.cadence)
     followed = stores.follow(config, on_file=on_file)
     return replace(report, exports=exports.update(config), stores=followed)
+
+
+def _distinct(rows: Rows, columns: str) -> pa.Table:
+    with query.connection(_MEMORY_MB) as con:
+        return query.relation(con, rows).project(columns).distinct().order("ALL").to_arrow_table()
 
 
 def _terms(as_of: datetime, config: Config, lake: Lake, listed: pa.Table) -> Terms:
@@ -80,7 +87,7 @@ def _people(native: pa.Table) -> frozenset[Person]:
     return frozenset(zip(native["native_id"].to_pylist(), native["id_type"].to_pylist(), strict=True))
 
 
-def _declared(table: str, rows: pa.Table, as_of: datetime, config: Config, lake: Lake) -> Iterator[Check]:
+def _declared(table: str, rows: Rows, as_of: datetime, config: Config, lake: Lake) -> Iterator[Check]:
     """The table's own suite, as one check."""
     verdict = validate.check(
         table,
@@ -125,7 +132,7 @@ def publish(
 
 def _audited(root: Path, staged: Staged, as_of: datetime, terms: Terms) -> AuditReport:
     spill = staged.path / ".spill"
-    with duckdb.connect(config={"temp_directory": str(spill)}) as connection:
+    with duckdb.connect(config={"temp_directory": str(spill), "memory_limit": f"{_MEMORY_MB}MiB"}) as connection:
         report = audit(staged.path, terms, connection, previous=snapshot_names.earlier(root, as_of))
     disk.remove(spill)
     return report

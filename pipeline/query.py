@@ -6,9 +6,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
+
+Rows: TypeAlias = pa.Table | Sequence[Path]
+"""A table, or the Parquet files that hold it, all of one schema."""
 
 
 @contextmanager
@@ -28,6 +33,16 @@ def parquet(files: Sequence[Path | str], options: str = "") -> str:
     """What to select from for the rows of Parquet files."""
     listed = ", ".join(text(str(file)) for file in files)
     return f"read_parquet([{listed}]{options})"
+
+
+def schema(rows: Rows) -> pa.Schema:
+    """The columns of a table, wherever it lies."""
+    return rows.schema if isinstance(rows, pa.Table) else pq.read_schema(rows[0])
+
+
+def relation(con: duckdb.DuckDBPyConnection, rows: Rows) -> duckdb.DuckDBPyRelation:
+    """The rows as DuckDB reads them; of files it reads what it needs, when it needs it."""
+    return con.from_arrow(rows) if isinstance(rows, pa.Table) else con.sql(f"FROM {parquet(rows)}")
 
 
 def name(identifier: str) -> str:

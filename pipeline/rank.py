@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+
+import pyarrow.parquet as pq
 
 from pipeline.build_features import NightFeatures
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 from pipeline.opened import Opened
-from pipeline.ranked import write_ranked
-from pipeline.ranked_tables import Writer
+from pipeline.ranked import ranked_files, write_ranked
+from pipeline.ranked_tables import Piece, Writer
 from pipeline.report import Report
 
 
@@ -33,25 +35,31 @@ def run(as_of: datetime, config: Config) -> RankReport:
     """Rank the night and leave the three tables for `publish`."""
     lake = Lake.of(config)
     opened = Opened.of(as_of, config, lake)
-    found, people = opened.found, opened.people
     writer = Writer.of(opened, config)
-    if not writer.sums.people and (len(people) or not _touched(found)):
+    write_ranked(lake, as_of, _pieces(writer))
+    files = {name: path for name, (path,) in ranked_files(lake, as_of).items()}
+    found = opened.found
+    return RankReport(
+        as_of=as_of.isoformat(),
+        people=writer.sums.people,
+        rows=pq.read_metadata(files["people"]).num_rows,
+        segments=len(pq.read_table(files["segments"], columns=["segment"])["segment"].unique()),
+        candidates=writer.sums.candidates,
+        model_version=opened.model.version,
+        filtered=_filtered(found, len(found.night.rankable(config)), len(opened.people), config),
+    )
+
+
+def _pieces(writer: Writer) -> Iterator[Piece]:
+    yield from writer.own()
+    found, people = writer.found, len(writer.ranked)
+    if not writer.sums.people and (people or not _touched(found)):
         raise ShortlistError(
-            f"nothing can be ranked for {as_of.isoformat()}: {len(people)} people may be ranked and "
+            f"nothing can be ranked for {found.night.as_of.isoformat()}: {people} people may be ranked and "
             f"{int(found.history.catalogue.listed.sum())} contents are published. "
             "Check the catalogue's status and expiry."
         )
-    tables = writer.tables()
-    write_ranked(lake, as_of, tables)
-    return RankReport(
-        as_of=as_of.isoformat(),
-        people=len(writer.sums.people),
-        rows=tables["people"].num_rows,
-        segments=len(tables["segments"]["segment"].unique()),
-        candidates=writer.sums.candidates,
-        model_version=opened.model.version,
-        filtered=_filtered(found, len(found.night.rankable(config)), len(people), config),
-    )
+    yield from writer.fallbacks()
 
 
 def _touched(found: NightFeatures) -> int:

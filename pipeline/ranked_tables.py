@@ -1,11 +1,11 @@
-"""The published tables' columns: people's own lists, and the fallbacks for whoever we do not know."""
+"""The published tables' rows: people's own lists, some people's at a time, and the fallbacks for all others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -28,18 +28,21 @@ from pipeline.why import Teller
 
 ANYBODY = "any"
 
+Piece: TypeAlias = tuple[str, pa.Table]
+"""A published table's name, and some of its rows."""
+
 
 @dataclass(frozen=True)
 class Writer:
-    """Turns a night's lists into the published tables' columns.
+    """Turns a night's lists into the published tables, piece by piece: no more than a piece is held.
 
     `ranked` are the places in the night of those who may be ranked, in the order of `native`; `segment` (P,) is
-    everybody's.
+    everybody's. `sums` are made of all that was scored so far, and `served` (P,) says whose lists were made.
     """
 
     found: NightFeatures
-    placed: Placed
     sums: Sums
+    served: NDArray[np.bool_]
     segment: NDArray[Any]
     ranked: NDArray[np.int64]
     native: pa.Table
@@ -48,30 +51,39 @@ class Writer:
 
     @classmethod
     def of(cls, opened: Opened, config: Config) -> Writer:
-        """Of everybody who may be ranked."""
-        found, bundle = opened.found, opened.model.bundle
-        segment = segments(found, bundle)
+        """For everybody who may be ranked."""
+        found = opened.found
+        segment = segments(found, opened.model.bundle)
         sums = Sums(Cells.of(found, segment, config), found.history.catalogue.size)
-        rules = apply_rules.of_people(found, segment, config)
-        lists = placed(found, bundle, config, opened.people, rules, teller=Teller.of(found, config), seen=sums.add)
-        return cls(found, lists, sums, segment, opened.people, opened.native, opened.model, config)
+        served = np.zeros(len(segment), bool)
+        return cls(found, sums, served, segment, opened.people, opened.native, opened.model, config)
 
-    def tables(self) -> dict[str, pa.Table]:
-        """`people`, `segments` and `default`; only the last has rows where nobody may have a list of their own."""
+    def own(self) -> Iterator[Piece]:
+        """People's own lists; at least one piece of `people`."""
+        found, bundle = self.found, self.model.bundle
+        rules, teller = apply_rules.of_people(found, self.segment, self.config), Teller.of(found, self.config)
+        yield "people", self._form("people").schema.empty_table()
+        for listed in placed(found, bundle, self.config, self.ranked, rules, teller=teller, seen=self.sums.add):
+            self.served[listed.person] = True
+            yield "people", self._people(listed)
+
+    def fallbacks(self) -> Iterator[Piece]:
+        """`default` and `segments`, made of all that was scored: so after everybody's `own`; and lists made of them."""
         default = self._default() if self.sums.people else self._most_popular()
         groups = self._groups()
-        people = pa.concat_tables([self._people(), *self._unserved(groups, default)])
-        return {"people": people, "segments": groups, "default": default}
+        yield "segments", groups
+        yield "default", default
+        for rows in self._unserved(groups, default):
+            yield "people", rows
 
-    def _people(self) -> pa.Table:
-        listed = self.placed
+    def _people(self, listed: Placed) -> pa.Table:
         at = pa.array(np.searchsorted(self.ranked, listed.person))
         rows = {
             "person_id": self.native["native_id"].take(at),
             "id_type": self.native["id_type"].take(at),
             "rank": pa.array(listed.rank, pa.int32()),
             "score": pa.array(listed.relevance),
-            **{f"p_{goal}": self._probability(goal) for goal in self.config.goals},
+            **{f"p_{goal}": self._probability(goal, listed) for goal in self.config.goals},
             "strategy": _named((self._without_model, "model"), self._modelled[listed.person]),
             "candidate_source": _named(NAMES, listed.source),
             **dict(zip(REASONS, listed.reasons or [_constant("", 0)] * len(REASONS), strict=True)),
@@ -82,7 +94,7 @@ class Writer:
 
     def _unserved(self, groups: pa.Table, default: pa.Table) -> Iterator[pa.Table]:
         """For people for whom no candidate is left the list of their group, or the default one."""
-        missing = np.setdiff1d(self.ranked, self.placed.person)
+        missing = self.ranked[~self.served[self.ranked]]
         group = self.sums.cells.finest(set(groups["segment"].unique().to_pylist()))
         of = np.array([group[cell] or "" for cell in self.sums.cells.cell[missing]], object)
         for name in np.unique(of.astype(str)):
@@ -97,8 +109,11 @@ class Writer:
         columns = {name: repeated[name] for name in rows.column_names}
         columns["person_id"], columns["id_type"] = self.native["native_id"].take(at), self.native["id_type"].take(at)
         columns["segment"] = pa.array(self.segment[who].tolist(), pa.string())
-        schema = schemas.published(tuple(self.config.goals))["people"].schema
+        schema = self._form("people").schema
         return pa.table([columns[name] for name in schema.names], schema=schema)
+
+    def _form(self, table: str) -> schemas.Table:
+        return schemas.published(tuple(self.config.goals))[table]
 
     @property
     def _without_model(self) -> str:
@@ -109,11 +124,10 @@ class Writer:
     def _modelled(self) -> NDArray[np.bool_]:
         return modelled(self.segment, self.model.bundle, self.config)
 
-    def _probability(self, goal: str) -> pa.Array:
+    def _probability(self, goal: str, listed: Placed) -> pa.Array:
         """Of what the model ordered."""
-        person = self.placed.person
-        values = self.placed.probabilities.get(goal, np.zeros(len(person)))
-        return pa.array(values, pa.float64(), mask=~self._modelled[person])
+        values = listed.probabilities.get(goal, np.zeros(len(listed.person)))
+        return pa.array(values, pa.float64(), mask=~self._modelled[listed.person])
 
     def _groups(self) -> pa.Table:
         """The lists of all groups with enough people."""
@@ -185,7 +199,7 @@ class Writer:
             "model_version": _constant(self.model.version, n),
             "as_of": pa.array([self.found.night.as_of] * n, schemas.TIMESTAMP),
         }
-        schema = schemas.published(tuple(self.config.goals))[table].schema
+        schema = self._form(table).schema
         return pa.table([complete[name] for name in schema.names], schema=schema)
 
 

@@ -382,6 +382,11 @@ def _shown(found: NightFeatures, day: pa.Table, config: Config) -> _Pairs | None
     return _Pairs(person, content, position[order][first], propensity=logged).where(fair)
 
 
+def acted_on(found: NightFeatures, log: pa.Table) -> Integers:
+    """The keys (person x size + content) that the log has anything of, impressions too."""
+    return np.unique(_keys(found, log)[0])
+
+
 def active(found: NightFeatures, day: pa.Table) -> NDArray[np.bool_]:
     """Which people of the night did something (more than being shown things) on the day after."""
     acted = day.filter(pc.invert(pc.is_in(day["event"], value_set=pa.array(["impression", "refund"]))))

@@ -21,7 +21,7 @@ from pipeline.build_features import NightFeatures
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
-from pipeline.lists import Placed, placed
+from pipeline.lists import Placed, joined, placed
 from pipeline.night import Archive
 from pipeline.open_night import OpenNight
 from pipeline.replay_summary import NightGrade, ReplayReport
@@ -188,4 +188,4 @@ def _reached(rival: Contender, nights: Sequence[OpenNight], knobs: Knobs) -> flo
 def _listed(found: NightFeatures, learning: Retraining, config: Config, people: Ints) -> Placed:
     """What would have been published for these people."""
     rules = apply_rules.of_people(found, segments(found, learning.champion), config)
-    return placed(found, learning.champion, config, people, rules)
+    return joined(list(placed(found, learning.champion, config, people, rules)))

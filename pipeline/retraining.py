@@ -66,7 +66,7 @@ class Retraining:
 
     def _settle(self, as_of: datetime) -> None:
         """Turn nights whose outcome is known by now into rows: a night's features are much larger than its rows."""
-        ripe = [night for night in self._waiting if night + self._config.outcome_after <= as_of]
+        ripe = [night for night in self._waiting if night + self._config.known_after <= as_of]
         known = self._archive.known_at(as_of) if ripe else self._archive
         for night in ripe:
             self._nights[night] = of_night(known, self._waiting.pop(night), self._config, lists=True)

@@ -109,10 +109,10 @@ class _Night:
     def lists(self, rules: Rules, people: NDArray[np.int64] | None = None) -> Lists:
         """What these people, by default all, would be shown by some rules."""
         found, bundle = self.opened.found, self.opened.model.bundle
-        listed = placed(found, bundle, self.config, self.opened.people if people is None else people, rules)
         lists: dict[int, list[int]] = {}
-        for one, content in zip(listed.person.tolist(), listed.content.tolist(), strict=True):
-            lists.setdefault(one, []).append(content)
+        for listed in placed(found, bundle, self.config, self.opened.people if people is None else people, rules):
+            for one, content in zip(listed.person.tolist(), listed.content.tolist(), strict=True):
+                lists.setdefault(one, []).append(content)
         return {person: tuple(contents) for person, contents in lists.items()}
 
     def described(self) -> list[dict[str, Any]]:

@@ -92,7 +92,7 @@ def _asked(
     rules: Rules,
     explained: bool,
 ) -> Iterator[Block]:
-    """Every block as the model sees it."""
+    """Every block as the model sees it; in parts of which the leaves are not many, where those are wanted."""
     asked = _Asked.of(found, bundle, config, explained) if bundle else None
     for block in found.blocks(people):
         chosen = found.candidates(block, config, rules)
@@ -102,7 +102,9 @@ def _asked(
         if asked is None:
             yield Block(_scored(chosen, gravity(found)[chosen.content], {}), between, None)
         else:
-            yield asked.block(chosen, between)
+            for part in asked.scorer.parts(chosen.person) if explained else [slice(None)]:
+                own = Candidates(chosen.person[part], chosen.content[part], chosen.source[part])
+                yield asked.block(own, between[part])
 
 
 def _scored(chosen: Candidates, relevance: Floats, probabilities: Mapping[str, Floats]) -> Scored:

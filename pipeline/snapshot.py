@@ -25,9 +25,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from expectations import schemas
-from pipeline import contract, disk, manifest, parts, pointer
+from pipeline import contract, disk, manifest, parts, pointer, query
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.manifest import JSON
+from pipeline.query import Rows
 
 PATIENCE_SECONDS = 60.0
 """How long one publication waits for another's commit, which takes a moment: writing and auditing need no lock."""
@@ -40,16 +41,19 @@ _REMOVED = ".removed-"
 
 @dataclass(frozen=True)
 class Ranked:
-    """The three tables of one night, with the columns of `schemas.published(goals)`; rows in any order."""
+    """The three tables of one night, with the columns of `schemas.published(goals)`; rows in any order.
 
-    people: pa.Table
-    segments: pa.Table
-    default: pa.Table
+    Each is a table, or the Parquet files that hold it, which may be more than memory does.
+    """
+
+    people: Rows
+    segments: Rows
+    default: Rows
 
     @property
     def goals(self) -> tuple[str, ...]:
         """The goals that the tables have a probability `p_<goal>` for."""
-        return tuple(name.removeprefix("p_") for name in self.people.column_names if name.startswith("p_"))
+        return tuple(n.removeprefix("p_") for n in query.schema(self.people).names if n.startswith("p_"))
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def stage(root: Path, ranked: Ranked, facts: Mapping[str, JSON], as_of: datetime
         with _dropped_on_failure(path, guard):
             parts.write(path, tables, forms)
             disk.write(path / contract.FILE, lambda file: file.write(contract.encode(ranked.goals, cadence)))
-            content = manifest.describe(path, tables, facts, moment)
+            content = manifest.describe(path, {name: form.schema for name, form in forms.items()}, facts, moment)
             disk.write(path / manifest.FILE, lambda file: file.write(manifest.encode(content)))
             disk.sync_folder(path)
     return Staged(path, content["name"], content, guard)

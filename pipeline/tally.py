@@ -6,8 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -17,10 +16,8 @@ from duckdb.sqltypes import BOOLEAN, VARCHAR
 
 from pipeline import expectation_sql, query
 from pipeline.expectation_sql import OF_ROWS, Columns, ImpossibleError, Kwargs, Metric, UnsupportedError
+from pipeline.query import Rows
 from pipeline.sources import sql
-
-Rows: TypeAlias = pa.Table | Sequence[Path]
-"""A table, or the Parquet files that hold it."""
 
 Wanted = Mapping[str, Metric]
 """What an expectation wants to know, under names of its own."""

@@ -24,9 +24,10 @@ import pyarrow as pa
 from pipeline import disclose, suites
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.expectation_sql import COUNTED, Metric, UnsupportedError
+from pipeline.query import Rows
 from pipeline.reports.checks import checks_page, kept, page_of
 from pipeline.suites import Expectation
-from pipeline.tally import Found, Rows, Tally, Wanted, opened
+from pipeline.tally import Found, Tally, Wanted, opened
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from pipeline.cli import GARBAGE_AFTER
 from tests import worlds
 from tests.worlds import World
 
 os.environ.update(worlds.QUIET)  # before a test imports what reads it
+gc.set_threshold(GARBAGE_AFTER)
 
 CHEAPER = {"nights = 21": "nights = 8", "trials = 12": "trials = 1"}
 """What differs from the example's settings in `default_night`: fewer nights to learn from and no search."""
@@ -34,20 +37,21 @@ SLOWEST = (
     "test_kill",
     "test_lake_machine",
     "test_backfill",
-    "test_scheduler",
+    "test_forget",
+    "test_spark",
+    "test_exports_crashes",
+    "test_rotate_key",
     "test_real_input",
     "test_whole_night",
+    "test_scheduler",
     "test_canaries",
     "test_bad_input",
-    "test_forget",
-    "test_exports_crashes",
-    "test_spark",
-    "test_rotate_key",
 )
 """Files that take longest, begun first: begun last, one would keep one core busy while the other idles.
 
-Of the first three only one compiles the kernels, nearly a minute where nothing is compiled yet: side by side, three
-would compile the same. Each of them has two tests, so xdist at once puts the fourth behind the first, and so on.
+Of the first seven only `test_kill` compiles the kernels, nearly a minute of a core where nothing is compiled yet: side
+by side, three would compile the same. The first four are begun at once. The first three have two tests each, so xdist
+at once puts the fifth behind the first, and so on.
 """
 
 

@@ -109,9 +109,11 @@ def serve(world_config: Path) -> None:
     settings = config.load(world_config)
     home = settings.folder(settings.project.state) / "airflow" / "local"
     os.environ.update(airflow_environment.settings(home, world_config))  # Airflow reads it when it is imported
+    gc.disable()  # what is imported stays
     for module in MODULES:
         importlib.import_module(module)
     asyncio.run(lay_out_routes())
+    gc.enable()
     gc.freeze()  # a child's collector would else touch, and so copy, every page of what is imported
     tell(answers, "ready")
     for line in sys.stdin:

@@ -104,7 +104,7 @@ def interval_chart(rows: Sequence[tuple[str, float, float | None, float | None]]
     return picture(width, bottom + 24, parts)
 
 
-def histogram(bars: Histogram, *, width: int = 420, height: int = 150) -> str:
+def histogram(bars: Histogram, *, width: int = 420, height: int = 150, told: str = "") -> str:
     """Bars of now with the outline of before over them. What stands apart has a scale of its own."""
     room, floor = _Room.of(bars, width), height - 18
     tallest = max((*bars.now, *(bars.before or ()), 1e-9))
@@ -117,10 +117,10 @@ def histogram(bars: Histogram, *, width: int = 420, height: int = 150) -> str:
     parts += [label(x, floor + 13, text) for x, text in _bar_labels(bars, room)]
     if bars.log:
         parts.append(label(room(len(bars.now)), 9, "logarithmic scale", "end"))
-    return picture(width, height, parts)
+    return picture(width, height, parts, told)
 
 
-def sparkline(bars: Histogram) -> str:
+def sparkline(bars: Histogram, *, told: str = "") -> str:
     """The same picture for a line of a table: no words."""
     width, height = 150, 34
     room, scale = (
@@ -131,7 +131,8 @@ def sparkline(bars: Histogram) -> str:
     if bars.before is not None:
         parts.append(f'<path class="then" d="{_outline(bars.before, room, scale)}"/>')
     parts += [_stands(one, at, 33, top=2, words=False) for one, at in zip(bars.apart, room.apart, strict=True)]
-    return picture(width, height, [*parts, f'<line class="axis" x1="0" x2="{width}" y1="33.5" y2="33.5"/>'])
+    floor = f'<line class="axis" x1="0" x2="{width}" y1="33.5" y2="33.5"/>'
+    return picture(width, height, [*parts, floor], told)
 
 
 def figure(caption: str, svg: str) -> str:
@@ -145,9 +146,10 @@ def standalone(svg: str) -> bytes:
     return svg.replace(">", f">{style}", 1).encode()
 
 
-def picture(width: float, height: float, parts: Iterable[str]) -> str:
-    """The parts as one SVG."""
-    opening = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img">'
+def picture(width: float, height: float, parts: Iterable[str], told: str = "") -> str:
+    """The parts as one SVG; `told` is what it shows in words, for who cannot see it."""
+    name = f' aria-label="{escape(told)}"' if told else ""
+    opening = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img"{name}>'
     return f"{opening}{''.join(parts)}</svg>"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -184,7 +183,7 @@ def _movers(rows: Sequence[FeatureRow]) -> str:
     movers = _by_psi(rows)
     figures = "".join(
         f'<div class="card"><h3>{_link(row)}</h3>'
-        f'<p>{_medians(row)}{_psi_words(row)}. <span class="quiet">{_prose(row.meaning)}</span></p>'
+        f'<p>{_medians(row)}{_psi_words(row)}. <span class="quiet">{paper.prose(row.meaning)}</span></p>'
         f"{_picture(row)}</div>"
         for row in movers[:_MOVERS_SHOWN]
     )
@@ -227,13 +226,15 @@ def _table(rows: Sequence[FeatureRow], report: FeaturePage) -> str:
 
 def _line(row: FeatureRow, full: float, *, compared: bool) -> str:
     marks = "" if row.modelled else " · for analysts only"
-    name = f'{_link(row)}<br><span class="quiet">{_prose(f"{row.group} · {row.unit}{marks} · {row.meaning}")}</span>'
+    name = (
+        f'{_link(row)}<br><span class="quiet">{paper.prose(f"{row.group} · {row.unit}{marks} · {row.meaning}")}</span>'
+    )
     drawn = charts.sparkline(row.picture) if row.picture else f'<span class="quiet">{escape(_undrawn(row))}</span>'
     values = row.now if row.now and row.now.coverage else None
     cells = [
         name,
         drawn,
-        _share(row.now.coverage) if row.now else paper.DASH,
+        paper.percent(row.now.coverage) if row.now else paper.DASH,
         *(map(_value, values.quantiles) if values else [paper.DASH] * len(_QUANTILES)),
     ]
     if compared:
@@ -275,14 +276,9 @@ def _card(row: FeatureRow) -> str:
     sentences = [row.meaning, row.measured, f"looks back: {row.memory}" if row.memory else ""]
     if not row.modelled:
         sentences.append("written for analysts, read by no model")
-    told = "".join(f"{_prose(text[0].upper() + text[1:])}. " for text in sentences if text)
+    told = "".join(f"{paper.prose(text[0].upper() + text[1:])}. " for text in sentences if text)
     parts = [heading, f"<p>{told.strip()}</p>", _picture(row), _quantiles(row), _shift(row), _importance(row)]
     return f'<div class="card" id="{_anchor(row)}">{"".join(parts)}</div>'
-
-
-def _prose(text: str) -> str:
-    """As HTML, names in backticks as code."""
-    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text))
 
 
 def _picture(row: FeatureRow) -> str:
@@ -294,7 +290,7 @@ def _picture(row: FeatureRow) -> str:
 def _quantiles(row: FeatureRow) -> str:
     nights = [("this night", row.now), ("compared with", row.before)]
     lines = [
-        paper.row([label, _share(values.coverage), *map(_value, values.quantiles)])
+        paper.row([label, paper.percent(values.coverage), *map(_value, values.quantiles)])
         for label, values in nights
         if values
     ]
@@ -313,12 +309,6 @@ def _importance(row: FeatureRow) -> str:
         return ""
     parts = ", ".join(f"{escape(goal)} {100 * share:.1f} %" for goal, share in row.importance.items())
     return f'<p>Share of gain: {parts} <span class="quiet">(mean {100 * row.gain:.1f} %)</span></p>'
-
-
-def _share(share: float) -> str:
-    if share in (0.0, 1.0):
-        return f"{100 * share:.0f} %"
-    return f"{min(max(100 * share, 0.1), 99.9):.1f} %"
 
 
 def _value(value: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -106,6 +107,21 @@ article ol { list-style: none; padding: 0; margin: .6rem 0; font-size: .84rem; }
 article li { padding: .4rem 0 .4rem .8rem; border-left: 3px solid var(--accent); margin: .35rem 0; line-height: 1.4; }
 article li.down { border-color: var(--second); }
 article li span { display: block; color: var(--quiet); font-size: .78rem; }
+.state { display: inline-block; white-space: nowrap; font-size: .8rem; font-weight: 600; padding: 0 .5rem 0 .4rem;
+  border: 1px solid var(--tone); border-left-width: 4px; border-radius: 3px; --tone: var(--line); }
+.state i { font-style: normal; color: var(--tone); margin-right: .15rem; }
+.state.blocks, .state.fires, .state.rolls-back { --tone: var(--bad); } .state.fires { background: var(--wash); }
+.state.warns, .state.moved { --tone: var(--second); } .state.held-back { --tone: var(--v2); border-style: double;
+  border-width: 3px 3px 3px 4px; } .state.fine { --tone: var(--good); }
+.state.cannot-tell { --tone: var(--ink); border-style: dashed; border-left-style: solid; }
+.state.not-tested, .state.quiet { --tone: var(--third); color: var(--quiet); font-weight: 400; }
+.next { border-left: 4px solid var(--accent); padding: .1rem 0 .1rem .9rem; margin: 1.1rem 0; }
+.next .state { margin-right: .4rem; } .next code { white-space: nowrap; }
+td.text { max-width: 40rem; } td .quiet { font-size: .8rem; }
+.long svg { min-width: 40rem; } .drop svg { width: 260px; height: 22px; display: block; }
+.cards.small { gap: 1.6rem 2.2rem; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); }
+.cards.small .card { display: flex; flex-direction: column; }
+.cards.small svg { margin-top: auto; } .cards.small h3 { margin-bottom: .2rem; }
 ul { padding-left: 1.1rem; margin: .4rem 0; } li { margin: .2rem 0; } code { font-size: .86em; }
 footer { margin-top: 3.4rem; color: var(--quiet); font-size: .8rem; border-top: 1px solid var(--line);
   padding-top: .9rem; }
@@ -157,8 +173,50 @@ def group_row(name: str, note: str, width: int) -> str:
 
 def bar(share: float, *, on: bool = False) -> str:
     """A horizontal bar; `share` of its width is filled, between 0 and 1."""
-    filled = 100 * min(max(share, 0.0), 1.0)
+    filled = 100 * min(max(share, 0.0), 1.0) if math.isfinite(share) else 0.0
     return f'<span class="bar{" on" if on else ""}"><i style="width:{filled:.1f}%"></i></span>'
+
+
+def badge(kind: str, word: str = "") -> str:
+    """What something came to as a word with a mark and a colour: who sees no colours has the mark, who hears the word.
+
+    `kind` is a key of `_MARKS`; the word is the same where none is given.
+    """
+    mark = f'<i aria-hidden="true">{_MARKS[kind]}</i>'
+    return f'<span class="state {kind.replace(" ", "-")}">{mark} {escape(word or kind)}</span>'
+
+
+_MARKS = {
+    "blocks": "\N{BLACK SQUARE}",
+    "rolls back": "\N{BLACK LEFT-POINTING TRIANGLE}",
+    "fires": "\N{BLACK CIRCLE}",
+    "held back": "\N{CIRCLE WITH LEFT HALF BLACK}",
+    "warns": "\N{BLACK UP-POINTING TRIANGLE}",
+    "moved": "\N{BLACK RIGHT-POINTING TRIANGLE}",
+    "cannot tell": "?",
+    "not tested": "\N{WHITE CIRCLE}",
+    "quiet": "\N{MIDDLE DOT}",
+    "fine": "\N{CHECK MARK}",
+}
+
+
+def details(summary: str, content: str) -> str:
+    """What is folded away below a line of text; nothing where there is nothing to fold. `content` is HTML."""
+    return f"<details><summary>{escape(summary)}</summary>{content}</details>" if content else ""
+
+
+def prose(text: str) -> str:
+    """As HTML, names in backticks as code."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text))
+
+
+def percent(share: float | None) -> str:
+    """A share as a person says it, and never 0 or 100 where it is not that; a dash where there is none."""
+    if share is None or not math.isfinite(share):
+        return DASH
+    if share in {0.0, 1.0}:
+        return f"{100 * share:.0f} %"
+    return f"{min(max(100 * share, 0.1), 99.9):.1f} %"
 
 
 def bullets(lines: Iterable[str]) -> str:
@@ -172,6 +230,13 @@ def number(value: object, digits: int = 3) -> str:
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         return DASH
     return f"{value:.{digits}f}"
+
+
+def probability(value: float | None) -> str:
+    """A p-value: no test by resampling people knows the digits beyond the fourth."""
+    if value is not None and 0 <= value < 0.0001:
+        return "< 0.0001"
+    return number(value, 4)
 
 
 def text(value: object) -> str:

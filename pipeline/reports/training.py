@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from typing import NotRequired, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
-from models.gate_rows import Check
 from pipeline.reports import charts
 from pipeline.reports import page as paper
 from pipeline.reports.examples import Example, examples_of
@@ -15,6 +14,9 @@ from pipeline.reports.search import Search, history_chart, search_of
 from pipeline.reports.slices import SliceRow, slices_of
 from pipeline.reports.swarm import EffectRow, swarm
 from pipeline.reports.weights import WeightsRow, weights_section
+
+if TYPE_CHECKING:
+    from models.gate_rows import Check  # which takes a second to import, and whoever writes any page would wait for it
 
 Measure = float | tuple[float, float, float] | None
 """A value, or a value with the ends of its interval."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,10 +24,10 @@ from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 from pipeline.night import Archive
-from pipeline.ranked import read_ranked
 from pipeline.records import Tracker, TrainingRecord
 from pipeline.reports.decision import State
 from pipeline.sections import Goal
+from tests.pipeline.ranking import read_ranked
 from tests.pipeline.small import House
 
 AS_OF = datetime(2026, 7, 1, tzinfo=UTC)
@@ -376,8 +377,10 @@ def test_the_decision_is_written_down(shifted: Company) -> None:
     recorded = written[AS_OF.isoformat()]
     assert json.loads(recorded.read_text(encoding="utf-8")) == kept
     page = recorded.with_name("decision.html").read_text(encoding="utf-8")
-    assert report.verdict in page
-    assert "mobile_share" in page
+    assert f"<h1>{report.verdict}</h1>" in page
+    assert all(escape(arm["detail"]) in page for arm in report.arms)
+    for name in report.moved:
+        assert f'aria-label="Shares of {name} by bin.' in page
 
 
 def test_other_goals_call_for_another_model(steady: Company) -> None:

@@ -37,7 +37,7 @@ def house(tmp_path: Path) -> House:
 # ---------------------------------------------------------------- the command is wrong
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", [*STEPS, "decision"])
 def test_a_missing_configuration_ends_every_step_with_2(step: str, tmp_path: Path, capsys: Capture) -> None:
     """No step starts without its configuration, and each says which file it looked for."""
     said = shortlist(capsys, step, "--config", tmp_path / "none.toml")
@@ -45,7 +45,7 @@ def test_a_missing_configuration_ends_every_step_with_2(step: str, tmp_path: Pat
     assert said.lacks("error:", str(tmp_path / "none.toml"), "no such file", "--config") == []
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", [*STEPS, "decision"])
 def test_an_as_of_that_is_none_ends_every_step_with_2(step: str, house: House, capsys: Capture) -> None:
     """What is no instant is quoted, with the forms that are."""
     said = shortlist(capsys, step, "--config", house.file, "--as-of", "tomorrow")

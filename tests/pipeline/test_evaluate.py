@@ -20,8 +20,8 @@ from pipeline import evaluate, ingest, publish, rank, snapshot
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.evaluate import EvaluateReport
-from pipeline.ranked import read_ranked
 from pipeline.serving import Model
+from tests.pipeline.ranking import read_ranked
 from tests.pipeline.small import House, shortlist
 from tests.worlds import World
 

@@ -50,7 +50,7 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         nights.publish(house.lake.rankings, night)
         exports.update(config)
     tables = nights.ranked(2)
-    write_ranked(house.lake, NIGHT, {name: getattr(tables, name) for name in ("people", "segments", "default")})
+    write_ranked(house.lake, NIGHT, ((name, getattr(tables, name)) for name in ("people", "segments", "default")))
     return house.folder
 
 

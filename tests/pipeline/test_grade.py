@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from math import log2
+from math import log, log2
 from pathlib import Path
 
 import pyarrow as pa
@@ -46,6 +46,7 @@ horizon_days = 2
 """
 
 BEFORE = {"a": ["c0"], "b": ["c0"], "c": ["c0"], "d": ["c0", *["c1"] * 3, *["c2"] * 2, "c3"], "f": ["c0"]}
+BEFORE |= {"g": ["c0"]}  # and nothing after
 """What each has looked at before the night: c0 is most popular, then c1, c2, c3; nobody knows c4."""
 
 AFTER = [
@@ -88,11 +89,22 @@ def configured(house: House, more: str = "") -> Config:
     return house.configure(SETTINGS + more)
 
 
-def publish(house: House, lists: Mapping[str, Sequence[str]], as_of: datetime = NIGHT) -> None:
-    """Let these lists be the published ones."""
+def publish(
+    house: House,
+    lists: Mapping[str, Sequence[str]],
+    as_of: datetime = NIGHT,
+    p_like: Mapping[tuple[str, str], float] | None = None,
+) -> None:
+    """Let these lists be the published ones; with `p_like`, 0.1 where it says nothing, as if a model had made them."""
     forms = schemas.published(GOALS)
     rows = [
-        {**_filled(as_of, rank), "person_id": person, "id_type": "visitor", "content_id": content}
+        {
+            **_filled(as_of, rank),
+            "person_id": person,
+            "id_type": "visitor",
+            "content_id": content,
+            "p_like": None if p_like is None else p_like.get((person, content), 0.1),
+        }
         for person, contents in lists.items()
         for rank, content in enumerate(contents, start=1)
     ]
@@ -128,6 +140,42 @@ def test_the_grade_is_the_one_computed_by_hand(house: House) -> None:
     mean, low, high = found.difference
     assert mean == pytest.approx((sum(ours) - sum(popular)) / 3)
     assert low <= mean <= high
+    (lift,) = [one for one in found.figures if one.metric == "ndcg_10.lift"]
+    assert lift.value == pytest.approx(sum(ours) / sum(popular))
+    assert lift.low <= lift.value <= lift.high
+
+
+def test_probabilities_are_graded_by_hand(house: House) -> None:
+    """Over published rows of who did something: 11 of a, b, c, d and f, not those of g and of z, whom nobody knows.
+
+    A like in time came of two and a click of one; lists that no model made promise nothing, so no figure is of them.
+    """
+    promised = {("a", "c2"): 0.8, ("b", "c1"): 0.3, ("c", "c2"): 0.5}
+    publish(house, {**LISTS, "g": ["c1"], "z": ["c1"]}, p_like=promised)
+    (found,) = grade.run(RIPE, configured(house)).graded
+    figures = {one.metric: one for one in found.figures}
+    assert {name for name in figures if name.startswith("click.")} == set()
+    assert figures["like.expected"].value == pytest.approx((0.8 + 0.3 + 0.5 + 8 * 0.1) / 11)
+    assert figures["like.observed"].value == pytest.approx(2 / 11)
+    assert figures["like.auc"].value == pytest.approx((9 + 8) / 18)
+    losses = [-log(0.8), -log(0.3), -log(0.5), *[-log(0.9)] * 8]
+    assert figures["like.log_loss"].value == pytest.approx(sum(losses) / 11)
+    assert figures["like.ece"].value == pytest.approx((0.2 + 0.7 + 0.5 + 8 * 0.1) / 11)
+    assert {one.n for name, one in figures.items() if name.startswith("like.")} == {2}
+    assert {one.segment for one in found.figures} == {None}  # five people are no segment
+
+
+def test_only_what_was_shown_counts_where_impressions_are_logged(house: House) -> None:
+    """A probability is of engaging if shown: of a's rows the one that was shown, and of b's what b turned to."""
+    rows = (house.folder / "log.csv").read_text()
+    shown = (NIGHT + timedelta(hours=9)).isoformat()
+    (house.folder / "log.csv").write_text(f"{rows}{shown},a,impression,c1\n")
+    config = configured(house)
+    ingest.run(RIPE, config)
+    publish(house, LISTS, p_like={})
+    (found,) = grade.run(RIPE, config).graded
+    figures = {one.metric: one.value for one in found.figures}
+    assert figures["like.observed"] == pytest.approx(2 / 5)  # a: c2, c1; b: c3, c1; c: c2
 
 
 def test_how_many_people_are_looked_at_together_changes_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,6 +213,27 @@ def test_never_before_the_longest_horizon_has_passed(house: House) -> None:
     assert len(grade.run(RIPE, configured(house)).graded) == 1
 
 
+def test_never_before_the_slowest_source_could_tell(house: House) -> None:
+    """A source that tells of a click an hour later lets every grade wait for that hour."""
+    publish(house, LISTS)
+    slow = house.configure(SETTINGS.replace('path = "log.csv"', 'path = "log.csv"\ndelay_minutes = 60'))
+    late = RIPE + timedelta(hours=1)
+    assert grade.run(late - timedelta(microseconds=1), slow).graded == ()
+    assert len(grade.run(late, slow).graded) == 1
+
+
+def test_a_lake_with_older_grades_takes_the_new_columns(house: House) -> None:
+    """Nights that were graded before intervals and segments were kept stay, and are not graded again."""
+    old = NIGHT - timedelta(days=1)
+    house.lake.replace_night("grades", pa.table({"metric": ["ndcg_10"], "value": [0.5]}), old)
+    publish(house, LISTS, old)
+    publish(house, LISTS)
+    assert len(grade.run(RIPE, configured(house)).graded) == 1
+    kept = DeltaTable(house.lake.path("grades")).to_pyarrow_table().to_pylist()
+    assert [row["value"] for row in kept if row["n"] is None] == [0.5]
+    assert {row["n"] for row in kept if row["metric"] == "ndcg_10"} == {None, 3}
+
+
 def test_grading_twice_is_once(house: House) -> None:
     """A night that has its grade is left alone: neither lake nor MLflow feel the second time."""
     publish(house, LISTS)
@@ -172,12 +241,16 @@ def test_grading_twice_is_once(house: House) -> None:
     (first,) = grade.run(RIPE, config).graded
     table = DeltaTable(house.lake.path("grades"))
     kept = {row["metric"]: row["value"] for row in table.to_pyarrow_table().to_pylist()}
-    assert kept == {
-        "ndcg_10": first.ndcg_10,
-        "ndcg_10.most_popular": first.most_popular,
-        "hit_rate_10": first.hit_rate_10,
-        "people": 3.0,
-    }
+    assert kept == pytest.approx(
+        {
+            "ndcg_10": first.ndcg_10,
+            "ndcg_10.most_popular": first.most_popular,
+            "ndcg_10.difference": first.difference[0],
+            "ndcg_10.lift": first.ndcg_10 / first.most_popular,
+            "hit_rate_10": first.hit_rate_10,
+            "people": 3.0,
+        }
+    )
     recorded = points(house, config)
     assert grade.run(RIPE + timedelta(days=1), config).graded == ()
     assert DeltaTable(house.lake.path("grades")).version() == table.version()

@@ -27,7 +27,8 @@ together: list[Barrier] = []
 
 @pytest.fixture(name="pool", scope="module")
 def _pool() -> Iterator[Pool]:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")  # imports once what each of them needs
+    context.set_forkserver_preload(["great_expectations", "pipeline.ingest"])
     with context.Pool(PROCESSES, _meet_at, (context.Barrier(PROCESSES),)) as pool:
         yield pool
 

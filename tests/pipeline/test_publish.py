@@ -9,12 +9,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline import parts, snapshot
 from pipeline.audit import Check, Limits
 from pipeline.errors import ShortlistError
 from pipeline.publish import publish
+from pipeline.query import Rows
 from pipeline.snapshot import Ranked
 from tests.pipeline.faults import leftovers
 from tests.pipeline.nights import as_of, changed, facts, ranked, terms
@@ -145,17 +147,18 @@ def test_changed_lists_are_counted(root: Path) -> None:
 
 
 def test_declared_suites_see_every_row_from_disk(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The declared checks run part by part over all rows of all tables, and one bad part fails them."""
+    """The declared checks are given all files of all tables, and one bad row fails them."""
     monkeypatch.setattr(parts, "ROWS_PER_PART", 5)
-    seen: list[tuple[str, int]] = []
+    seen: list[tuple[str, int, int]] = []
 
-    def declared(table: str, rows: pa.Table) -> Iterable[Check]:
-        seen.append((table, rows.num_rows))
+    def declared(table: str, files: Rows) -> Iterable[Check]:
+        rows = pa.concat_tables(map(pq.read_table, files))
+        seen.append((table, len(files), rows.num_rows))
         bad = pc.sum(pc.equal(rows["reason"], "?")).as_py()
         yield Check(f"{table}: a reason in words", passed=not bad, detail=f"{bad} bad")
 
     report = publish(root, ranked(), facts(), as_of(0), terms(declared=declared))
-    assert seen == [("people", 5), ("people", 5), ("people", 2), ("segments", 4), ("default", 4)]
+    assert seen == [("people", 3, 12), ("segments", 1, 4), ("default", 1, 4)]
     assert [check.name for check in report.checks].count("people: a reason in words") == 1
     message = refusal(root, changed(ranked(), "people", "reason", {7: "?"}), declared=declared)
     assert "failed 1 of" in message
@@ -165,7 +168,7 @@ def test_declared_suites_see_every_row_from_disk(root: Path, monkeypatch: pytest
 def test_a_failing_suite_leaves_nothing(root: Path) -> None:
     """An error inside the audit, too, leaves CURRENT alone and nothing staged."""
 
-    def broken(table: str, rows: pa.Table) -> Iterable[Check]:
+    def broken(table: str, rows: Rows) -> Iterable[Check]:
         raise ShortlistError("the suite cannot be loaded")
 
     assert refusal(root, ranked(), declared=broken) == "the suite cannot be loaded"

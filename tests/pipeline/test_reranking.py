@@ -23,9 +23,9 @@ from pipeline.lake import Lake
 from pipeline.lists import limits_of, placed
 from pipeline.opened import Opened
 from pipeline.ranked import write_ranked
-from pipeline.ranked_tables import Writer
 from pipeline.sections import Ranking
 from pipeline.serving import NO_MODEL, Model
+from tests.pipeline.ranking import tables_of
 from tests.worlds import World
 
 AS_OF = datetime(2026, 7, 1, tzinfo=UTC)
@@ -52,9 +52,10 @@ def wanting(config: Config, **ranking: Any) -> Config:
 
 def lists(opened: Opened, config: Config) -> dict[int, list[int]]:
     """Contents by person."""
-    listed, found = placed(opened.found, None, config, opened.people, NONE), dict[int, list[int]]()
-    for person, content in zip(listed.person.tolist(), listed.content.tolist(), strict=True):
-        found.setdefault(person, []).append(content)
+    found = dict[int, list[int]]()
+    for listed in placed(opened.found, None, config, opened.people, NONE):
+        for person, content in zip(listed.person.tolist(), listed.content.tolist(), strict=True):
+            found.setdefault(person, []).append(content)
     return found
 
 
@@ -92,7 +93,7 @@ def test_spread_lists_pass_their_audit_and_unspread_ones_are_held_to_their_order
     """Scores of a spread list may rise below the first place; published as if they might not, they are refused."""
     config = configuration.load(copy_of(small_night).config)
     spread = wanting(config, diversity=0.9)
-    write_ranked(Lake.of(config), AS_OF, Writer.of(opened, spread).tables())
+    write_ranked(Lake.of(config), AS_OF, tables_of(opened, spread).items())
     with pytest.raises(ShortlistError, match="scores do not rise with rank"):
         publish.run(AS_OF, config)
     assert publish.run(AS_OF, spread).current

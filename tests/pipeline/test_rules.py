@@ -20,9 +20,8 @@ from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.lake import Lake
 from pipeline.lists import placed
 from pipeline.opened import Opened
-from pipeline.ranked import read_ranked
-from pipeline.ranked_tables import Writer
 from pipeline.serving import NO_MODEL, Model
+from tests.pipeline.ranking import read_ranked, tables_of
 from tests.worlds import World
 
 AS_OF = datetime(2026, 7, 1, tzinfo=UTC)
@@ -99,9 +98,10 @@ def lists(opened: Opened, config: Config) -> dict[int, list[int]]:
     """Contents by person."""
     found, bundle = opened.found, opened.model.bundle
     rules_ = apply_rules.of_people(found, score.segments(found, bundle), config)
-    listed, lists_ = placed(found, bundle, config, opened.people, rules_), dict[int, list[int]]()
-    for person, content in zip(listed.person.tolist(), listed.content.tolist(), strict=True):
-        lists_.setdefault(person, []).append(content)
+    lists_ = dict[int, list[int]]()
+    for listed in placed(found, bundle, config, opened.people, rules_):
+        for person, content in zip(listed.person.tolist(), listed.content.tolist(), strict=True):
+            lists_.setdefault(person, []).append(content)
     return lists_
 
 
@@ -222,7 +222,7 @@ def test_a_company_without_a_model_has_rules(opened: Opened, config: Config) -> 
     news = popular_category(opened, config)
     only = ruled(config, rule("only", "require", {"category": news}))
     bare = Opened(opened.found, Model(None, NO_MODEL), opened.native, opened.people)
-    tables = Writer.of(bare, only).tables()
+    tables = tables_of(bare, only)
     own = tables["people"].filter(pc.not_equal(tables["people"]["strategy"], "default"))
     assert set(own["strategy"].to_pylist()) == {"rules"}
     assert own.num_rows > 100
@@ -232,12 +232,12 @@ def test_the_model_is_turned_on_segment_by_segment(opened: Opened, config: Confi
     """Its lists for some, and for all others what they would be without it, and called so; no probability is theirs."""
     some = snapshot.read(Lake.of(config).rankings, "people")["segment"][0].as_py()
     wanted = config.ranking.model_copy(update={"model_for": (some,)})
-    tables = Writer.of(opened, config.model_copy(update={"ranking": wanted})).tables()
+    tables = tables_of(opened, config.model_copy(update={"ranking": wanted}))
     alone = Opened(opened.found, Model(None, NO_MODEL), opened.native, opened.people)
     for strategy, whole in (("model", opened), ("default", alone)):
         ordered = pc.equal(tables["people"]["strategy"], strategy)
         part = tables["people"].filter(ordered)
-        same = Writer.of(whole, config).tables()["people"].filter(ordered)
+        same = tables_of(whole, config)["people"].filter(ordered)
         columns = ["person_id", "id_type", "rank", "content_id", "score", "reason", "reason_2"]
         assert part.num_rows
         assert part.select(columns).equals(same.select(columns))

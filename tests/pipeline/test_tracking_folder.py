@@ -61,7 +61,9 @@ def _train_once(arguments: tuple[Path, int]) -> str:
 
 def test_two_processes_at_an_empty_folder_both_finish(tmp_path: Path) -> None:
     """Both make the database and train at once: two versions, no error, a sound file."""
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
+    context = multiprocessing.get_context("forkserver")  # imports MLflow once for both
+    context.set_forkserver_preload(["mlflow.store.tracking.sqlalchemy_store", "mlflow.tracking", "pipeline.tracking"])
+    with context.Pool(2) as pool:
         made = pool.map(_train_once, [(tmp_path, 0), (tmp_path, 1)])
     assert sorted(made) == ["1", "2"]
     with sqlite3.connect(tmp_path / "mlflow.db") as database:

@@ -134,7 +134,7 @@ def test_a_night_goes_to_the_store(
     """`shortlist publish`, of what `rank` left: here and there, and the report says so."""
     tables = ranked()
     monkeypatch.setattr(publishing, "_terms", lambda *_: terms())  # without a lake that the night was made of
-    write_ranked(house.lake, as_of(0), {name: getattr(tables, name) for name in FORMS})
+    write_ranked(house.lake, as_of(0), ((name, getattr(tables, name)) for name in FORMS))
     said = shortlist(capsys, "publish", "--as-of", "2026-11-01", "--config", house.file, "--json")
     assert said.code == 0, said.err
     (store,) = said.json["stores"]

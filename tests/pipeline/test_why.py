@@ -17,9 +17,9 @@ from pipeline.config import Config
 from pipeline.errors import ConfigurationError
 from pipeline.lake import Lake
 from pipeline.opened import Opened
-from pipeline.ranked_tables import Writer
 from pipeline.reason_settings import Reasons
 from pipeline.serving import NO_MODEL, Model
+from tests.pipeline.ranking import tables_of
 from tests.worlds import World
 
 AS_OF = datetime(2026, 7, 1, tzinfo=UTC)
@@ -41,7 +41,7 @@ def told(opened: Opened, config: Config, *, model: bool = False, **reasons: obje
     """People's own lists, with these settings."""
     bare = Opened(opened.found, opened.model if model else Model(None, NO_MODEL), opened.native, opened.people)
     changed = config.model_copy(update={"reasons": Reasons.model_validate(reasons)})
-    return Writer.of(bare, changed).tables()["people"]
+    return tables_of(bare, changed)["people"]
 
 
 def texts(table: pa.Table) -> list[str]:
