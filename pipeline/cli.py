@@ -354,6 +354,9 @@ def simulate(
     content: Annotated[int, typer.Option(min=10)] = 300,
     seed: int = 7,
     end: Annotated[str | None, typer.Option("--end", help="Last exported day (YYYY-MM-DD); else yesterday.")] = None,
+    shift: Annotated[
+        str | None, typer.Option("--shift", help="From this day on people care for other categories; else never.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write exports of a made-up company, in its vendors' real formats, to try things out on."""
@@ -370,6 +373,7 @@ def simulate(
             content=content,
             seed=seed,
             end=last,
+            shift=day(shift),
             progress=lambda done, of: bars.update(line, completed=done, total=of),
         )
     found = asdict(report)

@@ -3,6 +3,9 @@
 ga4/events_YYYYMMDD.parquet        shopify/orders_YYYYMMDD.csv       truth/people.parquet
 hubspot/contacts_YYYYMMDD.csv      wordpress/posts_YYYYMMDD.json     truth/engagement.parquet
 simulation.json                    the parameters and counts, written last
+
+Where tastes shift on a day, exports of the days before it are byte for byte those of the world in which they do not,
+and truth/shift.parquet says how.
 """
 
 from __future__ import annotations
@@ -73,34 +76,43 @@ def run(
     content: int = 300,
     seed: int = 7,
     end: date,
+    shift: date | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SimulateReport:
     """Write `days` days of exports, the last being `end`, and the truth about the day after it, under `out`.
 
     `people` are those with at least one event; `content` is all pieces ever, half of them older than the first day.
+    From `shift` on, a day after the first, whoever cared for a category cares as much for another in its place, the
+    same for everybody.
     The same parameters give the same bytes. A finished simulation of the same parameters is left as it is, an
     unfinished one is made again; any other export in `out` raises ConfigurationError before a byte is written.
     `progress(done, total)` is called after each day and after the truth.
     """
-    parameters = _checked(days, people, content, seed, end)
+    parameters = _checked(days, people, content, seed, end, shift)
     first_day = end - timedelta(days=days - 1)
     counts = _finished(out, parameters)
     made = counts is None
     if counts is None:
         _claim(out, parameters)
         start_us = int(datetime.combine(first_day, time(), UTC).timestamp()) * 1_000_000
-        world = worlds.build(days=days, people=people, content=content, seed=seed, start_us=start_us)
+        shifts_on = (shift - first_day).days if shift else None
+        world = worlds.build(days=days, people=people, content=content, seed=seed, start_us=start_us, shift=shifts_on)
         counts = _write_all(out, world, first_day, progress)
         _state(out, parameters, counts)
-    paths = (*(p for day in range(days) for p in _exports(out, first_day + timedelta(days=day))), *_truths(out))
+    paths = (*(p for day in range(days) for p in _exports(out, first_day + timedelta(days=day))), *_truths(out, shift))
     return SimulateReport(made, out, first_day, end, people, content, counts, (*paths, out / _STATED))
 
 
-def _checked(days: int, people: int, content: int, seed: int, end: date) -> dict[str, Any]:
-    """The parameters as simulation.json states them, once they make a world."""
+def _checked(days: int, people: int, content: int, seed: int, end: date, shift: date | None) -> dict[str, Any]:
+    """The parameters as simulation.json states them, once they make a world; no `shift` where there is none."""
     for name, value, least in (("days", days, 1), ("people", people, 20), ("content", content, 24), ("seed", seed, 0)):
         if value < least:
             raise ConfigurationError(f"simulate: {name} must be at least {least}, got {value}")
+    second = end - timedelta(days=days - 2)
+    if shift is not None and not second <= shift <= end:
+        raise ConfigurationError(
+            f"simulate: shift must be a day after the first and not after the last, {second} to {end}, got {shift}"
+        )
     return {
         "version": VERSION,
         "days": days,
@@ -108,6 +120,7 @@ def _checked(days: int, people: int, content: int, seed: int, end: date) -> dict
         "content": content,
         "seed": seed,
         "end": end.isoformat(),
+        **({"shift": shift.isoformat()} if shift else {}),
     }
 
 
@@ -138,7 +151,9 @@ def _claim(out: Path, parameters: dict[str, Any]) -> None:
 
 
 def _refuse_other(out: Path, name: str, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    different = [f"{k} {found.get(k)} (asked for {wanted[k]})" for k in wanted if found.get(k) != wanted[k]]
+    different = [
+        f"{k} {found.get(k)} (asked for {wanted.get(k)})" for k in {**wanted, **found} if found.get(k) != wanted.get(k)
+    ]
     if different:
         raise ConfigurationError(
             f"simulate: {out / name} is of another simulation: {', '.join(different)}; "
@@ -183,8 +198,10 @@ def _write_all(out: Path, world: World, first_day: date, progress: Callable[[int
 
 
 def _write_truth(out: Path, world: World, state: State) -> None:
-    people, engagement = _truths(out)
+    people, engagement, *shifted = _truths(out, world.shift)
     _place_table(people, [truth.people_table(world)])
+    for path in shifted:
+        _place_table(path, [truth.shift_table(world)])
     _place_table(engagement, truth.engagement_tables(world, state))
 
 
@@ -209,8 +226,9 @@ def _exports(out: Path, day: date) -> tuple[Path, Path, Path, Path]:
     )
 
 
-def _truths(out: Path) -> tuple[Path, Path]:
-    return out / "truth" / truth.PEOPLE, out / "truth" / truth.ENGAGEMENT
+def _truths(out: Path, shift: date | int | None) -> tuple[Path, ...]:
+    names = (truth.PEOPLE, truth.ENGAGEMENT, *([] if shift is None else [truth.SHIFT]))
+    return tuple(out / "truth" / name for name in names)
 
 
 def _state(out: Path, parameters: dict[str, Any], counts: Counts) -> None:

@@ -23,6 +23,7 @@ class Stream(IntEnum):
     TASTES = 3
     ACTIVITY = 4
     REFUNDS = 5
+    SHIFT = 6
 
 
 def generator(seed: int, stream: Stream, day: int = 0) -> np.random.Generator:

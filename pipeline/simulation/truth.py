@@ -4,6 +4,7 @@
 `engagement.parquet`: `person`, `content_id`, and the probabilities `p_click`, `p_read` (a click and 30 s or more),
 `p_purchase` (a click and a purchase) if that content were shown to that person at position 1 on the day after the
 last exported one; all content rankable at its midnight; sorted by person, content.
+`shift.parquet`, where tastes shift: `category`, and by which it is replaced in everybody's interest (`successor`).
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import ConfigurationError, ShortlistError
+from pipeline.simulation.catalogue import CATEGORIES
 from pipeline.simulation.draws import Floats, Ints
 from pipeline.simulation.population import NEVER_DAY
-from pipeline.simulation.world import State, World, chances
+from pipeline.simulation.world import State, World, chances, successors
 
-PEOPLE, ENGAGEMENT = "people.parquet", "engagement.parquet"
+PEOPLE, ENGAGEMENT, SHIFT = "people.parquet", "engagement.parquet", "shift.parquet"
 PROBABILITIES = ("p_click", "p_read", "p_purchase")
 ENGAGEMENT_SCHEMA = pa.schema(
     [("person", pa.int32()), ("content_id", pa.string()), *((p, pa.float32()) for p in PROBABILITIES)]
@@ -50,6 +52,12 @@ def engagement_tables(world: World, state: State) -> Iterator[pa.Table]:
     for start in range(0, len(world.people), _PEOPLE_PER_BLOCK):
         person = np.arange(start, min(start + _PEOPLE_PER_BLOCK, len(world.people)))
         yield _engagement(world, state, person, content, ids)
+
+
+def shift_table(world: World) -> pa.Table:
+    """What takes each category's place when tastes shift, by category."""
+    after = [CATEGORIES[place] for place in successors(world.seed)]
+    return pa.table({"category": CATEGORIES, "successor": after})
 
 
 def expected_engagement(truth_dir: Path, lists: pa.Table, weights: Mapping[str, float]) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import expit, ndtr
 
 from pipeline.simulation import catalogue, population
-from pipeline.simulation.catalogue import Catalogue
+from pipeline.simulation.catalogue import CATEGORIES, Catalogue
 from pipeline.simulation.draws import DAY_US, Bools, Floats, Ints, Stream, generator
 from pipeline.simulation.population import Population
 
@@ -21,13 +21,17 @@ _OPENED_BEFORE = 0.25
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """Everything that does not change from day to day. `start_us`: midnight UTC of the first exported day."""
+    """Everything that does not change from day to day. `start_us`: midnight UTC of the first exported day.
+
+    `shift`: the day, counted from the first exported one, on which everybody's interests move on; None: no day.
+    """
 
     seed: int
     start_us: int
     days: int
     people: Population
     catalogue: Catalogue
+    shift: int | None = None
 
     def midnight(self, day: int) -> int:
         """The instant at which day `day` starts, microseconds UTC."""
@@ -58,14 +62,15 @@ class Chances:
     purchase: Floats
 
 
-def build(*, days: int, people: int, content: int, seed: int, start_us: int) -> World:
-    """Draw the people and the content of a world."""
+def build(*, days: int, people: int, content: int, seed: int, start_us: int, shift: int | None = None) -> World:
+    """Draw the people and the content of a world; a shift changes nothing of either."""
     return World(
         seed=seed,
         start_us=start_us,
         days=days,
         people=population.build(people, days, start_us, seed),
         catalogue=catalogue.build(content, days, start_us, seed),
+        shift=shift,
     )
 
 
@@ -75,12 +80,27 @@ def first_state(world: World) -> State:
 
 
 def next_state(world: World, state: State, person: Ints, content: Ints) -> State:
-    """The day after, once these pairs have been opened: tastes take one step of a multiplicative random walk."""
+    """The day after, once these pairs have been opened."""
+    opened = np.sort(np.concatenate([state.opened, person * len(world.catalogue) + content]), kind="stable")
+    return replace(state, day=state.day + 1, tastes=_next_tastes(world, state), opened=opened)
+
+
+def _next_tastes(world: World, state: State) -> Floats:
+    """One step of a multiplicative random walk; on the day of the shift each share goes to another category, too."""
     day = state.day + 1
     step = generator(world.seed, Stream.TASTES, day).normal(0, _TASTE_WALK, state.tastes.shape)
     moved = np.maximum(state.tastes * np.exp(step), 1e-4)
-    opened = np.sort(np.concatenate([state.opened, person * len(world.catalogue) + content]), kind="stable")
-    return replace(state, day=day, tastes=moved / moved.sum(axis=1, keepdims=True), opened=opened)
+    if day == world.shift:
+        moved[:, successors(world.seed)] = moved.copy()
+    return np.asarray(moved / moved.sum(axis=1, keepdims=True))
+
+
+def successors(seed: int) -> Ints:
+    """For each category the one that takes its place in everybody's interest when tastes shift: all in one cycle."""
+    cycle = generator(seed, Stream.SHIFT).permutation(len(CATEGORIES))
+    following = np.empty_like(cycle)
+    following[cycle] = np.roll(cycle, -1)
+    return following
 
 
 def chances(world: World, state: State, person: Ints, content: Ints) -> Chances:

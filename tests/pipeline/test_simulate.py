@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,37 @@ def test_another_seed_gives_another_world(tmp_path: Path) -> None:
     assert first.keys() == second.keys()
     same = {name for name in first if first[name] == second[name]}
     assert not {name for name in same if not name.startswith("shopify/")}  # a small shop has days without an order
+
+
+def test_a_shift_changes_what_comes_after_it(tmp_path: Path) -> None:
+    """Exports before the day are those of the world without it; from that day on people do other things."""
+    last = {f"{system}_{END:%Y%m%d}" for system in ("events", "contacts", "orders", "posts")}
+    _small(tmp_path / "still")
+    made = simulate.run(tmp_path / "shifted", days=3, people=40, content=40, seed=3, end=END, shift=END)
+    still, shifted = _hashes(tmp_path / "still"), _hashes(tmp_path / "shifted")
+    assert shifted.keys() - still.keys() == {"truth/shift.parquet"}
+    assert tmp_path / "shifted" / "truth" / "shift.parquet" in made.paths
+    other = {name for name in still if still[name] != shifted[name]}
+    assert {f"ga4/events_{END:%Y%m%d}.parquet", "truth/engagement.parquet", "simulation.json"} <= other
+    assert {Path(name).stem for name in other} <= {"engagement", "simulation", *last}
+
+
+def test_a_world_with_a_shift_is_another_simulation(tmp_path: Path) -> None:
+    """Neither is taken for the other, whichever was made first."""
+    simulate.run(tmp_path / "shifted", days=3, people=40, content=40, seed=3, end=END, shift=END)
+    with pytest.raises(ConfigurationError, match=r"shift 2026-06-30 \(asked for None\)"):
+        _small(tmp_path / "shifted")
+    _small(tmp_path / "still")
+    with pytest.raises(ConfigurationError, match=r"shift None \(asked for 2026-06-30\)"):
+        simulate.run(tmp_path / "still", days=3, people=40, content=40, seed=3, end=END, shift=END)
+
+
+@pytest.mark.parametrize("back", [-1, 2, 3])
+def test_a_shift_is_on_an_exported_day_with_one_before_it(tmp_path: Path, back: int) -> None:
+    """Otherwise nobody could see it; nothing is written."""
+    with pytest.raises(ConfigurationError, match="shift must be a day after the first and not after the last"):
+        simulate.run(tmp_path / "out", days=3, end=END, shift=END - timedelta(days=back))
+    assert not (tmp_path / "out").exists()
 
 
 def test_second_call_changes_nothing(tmp_path: Path) -> None:

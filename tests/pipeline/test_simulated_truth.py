@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pipeline import simulate
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.simulation import truth
 from pipeline.simulation import world as worlds
+from pipeline.simulation.catalogue import CATEGORIES
 from pipeline.simulation.draws import within_runs
 from tests.pipeline.simulated import END, PEOPLE, Made, simulated
 
@@ -123,6 +125,22 @@ def test_any_world_is_sound(seed: int, days: int, people: int, content: int) -> 
     assert (np.diff(site.born_us) >= 0).all()
     assert (np.minimum(site.expires_us, site.withdrawn_us) > site.born_us).all()
     assert site.rankable(world.midnight(days)).any()
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 2**63))
+def test_a_shift_gives_every_interest_to_another_category(seed: int) -> None:
+    """The same for everybody, as `shift.parquet` says; none stays where it was, and each share is what it would be."""
+    world = worlds.build(days=3, people=20, content=24, seed=seed, start_us=1_780_000_000_000_000)
+    nobody = np.empty(0, np.int64)
+    still = worlds.next_state(world, worlds.first_state(world), nobody, nobody).tastes
+    moved = worlds.next_state(replace(world, shift=1), worlds.first_state(world), nobody, nobody).tastes
+    told = truth.shift_table(world).to_pylist()
+    assert {row["category"] for row in told} == {row["successor"] for row in told} == set(CATEGORIES)
+    for row in told:
+        assert row["category"] != row["successor"]
+        was, became = (CATEGORIES.index(row[name]) for name in ("category", "successor"))
+        np.testing.assert_allclose(moved[:, became], still[:, was])
 
 
 @given(st.lists(st.integers(0, 5), max_size=8))
