@@ -4,9 +4,9 @@ What people like is known here: two goals are reached with probabilities that fo
 person's taste, how popular and how new it is. Models are the real ones (`models.learning`: XGBoost, stopped early and
 calibrated on validation rows), of three kinds that differ in what they learned from: `full` from 20,000 rows, `small`
 from a tenth of them, `shuffled` from 20,000 whose labels were permuted, those of the validation too. "Better" is
-`full` against `small` on nights on which it is: by the true probabilities its NDCG is higher, and its log-loss
-of every goal lower. There are as many nights as it takes for 100 of those. "Equal" is `full` against one that learned
-from as many other rows. `QUICK=1` is 10 nights.
+`full` against `small` on nights on which it is: by the true probabilities its NDCG is higher, and its log-loss of every
+goal lower. There are as many nights as it takes for 100 of those. "Equal" is `full` against one that learned from as
+many other rows. `QUICK=1` is 10 nights.
 """
 
 from __future__ import annotations

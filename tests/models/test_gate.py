@@ -101,7 +101,7 @@ def test_a_first_model_that_may_be_equal_begins() -> None:
 
 
 def test_whom_popularity_beats_beyond_doubt_is_refused() -> None:
-    """A model passes beside a random popularity and fails beside one that knows the truth, whoever the champion is."""
+    """A model passes beside a random popularity, and fails beside one that knows all, whatever the champion is."""
     rows, truth = lists()
     some = blurred(truth, noise=0.4)
     assert promote(rows, some, None).promote

@@ -27,6 +27,9 @@ def test_a_draw_is_the_rows_of_the_people_drawn(rows: list[tuple[bool, int, int]
     y, score, people = columns(rows)
     draws = Draws.of(people, draws=4, seed=seed)
     figures, means, totals = draws.figures(y, score), draws.means(y), draws.totals(np.column_stack([y, score]))
+    cell = people % 3
+    cells, distinct = draws.cells(y, cell, 3), draws.distinct((10 * score).astype(np.int64))
+    assert draws.ece(y, score)[0] == pytest.approx(metrics.ece(y, score))
     times = next(draws._times(1))
     assert (times[:, 0] == 1).all()
     assert (times.sum(axis=0) == len(set(people.tolist()))).all()
@@ -35,6 +38,8 @@ def test_a_draw_is_the_rows_of_the_people_drawn(rows: list[tuple[bool, int, int]
         for name, metric in (("auc", metrics.auc), ("pr_auc", metrics.pr_auc), ("lift_10", metrics.lift)):
             assert figures[name][draw] == pytest.approx(metric(y[again], score[again]), nan_ok=True), name
         assert means[draw] == pytest.approx(y[again].mean())
+        assert cells[draw] == pytest.approx(np.bincount(cell[again], y[again], 3))
+        assert distinct[draw] == len(set(score[again].tolist()))
         assert totals[draw] == pytest.approx([y[again].sum(), score[again].sum()])
 
 

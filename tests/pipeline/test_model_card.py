@@ -32,7 +32,7 @@ def test_a_card_fits_whatever_there_is_to_say() -> None:
     card = model_card(many)
     assert len(card) <= LONGEST
     assert card.startswith("**Promoted: 8 % better.**")
-    assert "`shortlist rollback-model`" in card
+    assert "shortlist rollback-model" in card
     assert "<script>" not in card
     assert "a|b" not in card
     bare = model_card({"project": "acme", "as_of": "2026-03-01", "verdict": "Kept.", "goals": []})

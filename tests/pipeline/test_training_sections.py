@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from models.gate_rows import Check
 from pipeline.reports import training_pictures, training_report
 from pipeline.reports.examples import said
+from pipeline.reports.page import DASH
 from pipeline.reports.search import history_chart
 from pipeline.reports.swarm import swarm
 from tests.pipeline.test_reports import HOSTILE, SVG, Reader, goal, training
@@ -85,6 +86,23 @@ def test_names_from_outside_are_only_text() -> None:
     assert "<script" not in found.lower()
     assert Reader(found).open == []
     assert "<script" not in training_pictures(training(goals=[changed]))["click-effects.svg"].decode().lower()
+
+
+def test_what_failed_comes_first_and_by_how_much() -> None:
+    """The figure that is held against the bound is bold; a check without an interval has none; who is few is named."""
+    nan = float("nan")
+    checks = [
+        Check("fine", 0.02, 0.01, 0.03, 0.0, passed=True, held="low"),
+        Check("plain", 1.0, nan, nan, 1.0, passed=True),
+        Check("harmed", -0.05, -0.08, -0.03, -0.02, passed=False, held="high", note="<more>"),
+    ]
+    found = training_report(training(checks=checks, unjudged=["segment <new>: 12 of the 30 people needed engaged"]))
+    rows = [row for row in Reader(found).rows if row[0].startswith(("fine", "plain", "harmed"))]
+    assert [row[0] for row in rows] == ["harmed<more>", "fine", "plain"]
+    assert rows[0][1:] == ["-0.0500", "-0.0800 to -0.0300", "-0.0200", "not passed, by 0.0100"]
+    assert rows[2][2] == DASH
+    assert '<span class="best">-0.0300</span>' in found
+    assert "segment &lt;new&gt;: 12 of the 30" in found
 
 
 def test_weights_that_are_no_better_are_no_suggestion() -> None:
