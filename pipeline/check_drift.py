@@ -222,6 +222,9 @@ def _verdict(
     if back is not None:
         taken = f"Version {back['from']} is taken back, and version {back['to']} serves again: {back['why']}"
         return taken if reason is None or never else f"{taken} Train a challenger: {reason['detail']}"
+    held = next((arm for arm in arms if arm["state"] == "held back"), None)
+    if reason is None and held is not None:
+        return f"The champion stays for now: {held['detail']}"
     if reason is None:
         untold = any(arm["state"] == "cannot tell" for arm in arms)
         more = " Whether it does as well as it did cannot be told yet: too few engagements." if untold else ""

@@ -265,6 +265,7 @@ def test_after_a_training_age_drift_and_dips_wait(shifted: Company) -> None:
     assert not report.retrain
     assert [arms(report)[name][0] for name in ("performance", "drift", "age")] == ["held back"] * 3
     assert "the last training is too recent (1.0 days to go)" in arms(report)["age"][1]
+    assert report.verdict == f"The champion stays for now: {arms(report)['performance'][1]}"
     assert shifted.decide(more=waits, retrain=True).retrain
 
 
