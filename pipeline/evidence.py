@@ -113,11 +113,11 @@ def _airflow(night: Night) -> str:
 
 
 def _arms(night: Night) -> Iterator[Cause]:
-    """The arms of the newest decision that fired and are no routine."""
+    """The arms of the newest decision that fired, or had to wait though they would have, and are no routine."""
     _, decision = _decision(night)
     link = night.config.alerts.mlflow_url
     for arm in decision.get("arms", ()):
-        if arm["fired"] and arm["name"] not in _ROUTINE:
+        if (arm["fired"] or arm.get("state") == "held back") and arm["name"] not in _ROUTINE:
             detail = str(arm["detail"])
             yield Cause(_KIND_OF_ARM.get(arm["name"], "drift"), arm["name"], detail[:1].upper() + detail[1:], link)
 

@@ -147,6 +147,19 @@ def test_arms_that_are_no_routine(house: House, told: Sink) -> None:
     ]  # fmt: skip
 
 
+def test_a_dip_that_has_to_wait_is_not_over(house: House, told: Sink) -> None:
+    """During the cool-down nothing is trained, but it is as bad as before: nobody is told that it is resolved."""
+    dip = {"name": "performance", "fired": True, "state": "fires", "detail": "the AUC fell."}
+    export(house)
+    decide(house, [dip])
+    alert.run(NIGHT, house.configure(WEB))
+    assert headings(told) == ["performance dip"]
+    decide(house, [{**dip, "fired": False, "state": "held back"}], as_of=NIGHT + STEP)
+    export(house, DAY + STEP)
+    report = alert.run(NIGHT + STEP, house.configure(WEB))
+    assert ([one.kind for one in report.open], headings(told)) == (["dip"], [])
+
+
 def test_a_night_that_was_held_back_is_told_of_once(house: House, told: Sink) -> None:
     """Missing data fail the step `check_drift`: told as what is missing, not as a step that failed as well."""
     export(house)
