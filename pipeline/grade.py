@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models import listing, metrics
+from models import listing
 from models.engagement import Ints
 from models.outcomes import Figure, Lists, Promises
 from pipeline import snapshot, snapshot_names, tracking
@@ -107,15 +107,16 @@ def _grade(path: Path, night: datetime, archive: Archive, config: Config) -> Sna
     ours = listing.measures(published.lists(people), worth[people])
     theirs = listing.measures(_most_popular(found, people, config), worth[people])["ndcg_10"]
     lists = Lists(people, published.segments[people], {name: ours[name] for name in ("ndcg_10", "hit_rate_10")}, theirs)
-    promises = published.promises(archive, config)
+    figures = (*lists.figures(), *(figure for one in published.promises(archive, config) for figure in one.figures()))
+    (difference,) = [one for one in figures if one.metric == "ndcg_10.difference" and one.segment is None]
     return SnapshotGrade(
         as_of=night.isoformat(),
         people=len(people),
         ndcg_10=float(ours["ndcg_10"].mean()),
         most_popular=float(theirs.mean()),
-        difference=metrics.bootstrap_difference(ours["ndcg_10"], theirs, people),
+        difference=(difference.value, difference.low, difference.high),
         hit_rate_10=float(ours["hit_rate_10"].mean()),
-        figures=(*lists.figures(), *(figure for one in promises for figure in one.figures())),
+        figures=figures,
     )
 
 

@@ -140,6 +140,8 @@ def test_the_grade_is_the_one_computed_by_hand(house: House) -> None:
     mean, low, high = found.difference
     assert mean == pytest.approx((sum(ours) - sum(popular)) / 3)
     assert low <= mean <= high
+    (difference,) = [one for one in found.figures if one.metric == "ndcg_10.difference"]
+    assert (difference.value, difference.low, difference.high) == (mean, low, high)
     (lift,) = [one for one in found.figures if one.metric == "ndcg_10.lift"]
     assert lift.value == pytest.approx(sum(ours) / sum(popular))
     assert lift.low <= lift.value <= lift.high
