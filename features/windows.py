@@ -67,7 +67,10 @@ def _drop_day(d, layout, si):
 
 @inlined
 def _let_day_go(rows, order, mask, first, folded, d, p, layout, si):
-    """Drop the day whose rows were leaving, unless one of them is still in the window."""
+    """Drop the day whose rows were leaving, unless one of them is still in the window: that one says so when it goes.
+
+    Either way nothing is leaving afterwards: a state does not tell on which nights it was looked at.
+    """
     leaving = si[layout.leaving + d]
     if leaving == NEVER:
         return
@@ -75,5 +78,6 @@ def _let_day_go(rows, order, mask, first, folded, d, p, layout, si):
         if rows.ts[order[j]] // DAY != leaving:
             break
         if mask[j] >> p.days.bit[d] & 1:
+            si[layout.leaving + d] = NEVER
             return
     _drop_day(d, layout, si)

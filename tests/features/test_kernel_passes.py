@@ -10,14 +10,19 @@ from functools import cache
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from features.history import DAY
 from features.kernel import advanced, kernel
 from tests.features.images import image
+from tests.features.logs import MINUTE
 from tests.features.shards import EVERYTHING, Event, logs, many_rows, night, shard_of, some_nights
 
 NIGHTS = [night(days, late) for days, late in [(-200, 0), (-1, 0), (0, 0), (0, 1), (0.5, 0), (1, 0), (6, 0), (300, 0)]]
+
+TWO_OF_A_DAY = [Event(1, age, "impression", "c0", *[None] * 6) for age in (2 * DAY, DAY + 30 * MINUTE)]
+"""Of which a window of two days that began at noon holds the later one only."""
 
 
 @cache
@@ -51,6 +56,7 @@ def test_many_nights_of_many_people_are_each_night_alone() -> None:
 
 
 @settings(max_examples=30)
+@example(TWO_OF_A_DAY, [night(-1), night(0.5)])
 @given(logs(), some_nights())
 def test_a_state_remembers_no_nights(rows: list[Event], nights: list[datetime]) -> None:
     """The state after many nights is that of the last night alone."""
