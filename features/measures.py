@@ -121,6 +121,11 @@ class Rate:
     days: int
     prior: float
 
+    @property
+    def counts(self) -> tuple[Count, Count]:
+        """What it is made of: n and shown."""
+        return Count(f"goal:{self.goal}", self.days), Count("impression", self.days)
+
 
 @dataclass(frozen=True)
 class Score:

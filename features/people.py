@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.history import Floats, Ints
-from features.measures import Count, Rate
+from features.measures import Rate
 from features.spec import Spec
 
 
@@ -48,8 +48,7 @@ def _taken(measured: pa.Table, name: str, at: Ints) -> Floats:
 
 def _rate(rate: Rate, known: Mapping[str, NDArray[np.float64]], spec: Spec) -> Floats:
     """(n + prior x everybody's rate) / (shown + prior)."""
-    reached = known[spec.name_of(Count(f"goal:{rate.goal}", rate.days))]
-    shown = known[spec.name_of(Count("impression", rate.days))]
+    reached, shown = (known[spec.name_of(count)] for count in rate.counts)
     overall = np.nansum(reached) / max(np.nansum(shown), 1.0)
     smoothed: Floats = (reached + overall * rate.prior) / (shown + rate.prior)
     return smoothed

@@ -186,6 +186,17 @@ def names(goals: Iterable[str], group: Group | None = None, crm: Sequence[Attrib
     return tuple(f.name for f in features(goals, crm=crm) if f.modelled and group in (None, f.group))
 
 
+def counts_of_rates(goals: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """By each rate of a person the counts that it is made of.
+
+    Rates are smoothed with everybody's on the night: they move for all at once, also of who did nothing. All other
+    features of a person say of that person alone.
+    """
+    listed = [feature for feature in features(goals) if feature.group == "person"]
+    named = {feature.measure: feature.name for feature in listed}
+    return {f.name: tuple(named[count] for count in f.measure.counts) for f in listed if isinstance(f.measure, Rate)}
+
+
 def _person(goals: tuple[str, ...], categories: Sequence[str], channels: Sequence[str]) -> Iterator[Feature]:
     def one(name: str, unit: str, meaning: str, measure: Measure, *, modelled: bool = True) -> Feature:
         return Feature(name, "person", unit, meaning, measure, modelled)

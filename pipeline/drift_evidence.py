@@ -86,11 +86,17 @@ def compared(then: Sequence[Seen], now: Sequence[Seen], bundle: Bundle, config: 
 
 
 def importance(bundle: Bundle) -> dict[str, float]:
-    """What each feature means to the champion: its share of the gain, over goals by their weights."""
+    """What each feature means to the champion: its share of the gain, over goals by their weights.
+
+    What a rate means goes to the counts that it is made of: see `Seen.of`.
+    """
     total: dict[str, float] = {}
+    rates = spec.counts_of_rates(bundle.models)
     for goal, model in bundle.models.items():
         for name, share in learning.importance(model):
-            total[name] = total.get(name, 0.0) + bundle.weights[goal] * share
+            parts = rates.get(name, (name,))
+            for part in parts:
+                total[part] = total.get(part, 0.0) + bundle.weights[goal] * share / len(parts)
     return total
 
 
@@ -105,8 +111,11 @@ class Seen:
 
     @classmethod
     def of(cls, found: NightFeatures, bundle: Bundle, config: Config, log_days: float) -> Seen:
-        """Features that look further back than the log went (`log_days`) on the reference nights are left out: they
-        grow with the log, which says nothing about people."""
+        """Two kinds of features are left out, because how they move says nothing about people: those that look further
+        back than the log went (`log_days`) on the reference nights, which grow with the log; and smoothed rates, of
+        which everybody's is a part: of those who did nothing it is all, so that they seem to move from night to night
+        as one. Their counts are looked at.
+        """
         people = stable_sample(found.history.people, config.drift.people)
         goals, vocabulary = tuple(config.goals), crm_of(bundle)
         matrix = found.person_matrix(goals, bundle.context["cuts"], vocabulary)[people]
@@ -116,8 +125,9 @@ class Seen:
         candidates = np.bincount(place, minlength=len(people))
         columns = {drift.SCORE: np.divide(total, candidates, out=np.full(len(people), np.nan), where=candidates > 0)}
         listed = (feature for feature in spec.features(goals, crm=vocabulary.attributes) if feature.group == "person")
+        rates = spec.counts_of_rates(goals)
         for feature, values in zip(listed, matrix.T, strict=True):
-            if feature.memory_days <= log_days:
+            if feature.memory_days <= log_days and feature.name not in rates:
                 columns[feature.name] = values.astype(np.float64)
         return cls(found.history.people[people], columns, scored.probabilities)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
 
 from features.kernel import kernel
 from features.people import person_features
-from features.spec import PRIOR_SHOWN
-from tests.features.shards import AS_OF, Event, shard_of, spec_of
+from features.spec import PRIOR_SHOWN, counts_of_rates
+from tests.features.images import image
+from tests.features.shards import AS_OF, Event, logs, shard_of, spec_of
 
 SPEC = spec_of()
 SHOWN, CLICKED = "impression", "click"
@@ -65,3 +67,19 @@ def test_without_impressions_rates_are_zero_not_missing() -> None:
     """Nobody was shown anything, so nobody's rate is known to be any other than everybody's."""
     found = person_features(night_of(Event(1, event="view")), np.array([1]), SPEC)
     assert found["click_per_shown_30d"].to_pylist() == [0.0]
+
+
+@settings(max_examples=30)
+@given(logs(settled=True))
+def test_only_rates_lean_on_what_others_did(rows: list[Event]) -> None:
+    """A person's other features are the same bytes when nobody else ever did anything."""
+    people = np.unique(np.array([row.person for row in rows], np.int64))
+    among = person_features(night_of(*rows), people, SPEC).drop_columns(list(counts_of_rates(SPEC.goals)))
+    for place, person in enumerate(people.tolist()):
+        alone = person_features(night_of(*(row for row in rows if row.person == person)), people[[place]], SPEC)
+        assert image(alone.select(among.column_names)) == image(among.take([place]))
+
+
+def test_a_rate_is_made_of_its_counts() -> None:
+    """Each by the name that the spec gives it."""
+    assert counts_of_rates(["click"]) == {"click_per_shown_30d": ("click_30d", "shown_30d")}
