@@ -27,9 +27,10 @@ from pipeline.drift_evidence import Evidence, Seen
 from pipeline.lake import Lake
 from pipeline.night import Archive
 from pipeline.performance_evidence import Performance
-from pipeline.rebuild import Rows, lists_of
+from pipeline.rebuild import lists_of
 from pipeline.records import ModelVersion, Tracker
 from pipeline.reports.decision import Arm
+from pipeline.rows import Rows
 
 END = datetime(2026, 7, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -22,8 +22,8 @@ from pipeline.build_features import crm_of, fits
 from pipeline.bundles import load_bundle
 from pipeline.config import Config
 from pipeline.lake import Lake
-from pipeline.rebuild import Rows
 from pipeline.records import ModelVersion, Tracker
+from pipeline.rows import Rows
 from pipeline.training_rows import TrainingRows, sample
 
 K = 10

@@ -19,8 +19,9 @@ from pipeline.build_features import replayed_nights
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
-from pipeline.rebuild import Rows, rebuild
+from pipeline.rebuild import rebuild
 from pipeline.records import ModelVersion, Tracker
+from pipeline.rows import Rows
 from pipeline.train import budget_of
 from pipeline.training_rows import TrainingRows, grouped
 from tests.pipeline.lakes import END, archive, config_in, fortnight, written
