@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 
 from expectations import schemas
-from pipeline import disk, erasure, exports, identify, scratch, snapshot_erasure, stores, suppress, tracking
+from pipeline import disk, erasure, exports, identify, registry, scratch, snapshot_erasure, stores, suppress
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.lake import NIGHT, UNDATED, Lake
@@ -104,7 +104,7 @@ def run(as_of: datetime, config: Config, persons: Sequence[str], id_type: IdType
 
 
 def _models(lake: Lake, config: Config) -> tuple[str, ...]:
-    versions = tracking.versions(Tracker(lake.tracking, config.project.name))
+    versions = registry.versions(Tracker(lake.tracking, config.project.name))
     return tuple(one.version for one in versions)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline import alert, alert_state, deadline, messenger, snapshot, tracking
+from pipeline import alert, alert_state, deadline, messenger, registry, snapshot, tracking
 from pipeline import config as configuration
 from pipeline.alert import AlertReport
 from pipeline.causes import State
@@ -194,9 +194,9 @@ def test_news_of_a_training(house: House, told: Sink, tracker: Tracker, promoted
     decide(house, [], retrain=True)
     version = tracking.log_training(tracker, trainings.record(NIGHT, description="it ranks better"))
     if promoted:
-        tracking.promote(tracker, version, NIGHT)
+        registry.promote(tracker, version, NIGHT)
     else:
-        tracking.refuse(tracker, version, "it ranks worse")
+        registry.refuse(tracker, version, "it ranks worse")
     alert.run(NIGHT, config)
     alert.run(NIGHT, config)
     (message,) = told.taken()

@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 from features import rfm, spec
 from models import classifier
 from models.classifier import Bundle, GoalModel
-from pipeline import check_drift, ingest, rank, tracking
+from pipeline import check_drift, ingest, rank, registry, tracking
 from pipeline.build_features import NightFeatures, goals_of
 from pipeline.check_drift import DriftReport
 from pipeline.config import Config
@@ -123,7 +123,7 @@ class Company:
         """A model that serves from then on."""
         tracker = self.tracker(**config)
         record = TrainingRecord(as_of=trained, goals=("click",), files=model.to_files())
-        tracking.promote(tracker, tracking.log_training(tracker, record), trained)
+        registry.promote(tracker, tracking.log_training(tracker, record), trained)
 
 
 def company(folder: Path, change: Change) -> Company:
@@ -296,13 +296,13 @@ def test_a_champion_that_is_worse_than_its_predecessor_is_taken_back(steady: Com
     assert (report.rolled_back["from"], report.rolled_back["to"]) == ("2", "1")
     assert report.verdict.startswith("Version 2 is taken back, and version 1 serves again: on the nights since then")
     assert not report.retrain
-    serving = tracking.champion(steady.tracker(**state), AS_OF)
+    serving = registry.champion(steady.tracker(**state), AS_OF)
     assert serving is not None
     assert serving.version == "1"
     again = steady.decide(**state)
     assert again.rolled_back == report.rolled_back
     assert again.verdict == report.verdict
-    earlier = tracking.champion(steady.tracker(**state), AS_OF - DAY)
+    earlier = registry.champion(steady.tracker(**state), AS_OF - DAY)
     assert earlier is not None
     assert earlier.version == "2"
 

@@ -17,7 +17,7 @@ from features.crm import Vocabulary
 from features.measures import Attribute
 from models import classifier
 from models.classifier import Bundle, GoalModel
-from pipeline import check_drift, feature_report, rebuild, score, tracking
+from pipeline import check_drift, feature_report, rebuild, registry, score, tracking
 from pipeline.build_features import NightFeatures, crm_of, fits, goals_of
 from pipeline.config import Config
 from pipeline.lake import Lake
@@ -235,7 +235,7 @@ def test_drift_of_what_the_crm_says_is_seen(plans: Mapping[int, str | None], tmp
     tracker = Tracker(lake.tracking, config.project.name)
     trained = END - 4 * DAY
     record = TrainingRecord(as_of=trained, goals=("click",), files=bundle(config, PLAN, trained).to_files())
-    tracking.promote(tracker, tracking.log_training(tracker, record), trained)
+    registry.promote(tracker, tracking.log_training(tracker, record), trained)
     report = check_drift.run(END, config)
     (found,) = (one for one in report.features if one["name"] == "crm_plan")
     assert found["drifted"] == bool(plans)
