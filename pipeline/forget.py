@@ -21,7 +21,18 @@ import pyarrow.compute as pc
 from rich.console import Console
 
 from expectations import schemas
-from pipeline import disk, erasure, exports, identify, registry, scratch, snapshot_erasure, stores, suppress
+from pipeline import (
+    disk,
+    erasure,
+    exports,
+    identify,
+    lake_history,
+    registry,
+    scratch,
+    snapshot_erasure,
+    stores,
+    suppress,
+)
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.lake import NIGHT, UNDATED, Lake
@@ -185,7 +196,7 @@ def _erase(lake: Lake, config: Config, ids: Pseudonyms) -> Removed:
     snapshots = snapshot_erasure.rewrite_without(lake.rankings, theirs, config.project.cadence)
     exported = exports.update(config)
     ranked = unrank(lake, theirs)
-    return Removed(rows, snapshots, exported, ranked, lake.erase_history(), stores.forget(config))
+    return Removed(rows, snapshots, exported, ranked, lake_history.erase(lake), stores.forget(config))
 
 
 def _among(forgotten: pa.Array, ids: Pseudonyms) -> Theirs:
