@@ -18,7 +18,7 @@ from benchmarks.measure import shortlist
 from benchmarks.table import Row
 from models import drift
 from models.classifier import Bundle
-from pipeline import check_drift, compared_nights, drift_evidence, performance_evidence, retrain_arms, tracking, train
+from pipeline import check_drift, compared_nights, drift_evidence, performance_evidence, registry, retrain_arms, train
 from pipeline import config as configuration
 from pipeline.build_features import NightFeatures, fits
 from pipeline.bundles import load_bundle
@@ -27,9 +27,10 @@ from pipeline.drift_evidence import Evidence, Seen
 from pipeline.lake import Lake
 from pipeline.night import Archive
 from pipeline.performance_evidence import Performance
-from pipeline.rebuild import Rows, lists_of
+from pipeline.rebuild import lists_of
 from pipeline.records import ModelVersion, Tracker
 from pipeline.reports.decision import Arm
+from pipeline.rows import Rows
 
 END = datetime(2026, 7, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -111,7 +112,7 @@ class Year:
 
     def decide(self, as_of: datetime) -> None:
         """One night: what the arms say, and a training where one of them asks for it."""
-        champion = tracking.champion(self.tracker, as_of)
+        champion = registry.champion(self.tracker, as_of)
         if champion is None:
             raise SystemExit("the first model was refused; the year needs one")
         found = self._arms(champion, load_bundle(self.tracker, champion.version), as_of)

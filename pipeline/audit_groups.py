@@ -15,7 +15,7 @@ from features.measures import Attribute
 from models import listing
 from models.slices import OTHER, Members, Slice, Worst, exposures, members, merged, slice_of
 from pipeline.lookup import UNKNOWN, Lookup
-from pipeline.rebuild import Rows
+from pipeline.rows import Rows
 
 PLACES = 10
 _ATTRIBUTES = 6

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.classifier import Bundle
-from pipeline import tracking
+from pipeline import registry
 from pipeline.records import Tracker
 
 
@@ -13,4 +13,4 @@ def load_bundle(tracker: Tracker, version: str) -> Bundle:
     Raises:
         ShortlistError: The version is unknown, or one of its files is missing or has changed.
     """
-    return Bundle.from_files(tracking.load_bundle_files(tracker, version))
+    return Bundle.from_files(registry.load_bundle_files(tracker, version))

@@ -13,7 +13,7 @@ from typing import Any
 
 from models import drift
 from models.classifier import Bundle
-from pipeline import compared_nights, decisions, drift_evidence, performance_evidence, retrain_arms, tracking
+from pipeline import compared_nights, decisions, drift_evidence, performance_evidence, registry, retrain_arms, tracking
 from pipeline.build_features import crm_of, fits
 from pipeline.bundles import load_bundle
 from pipeline.compared_nights import ComparedNights, day_or_step
@@ -70,7 +70,7 @@ def run(as_of: datetime, config: Config, *, retrain: bool = False) -> DriftRepor
     """
     lake = Lake.of(config)
     tracker = Tracker(lake.tracking, config.project.name)
-    champion = tracking.champion(tracker, as_of)
+    champion = registry.champion(tracker, as_of)
     bundle = load_bundle(tracker, champion.version) if champion else None
     known, nights = _known(champion, bundle, as_of, config, lake, tracker)
     report = _decided(known, nights, _rolled_back(as_of, champion, lake), config, asked=retrain)
@@ -79,7 +79,7 @@ def run(as_of: datetime, config: Config, *, retrain: bool = False) -> DriftRepor
     page = decision_page(page_of(report, known, nights, crm_of(bundle), config))
     tracking.log_decision(tracker, as_of, record, page)
     if report.rolled_back:
-        tracking.roll_back(tracker, as_of, report.rolled_back["to"], report.rolled_back["why"])
+        registry.roll_back(tracker, as_of, report.rolled_back["to"], report.rolled_back["why"])
     if report.blocked:
         raise ShortlistError(f"{as_of.isoformat()}: {report.verdict}")
     return report
@@ -96,10 +96,10 @@ def _known(
     lake: Lake,
     tracker: Tracker,
 ) -> tuple[Known, Mapping[str, ComparedNights]]:
-    trained = max((one.as_of for one in tracking.versions(tracker) if one.as_of < as_of), default=None)
+    trained = max((one.as_of for one in registry.versions(tracker) if one.as_of < as_of), default=None)
     if champion is None or bundle is None:
         return _nobody(as_of, trained), {"drift": ComparedNights(), "performance": ComparedNights()}
-    predecessor = tracking.predecessor(tracker, as_of)
+    predecessor = registry.predecessor(tracker, as_of)
     nights = {
         "drift": compared_nights.for_drift(bundle, champion, as_of, config),
         "performance": compared_nights.for_performance(bundle, champion, as_of, config),

@@ -17,13 +17,13 @@ from models.challengers import CHALLENGERS
 from models.classifier import Bundle
 from models.gate_rows import Shown, TestRows
 from models.learning import Learned
-from pipeline import tracking
+from pipeline import registry
 from pipeline.build_features import crm_of, fits
 from pipeline.bundles import load_bundle
 from pipeline.config import Config
 from pipeline.lake import Lake
-from pipeline.rebuild import Rows
 from pipeline.records import ModelVersion, Tracker
+from pipeline.rows import Rows
 from pipeline.training_rows import TrainingRows, sample
 
 K = 10
@@ -73,7 +73,7 @@ class Contest:
     ) -> Contest:
         """Grade everybody on the test nights, and ask the gate whether the challenger may serve from `as_of`."""
         tracker = Tracker(lake.tracking, config.project.name)
-        champion = tracking.champion(tracker, as_of)
+        champion = registry.champion(tracker, as_of)
         ours = said(bundle, data)
         theirs = champion_said(_champion_bundle(champion, config, lake), bundle, data, config)
         rivals = rivals_of(bundle, data, config)
@@ -81,7 +81,7 @@ class Contest:
         goals, ndcg = judged(rows, data, rivals, *ours, theirs.listed if theirs else None)
         stale = is_stale(champion.as_of if champion else None, as_of, config)
         found = verdict_of(bundle, data, ours, theirs, config, stale=stale, dipping=champion_dipping)
-        verdict = _unless_rolled_back(found, tracking.rolled_back(tracker, as_of))
+        verdict = _unless_rolled_back(found, registry.rolled_back(tracker, as_of))
         return cls(bundle, learned, data, as_of, config, lake, rivals, *ours, goals, ndcg, verdict, champion)
 
 

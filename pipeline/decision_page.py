@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from features import spec
 from features.crm import Vocabulary
 from models.drift import DriftResult, FeatureDrift
-from pipeline import decisions, tracking
+from pipeline import decisions, registry
 from pipeline.compared_nights import ComparedNights, Nights
 from pipeline.config import Config
 from pipeline.lake import Lake
@@ -224,7 +224,7 @@ def changes(since: datetime, as_of: datetime, config: Config, lake: Lake) -> lis
     tracker = Tracker(lake.tracking, config.project.name)
     promoted = [
         Mark(one.as_of, f"version {one.version}")
-        for one in tracking.versions(tracker)
+        for one in registry.versions(tracker)
         if one.promoted and since <= one.as_of < as_of
     ]
     return sorted([*promoted, *_back(since, as_of, lake)], key=lambda mark: mark.night)

@@ -41,7 +41,7 @@ def delete_people(lake: Lake, people: pa.Array) -> dict[str, int]:
     """Delete every row that has one of these ids; how many rows that were, by table (only those that lost any).
 
     Each day's file is replaced in one commit, so whoever is interrupted does it again and loses nothing. Older versions
-    of a table hold the rows until `Lake.vacuum` removes them.
+    of a table hold the rows until `lake_history.vacuum` removes them.
     """
     checkpoints.remove_those_with(lake, people)
     deleted = _from_tables(lake, PERSONAL, people)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pipeline import ingest, manifest, refusals, snapshot, snapshot_names, sources, tracking
+from pipeline import ingest, manifest, refusals, registry, snapshot, snapshot_names, sources
 from pipeline.causes import Cause, Kind, Open
 from pipeline.config import Config
 from pipeline.errors import ShortlistError, in_words
@@ -145,7 +145,7 @@ def _trained(night: Night) -> Iterator[Cause]:
     if decided != night.as_of or not decision.get("retrain"):
         return
     tracker = Tracker(night.lake.tracking, night.config.project.name)
-    for version in tracking.versions(tracker):
+    for version in registry.versions(tracker):
         if version.as_of == night.as_of:
             became = "became the champion" if version.promoted else "did not become the champion"
             url = night.config.alerts.mlflow_url

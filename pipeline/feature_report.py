@@ -17,7 +17,7 @@ from features.measures import Attribute
 from features.spec import Feature
 from models import drift, learning
 from models.classifier import Bundle
-from pipeline import tracking
+from pipeline import registry, tracking
 from pipeline.bundles import load_bundle
 from pipeline.config import Config
 from pipeline.lake import Lake
@@ -62,7 +62,7 @@ def run(
     """
     lake = Lake.of(config)
     tracker = Tracker(lake.tracking, config.project.name)
-    champion = tracking.champion(tracker, as_of)
+    champion = registry.champion(tracker, as_of)
     bundle = load_bundle(tracker, champion.version) if champion else None
     made = page(
         as_of,

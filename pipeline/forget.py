@@ -21,7 +21,18 @@ import pyarrow.compute as pc
 from rich.console import Console
 
 from expectations import schemas
-from pipeline import disk, erasure, exports, identify, scratch, snapshot_erasure, stores, suppress, tracking
+from pipeline import (
+    disk,
+    erasure,
+    exports,
+    identify,
+    lake_history,
+    registry,
+    scratch,
+    snapshot_erasure,
+    stores,
+    suppress,
+)
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.lake import NIGHT, UNDATED, Lake
@@ -104,7 +115,7 @@ def run(as_of: datetime, config: Config, persons: Sequence[str], id_type: IdType
 
 
 def _models(lake: Lake, config: Config) -> tuple[str, ...]:
-    versions = tracking.versions(Tracker(lake.tracking, config.project.name))
+    versions = registry.versions(Tracker(lake.tracking, config.project.name))
     return tuple(one.version for one in versions)
 
 
@@ -185,7 +196,7 @@ def _erase(lake: Lake, config: Config, ids: Pseudonyms) -> Removed:
     snapshots = snapshot_erasure.rewrite_without(lake.rankings, theirs, config.project.cadence)
     exported = exports.update(config)
     ranked = unrank(lake, theirs)
-    return Removed(rows, snapshots, exported, ranked, lake.erase_history(), stores.forget(config))
+    return Removed(rows, snapshots, exported, ranked, lake_history.erase(lake), stores.forget(config))
 
 
 def _among(forgotten: pa.Array, ids: Pseudonyms) -> Theirs:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pipeline import exports, snapshot, stores
+from pipeline import exports, lake_history, snapshot, stores
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.ranked import forget_ranked
@@ -38,6 +38,6 @@ def run(as_of: datetime, config: Config) -> HousekeepReport:
         leftovers=snapshot.heal(lake.rankings) if published else (),
         exports=exports.tidy(config),
         ranked=forget_ranked(lake, before=as_of),
-        files=lake.vacuum(timedelta(hours=keep.lake_versions_hours)),
+        files=lake_history.vacuum(lake, timedelta(hours=keep.lake_versions_hours)),
         stores=stores.tidy(config) if published else (),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.tuning import DEFAULTS, SPACE
-from pipeline import tracking
+from pipeline import registry
 from pipeline.bundles import load_bundle
 from pipeline.config import Config
 from pipeline.lake import NIGHT, Lake
@@ -52,7 +52,7 @@ def storage(path: Path) -> Any:
 def _champion(as_of: datetime, config: Config, lake: Lake) -> dict[str, Params]:
     """The parameters of who served before this night: one that this very night promoted is what it is to find again."""
     tracker = Tracker(lake.tracking, config.project.name)
-    champion = tracking.champion(tracker, as_of - timedelta(microseconds=1))
+    champion = registry.champion(tracker, as_of - timedelta(microseconds=1))
     if champion is None:
         return {}
     bundle = load_bundle(tracker, champion.version)

@@ -38,10 +38,10 @@ UNDATED = date(1970, 1, 1)
 NIGHT = "%Y-%m-%dT%H%M%SZ"
 """How a night is written in file names and partitions: UTC, sorted by name is sorted by time."""
 
-_VAULT = ("identities", "native_ids")
-_NO_STATISTICS = {"delta.dataSkippingNumIndexedCols": "0"}
+NO_STATISTICS = {"delta.dataSkippingNumIndexedCols": "0"}
 """Least and greatest ids in the log would be personal data that no deletion reaches."""
-_LOG_KEPT = "delta.logRetentionDuration"
+
+_VAULT = ("identities", "native_ids")
 _INSTANT = pa.timestamp("us", tz="UTC")
 
 
@@ -224,7 +224,7 @@ class Lake:
             self._overwrite(table, rows, source, None)
 
     def _overwrite(self, table: str, rows: pa.Table, source: str, day: date | None) -> None:
-        with self._open_for_writing(table), scratch.folder_in(self.staging) as folder:
+        with self.open_for_writing(table), scratch.folder_in(self.staging) as folder:
             files = DayFiles(folder, table, source)
             files.add(rows.sort_by([(name, "ascending") for name in ("day", *ORDER[table])]))
             self.adopt(table, files.close(), source, day)
@@ -245,7 +245,7 @@ class Lake:
     @contextmanager
     def changing(self, table: str) -> Iterator[Callable[[Sequence[DataFile], str, date | None], None]]:
         """Nobody else adopts meanwhile: what is read of the table is its newest state. Yields what adopts in here."""
-        with self._open_for_writing(table) as path, scratch.alone(Path(path)):
+        with self.open_for_writing(table) as path, scratch.alone(Path(path)):
             yield partial(_commit, Path(path), table)
 
     def files(self, table: str, source: str | None = None, day: date | None = None) -> list[str]:
@@ -257,7 +257,7 @@ class Lake:
         """Put `rows` in the place of the table's rows of the night `as_of`; columns may be added over time."""
         name = as_of.strftime(NIGHT)
         stamped = rows.append_column("night", pa.array([name] * rows.num_rows, pa.string()))
-        with self._open_for_writing(table) as path:
+        with self.open_for_writing(table) as path:
             exists = DeltaTable.is_deltatable(path)
             write_deltalake(
                 path,
@@ -266,7 +266,7 @@ class Lake:
                 mode="overwrite",
                 predicate=f"night = '{name}'" if exists else None,
                 schema_mode="merge" if exists else None,
-                configuration=_NO_STATISTICS,
+                configuration=NO_STATISTICS,
             )
 
     def nights(self, table: str) -> list[datetime]:
@@ -296,7 +296,8 @@ class Lake:
         return found.set_column(found.schema.get_field_index("night"), "night", instants)
 
     @contextmanager
-    def _open_for_writing(self, table: str) -> Iterator[str]:
+    def open_for_writing(self, table: str) -> Iterator[str]:
+        """The folder of a table that may be written to; what then goes wrong says what to do about it."""
         path = self.path(table)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -315,45 +316,6 @@ class Lake:
         """The names of all tables that exist, those of nights among them."""
         logs = [log for place in (self.root, self.vault) for log in place.glob("*/_delta_log")]
         return sorted(log.parent.name for log in logs if DeltaTable.is_deltatable(str(log.parent)))
-
-    def vacuum(self, keep: timedelta) -> dict[str, int]:
-        """Delete files older than `keep` that no version younger than it needs; returns how many a table."""
-        hours = int(keep.total_seconds() // 3600)
-        return {name: self._vacuum(name, hours) for name in self.tables()}
-
-    def erase_history(self) -> dict[str, int]:
-        """Delete all that only older versions need: files, those that no version names, and the logs themselves.
-
-        Returns how many data files, by table (only those that lost any). Nobody can read an older version afterwards,
-        or go on with one. Adoptions wait: files of theirs that no version names yet would be gone. No night may be
-        written meanwhile.
-        """
-        removed = {name: self._erase_history(name) for name in self.tables()}
-        return {name: files for name, files in removed.items() if files}
-
-    def _erase_history(self, table: str) -> int:
-        with self.changing(table):
-            before = len(self._data_files(table))
-            self._vacuum(table, 0)
-            self._erase_log(table)
-            return before - len(self._data_files(table))
-
-    def _data_files(self, table: str) -> list[Path]:
-        return [path for path in self.path(table).rglob("*.parquet") if "_delta_log" not in path.parts]
-
-    def _vacuum(self, table: str, hours: int) -> int:
-        """`full`: what a crash left, no version ever named."""
-        with self._open_for_writing(table) as path:
-            return len(DeltaTable(path).vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True))
-
-    def _erase_log(self, table: str) -> None:
-        """Keep nothing of the log but its newest state. Logs of tables of old hold least and greatest ids."""
-        with self._open_for_writing(table) as path:
-            found = DeltaTable(path)
-            found.alter.set_table_properties({**_NO_STATISTICS, _LOG_KEPT: "interval 0 seconds"})
-            found.create_checkpoint()
-            found.cleanup_metadata()
-            found.alter.set_table_properties({_LOG_KEPT: "interval 30 days"})
 
 
 def _partition(source: str | None, day: date | None) -> list[tuple[str, str, Any]]:
@@ -397,5 +359,5 @@ def _create(path: Path, schema: pa.Schema) -> DeltaTable:
         schema=schema,
         partition_by=list(PARTITIONS),
         mode="ignore",
-        configuration={"delta.checkpointInterval": "10", **_NO_STATISTICS},
+        configuration={"delta.checkpointInterval": "10", **NO_STATISTICS},
     )

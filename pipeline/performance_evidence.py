@@ -17,8 +17,9 @@ from pipeline.build_features import NightFeatures, crm_of
 from pipeline.compared_nights import ComparedNights
 from pipeline.config import Config
 from pipeline.night import Archive
-from pipeline.rebuild import Rows, joined, lists_of
+from pipeline.rebuild import lists_of
 from pipeline.records import ModelVersion
+from pipeline.rows import Rows, joined
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

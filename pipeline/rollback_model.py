@@ -7,7 +7,7 @@ from datetime import datetime
 
 from rich.console import Console
 
-from pipeline import tracking
+from pipeline import registry
 from pipeline.build_features import fits
 from pipeline.bundles import load_bundle
 from pipeline.config import Config
@@ -37,8 +37,8 @@ def run(as_of: datetime, config: Config, to: str | None = None, reason: str = BY
             features than the configuration's; what served serves on.
     """
     tracker = Tracker(Lake.of(config).tracking, config.project.name)
-    _require_usable(tracker, tracking.going_back_to(tracker, as_of, to), config)
-    before, now = tracking.roll_back(tracker, as_of, to, reason)
+    _require_usable(tracker, registry.going_back_to(tracker, as_of, to), config)
+    before, now = registry.roll_back(tracker, as_of, to, reason)
     return RollbackModelReport(as_of.isoformat(), before, now, reason)
 
 

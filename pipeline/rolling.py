@@ -22,7 +22,7 @@ from models.learning import Learned, Sample
 from models.rolling import origins, spreads
 from models.split import Split
 from models.tuning import DEFAULTS
-from pipeline import compare, tracking
+from pipeline import compare, registry
 from pipeline.build_features import NightFeatures, replayed_nights
 from pipeline.bundles import load_bundle
 from pipeline.config import Config
@@ -97,7 +97,7 @@ def run(
 def _params(lake: Lake, config: Config, as_of: datetime) -> tuple[str, Params]:
     """Whose parameters, in words, and which: the champion's, and the defaults of a goal that it does not know."""
     tracker, defaults = Tracker(lake.tracking, config.project.name), {**DEFAULTS, "device": config.training.device}
-    champion, params = tracking.champion(tracker, as_of), dict.fromkeys(config.goals, defaults)
+    champion, params = registry.champion(tracker, as_of), dict.fromkeys(config.goals, defaults)
     if champion is None:
         return "the defaults: there is no champion", params
     models = load_bundle(tracker, champion.version).models

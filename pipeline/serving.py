@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from models.classifier import Bundle
-from pipeline import tracking
+from pipeline import registry
 from pipeline.build_features import fits
 from pipeline.bundles import load_bundle
 from pipeline.config import Config
@@ -32,7 +32,7 @@ class Model:
     def serving(cls, as_of: datetime, config: Config, lake: Lake) -> Model:
         """The champion as of the night."""
         tracker = Tracker(lake.tracking, config.project.name)
-        champion = tracking.champion(tracker, as_of)
+        champion = registry.champion(tracker, as_of)
         if champion is None:
             return cls(None, NO_MODEL)
         bundle = load_bundle(tracker, champion.version)

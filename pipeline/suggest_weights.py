@@ -9,7 +9,7 @@ from features import spec
 from models import goal_weights, scorer
 from models.goal_weights import Lists, Suggestion
 from pipeline.compare import Contest, Probabilities, predictions
-from pipeline.rebuild import Rows
+from pipeline.rows import Rows
 
 
 def suggestions(contest: Contest) -> tuple[Suggestion, ...]:

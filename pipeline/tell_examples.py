@@ -17,8 +17,8 @@ from models.classifier import Bundle
 from models.examples import Kind
 from pipeline.compare import Probabilities
 from pipeline.lookup import Content, Lookup
-from pipeline.rebuild import Rows
 from pipeline.reports.examples import Example, Reason
+from pipeline.rows import Rows
 
 MOST_ROWS = 40_000
 """Rows of lists that are looked through; whole lists, evenly spaced."""

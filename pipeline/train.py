@@ -15,7 +15,7 @@ from models import grid, leak, learning
 from models.classifier import Bundle
 from models.learning import Budget, Learned, Sample
 from models.tuning import TrialRecord
-from pipeline import decisions, tracking
+from pipeline import decisions, registry, tracking
 from pipeline.build_features import goals_of
 from pipeline.compare import Contest
 from pipeline.config import Config
@@ -168,9 +168,9 @@ def _record(contest: Contest, skipped: Mapping[str, str], seconds: float) -> Tra
     tracker = Tracker(contest.lake.tracking, config.project.name)
     version = tracking.log_training(tracker, training_record(contest, skipped, seconds))
     if contest.verdict.promote:
-        tracking.promote(tracker, version, as_of)
+        registry.promote(tracker, version, as_of)
     else:
-        tracking.refuse(tracker, version, contest.verdict.reason)
+        registry.refuse(tracker, version, contest.verdict.reason)
     data = contest.data
     return TrainReport(
         as_of=as_of.isoformat(),
@@ -189,7 +189,7 @@ def _record(contest: Contest, skipped: Mapping[str, str], seconds: float) -> Tra
         nights={"train": len(data.split.train), "validation": len(data.split.validation), "test": len(data.split.test)},
         trials=sum(len(one.trials) for one in contest.learned.values()),
         seconds=round(seconds, 1),
-        report=next((str(v.report) for v in tracking.versions(tracker) if v.version == version), None),
+        report=next((str(v.report) for v in registry.versions(tracker) if v.version == version), None),
     )
 
 

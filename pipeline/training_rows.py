@@ -15,7 +15,8 @@ from models.split import Split, split_nights
 from pipeline.build_features import Cuts, replayed_nights
 from pipeline.config import Config
 from pipeline.night import Archive
-from pipeline.rebuild import Rebuilt, Rows, rebuild, scored
+from pipeline.rebuild import Rebuilt, rebuild
+from pipeline.rows import Rows, scored
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from deltalake import DeltaTable
 
 from expectations import schemas
 from pipeline import changes, snapshot
 from pipeline.config import Config
 from pipeline.export_tables import TABLES
-from tests.pipeline.nights import GOALS
+from tests.pipeline.nights import GOALS, publish
 from tests.pipeline.small import House
 
 ALSO = ("csv", "jsonl", "delta")
@@ -85,6 +86,17 @@ def content(house: House, form: str) -> Content:
 def configured(house: House, *also: str) -> Config:
     """The configuration with exports in these formats."""
     return house.configure(f"[publish]\nalso = {json.dumps(also)}\n")
+
+
+@pytest.fixture
+def two_nights(tmp_path: Path) -> House:
+    """A company in which two nights were published, the second with another list for everybody."""
+    house = House(tmp_path / "house")
+    house.folder.mkdir()
+    configured(house, *ALSO)
+    publish(house.lake.rankings, night=0)
+    publish(house.lake.rankings, night=1, variant=1)
+    return house
 
 
 def nothing_else(house: House, *forms: str) -> bool:

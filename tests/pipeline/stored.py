@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from pipeline import config as configuration
 from pipeline.config import Config
 from tests.pipeline.buckets import Bucket
 from tests.pipeline.small import House, table_source
@@ -27,3 +30,24 @@ def remote(bucket: Bucket) -> dict[str, bytes | None]:
     """Every object of the rankings."""
     paths = [key.removeprefix("tables/rankings/") for key in bucket.keys]
     return {path: bucket.get(path) for path in paths}
+
+
+@pytest.fixture
+def house(tmp_path: Path, bucket: Bucket) -> House:
+    """Its tables go to the bucket; nothing was published yet."""
+    house = House(tmp_path / "house")
+    house.folder.mkdir()
+    configured(house, bucket.url)
+    return house
+
+
+@pytest.fixture
+def config(house: House) -> Config:
+    """As the house's file has it."""
+    return configuration.load(house.file)
+
+
+@pytest.fixture
+def root(house: House) -> Path:
+    """Where the house's rankings are published."""
+    return house.lake.rankings

@@ -1,80 +1,26 @@
-"""Alerts over a real web server: once when something begins, once when it is over, never lost, and no address told."""
+"""Alerts over a real web server: what a night gives cause for, told once when it begins and once when it is over."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from pipeline import alert, alert_state, deadline, messenger, snapshot, tracking
+from pipeline import alert, deadline, registry, tracking
 from pipeline import config as configuration
-from pipeline.alert import AlertReport
-from pipeline.causes import State
-from pipeline.errors import ConfigurationError, ShortlistError
+from pipeline.errors import ShortlistError
 from pipeline.records import Tracker
-from tests.pipeline import nights, trainings
-from tests.pipeline.sink import TOKEN, Sink, listening
-from tests.pipeline.small import HEADER, House, shortlist
+from tests.pipeline import alerted, nights, trainings
+from tests.pipeline.alerted import STEP, decide, headings, opened, publish
+from tests.pipeline.sink import Sink
+from tests.pipeline.small import HEADER, House
 from tests.pipeline.website import DAY, NIGHT, WEB, export, load
 
-STEP = timedelta(days=1)
-URLS = "SHORTLIST_ALERT_URLS"
-
-
-@pytest.fixture(name="sink", scope="module")
-def _server() -> Iterator[Sink]:
-    with listening() as sink:
-        yield sink
-
-
-@pytest.fixture
-def told(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> Sink:
-    """The sink, empty, and named in the environment."""
-    sink.taken()
-    sink.status = 200
-    monkeypatch.setenv(URLS, sink.url)
-    return sink
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> House:
-    """A company of one source, without exports."""
-    house = House(tmp_path)
-    house.configure(WEB)
-    return house
-
-
-def headings(sink: Sink) -> list[str]:
-    """What was sent since the last time, by heading."""
-    return [message["title"].partition(": ")[2] for message in sink.taken()]
-
-
-def opened(report: AlertReport) -> list[tuple[str, str]]:
-    """What began."""
-    return [(one.kind, one.key) for one in report.opened]
-
-
-def publish(house: House, number: int, people: int) -> None:
-    """A snapshot of a numbered night in which so many people have a list."""
-    tables = nights.ranked(number, people=people)
-    root = house.lake.rankings
-    snapshot.commit(root, snapshot.stage(root, tables, nights.facts(), nights.as_of(number)))
-
-
-def decide(house: House, arms: list[dict[str, Any]], *, retrain: bool = False, as_of: Any = NIGHT) -> None:
-    """A night's decision as the drift check writes it, with what else it may say one day."""
-    decision = json.dumps({"retrain": retrain, "arms": arms, "something new": 1})
-    house.lake.replace_night("decisions", pa.table({"decision": [decision]}), as_of)
-
-
-# ---------------------------------------------------------------- once
+house, sink, told = alerted.house, alerted.sink, alerted.told
 
 
 def test_data_late_then_there(house: House, told: Sink) -> None:
@@ -194,9 +140,9 @@ def test_news_of_a_training(house: House, told: Sink, tracker: Tracker, promoted
     decide(house, [], retrain=True)
     version = tracking.log_training(tracker, trainings.record(NIGHT, description="it ranks better"))
     if promoted:
-        tracking.promote(tracker, version, NIGHT)
+        registry.promote(tracker, version, NIGHT)
     else:
-        tracking.refuse(tracker, version, "it ranks worse")
+        registry.refuse(tracker, version, "it ranks worse")
     alert.run(NIGHT, config)
     alert.run(NIGHT, config)
     (message,) = told.taken()
@@ -265,164 +211,3 @@ def test_what_cannot_be_read_still_holds(house: House, told: Sink) -> None:
     assert [one.kind for one in report.open] == ["stale"]
     assert any("no snapshot's name" in note for note in report.notes)
     assert headings(told) == ["published table stale"]
-
-
-# ---------------------------------------------------------------- never lost
-
-
-def test_a_service_that_is_down_is_told_later(house: House, told: Sink) -> None:
-    """No failure of the night; what it missed it gets with the next run, in order, and the others nothing twice."""
-    config = house.configure(WEB)
-    with listening() as other, pytest.MonkeyPatch.context() as patch:
-        patch.setenv(URLS, f"{told.url}\n{other.url}")
-        other.status = 500
-        report = alert.run(NIGHT, config)
-        assert (report.sent, report.waiting) == (0, 1)
-        assert report.notes == ("1 messages could not be delivered to JSON; the next run sends them again",)
-        export(house)
-        assert alert.run(NIGHT, config).waiting == 2
-        assert headings(told) == ["data late", "resolved: data late"]
-        other.status = 200
-        assert alert.run(NIGHT, config).waiting == 0
-        assert headings(other) == ["data late", "resolved: data late"]
-        assert headings(told) == []
-
-
-def test_killed_between_sending_and_noting(house: House, told: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message is sent once more, and then no more."""
-    config, write = house.configure(WEB), alert_state.write
-
-    def dies(file: Path, state: State) -> None:
-        if not state.outbox:
-            raise SystemExit  # nothing catches it, so nothing more is written, as when the process is killed
-        write(file, state)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(alert_state, "write", dies)
-        with pytest.raises(SystemExit):
-            alert.run(NIGHT, config)
-    assert headings(told) == ["data late"]
-    assert alert.run(NIGHT, config).sent == 1
-    assert alert.run(NIGHT, config).sent == 0
-    assert headings(told) == ["data late"]
-
-
-def test_nobody_to_tell(house: House, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The state is kept and shown all the same; whoever is named later hears what still holds."""
-    monkeypatch.delenv(URLS, raising=False)
-    config = house.configure(WEB)
-    report = alert.run(NIGHT, config)
-    assert (opened(report), report.addresses, report.sent) == ([("late", "web")], (), 0)
-    assert "nobody is told: SHORTLIST_ALERT_URLS names no address" in alert.lines(report, config)
-    sink.taken()
-    monkeypatch.setenv(URLS, sink.url)
-    assert alert.run(NIGHT + STEP, config).sent == 1
-    assert headings(sink) == ["data late"]
-
-
-def test_an_address_with_a_typo_loses_nothing(house: House, told: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What could not be sent anywhere waits for the address to be put right."""
-    config = house.configure(WEB)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(URLS, "jsn://127.0.0.1")
-        assert (alert.run(NIGHT, config).waiting, told.taken()) == (1, [])
-    assert alert.run(NIGHT, config).sent == 1
-    assert headings(told) == ["data late"]
-
-
-def test_a_state_that_is_none_is_said(house: House, told: Sink) -> None:
-    """Not taken for an empty one, which would tell everything again."""
-    config = house.configure(WEB)
-    alert.run(NIGHT, config)
-    (house.lake.alerts / alert_state.FILE).write_text('{"as_of": 1}')
-    with pytest.raises(ShortlistError, match="Restore it, or remove it"):
-        alert.run(NIGHT, config)
-
-
-# ---------------------------------------------------------------- no address is told
-
-
-def test_no_address_in_any_log(
-    house: House, told: Sink, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Taken, refused, out of reach or not understood: no log at any level, no report and no file has the token."""
-    caplog.set_level(logging.DEBUG)
-    config = house.configure(WEB)
-    said = []
-    for number, (url, status) in enumerate(
-        [(told.url, 200), (told.url, 500), (f"json://127.0.0.1:1/{TOKEN}", 0), (f"slack://{TOKEN}", 0)]
-    ):
-        told.status = status or 200
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(URLS, url)
-            (house.folder / "exports").mkdir(exist_ok=True)
-            export(house, DAY + number * STEP) if number % 2 else None
-            report = alert.run(NIGHT + number * STEP, config)
-            said.append(json.dumps(report.to_json()) + "\n".join(alert.lines(report, config)))
-    out = capfd.readouterr()
-    assert "is none that Apprise knows" in said[-1]
-    kept = [path.read_text(errors="replace") for path in house.folder.rglob("*") if path.is_file()]
-    texts = [*said, *kept, out.out, out.err, caplog.text, *(repr(one) for one in messenger.addresses(config))]
-    assert [text for text in texts if TOKEN in text] == []
-    assert told.got, "nothing was sent, so nothing was tested"
-
-
-def test_what_does_log_is_heard_again(told: Sink) -> None:
-    """Apprise and urllib3 are silenced while they speak of addresses, and no longer."""
-    before = [logging.getLogger(name).level for name in ("apprise", "urllib3")]
-    with messenger._quiet():
-        assert not logging.getLogger("urllib3.connectionpool").isEnabledFor(logging.CRITICAL)
-    assert [logging.getLogger(name).level for name in ("apprise", "urllib3")] == before
-
-
-def test_a_bad_address_names_its_place_only(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which of them it is, and nothing of it."""
-    config = house.configure(WEB)
-    monkeypatch.setenv(URLS, f"json://127.0.0.1:1/ nonsense-{TOKEN}")
-    with pytest.raises(ConfigurationError, match="number 2 of 2 addresses") as refused:
-        messenger.addresses(config)
-    assert TOKEN not in str(refused.value)
-
-
-@pytest.mark.parametrize("key", ["urls_env", "urls", "airflow_url"])
-def test_an_address_in_the_file_is_refused_unseen(house: House, key: str) -> None:
-    """Whoever writes it where the variable's name belongs does not read it in a log."""
-    with pytest.raises(ConfigurationError, match=f"alerts.{key}") as refused:
-        house.configure(f'[alerts]\n{key} = "slack://{TOKEN}@{TOKEN}/?key={TOKEN}"\n')
-    assert TOKEN not in str(refused.value)
-
-
-# ---------------------------------------------------------------- the command
-
-
-def test_the_command(house: House, told: Sink, capsys: pytest.CaptureFixture[str]) -> None:
-    """What holds and what was sent, in words or as JSON; `--overdue` tells that nothing is published."""
-    command = ("alert", "--config", house.file, "--as-of", "2026-07-01")
-    said = shortlist(capsys, *command, "--overdue")
-    assert said.lacks("new: data late:", "new: deadline missed:", "2 messages sent to JSON; 0 waiting") == []
-    found = shortlist(capsys, *command, "--json").json
-    assert [one["since"] for one in found["open"]] == [NIGHT.isoformat()] * 2
-    assert sorted(headings(told)) == ["data late", "deadline missed"]
-
-
-@pytest.mark.parametrize(("status", "code"), [(200, 0), (500, 1)])
-def test_trying_it_out(house: House, told: Sink, capsys: pytest.CaptureFixture[str], status: int, code: int) -> None:
-    """A test message, which address took it, and an exit code; nothing is noted."""
-    told.status = status
-    said = shortlist(capsys, "alert", "--config", house.file, "--test")
-    assert (said.code, "1 JSON: took it" in said.err) == (code, status == 200)
-    assert [message["title"] for message in told.taken()] == ["small: test"] * (status == 200)
-    assert not house.lake.alerts.exists()
-
-
-def test_doctor_looks_at_the_addresses(
-    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """How many and of which service; one that is none is bad, and not shown."""
-    export(house)
-    monkeypatch.setenv(URLS, "json://127.0.0.1:1/ mailto://ann:secret@example.com")
-    assert shortlist(capsys, "doctor", "--config", house.file).lacks("alerts: 2 addresses: JSON, E-Mail") == []
-    monkeypatch.setenv(URLS, f"slack://{TOKEN}")
-    said = shortlist(capsys, "doctor", "--config", house.file)
-    assert said.code == 1
-    assert TOKEN not in said.err

@@ -12,7 +12,7 @@ from features import crm, spec
 from features.crm import Vocabulary
 from features.measures import Attribute
 from pipeline.audit_groups import Groups
-from pipeline.rebuild import Rows
+from pipeline.rows import Rows
 
 GOALS = ("click",)
 CODED = Vocabulary(tuple(Attribute(f"crm_a{number}", f"a{number}", ("yes", "no")) for number in range(8)))

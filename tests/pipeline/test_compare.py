@@ -22,7 +22,7 @@ from models.split import Split
 from pipeline import compare
 from pipeline.build_features import NO_CRM
 from pipeline.config import Config
-from pipeline.rebuild import Rows
+from pipeline.rows import Rows
 from pipeline.training_rows import TrainingRows, sample
 from tests.pipeline.lakes import config_in
 from tests.worlds import World

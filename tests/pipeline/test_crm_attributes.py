@@ -17,12 +17,12 @@ from features.crm import Vocabulary
 from features.measures import Attribute
 from models import classifier
 from models.classifier import Bundle, GoalModel
-from pipeline import check_drift, feature_report, rebuild, score, tracking
+from pipeline import check_drift, feature_report, rebuild, registry, score, tracking
 from pipeline.build_features import NightFeatures, crm_of, fits, goals_of
 from pipeline.config import Config
 from pipeline.lake import Lake
-from pipeline.rebuild import Rows, joined
 from pipeline.records import Tracker, TrainingRecord
+from pipeline.rows import Rows, joined, scored
 from pipeline.training_rows import TrainingRows, collect
 from tests.features.images import image
 from tests.pipeline.lakes import END, FIRST, NIGHT, VISITORS, archive, config_in, fortnight, tables, written
@@ -112,10 +112,10 @@ def test_rows_to_learn_from_are_what_is_ranked(config: Config) -> None:
     nights = [NIGHT - 2 * DAY, NIGHT, NIGHT + DAY]
     parts = [night.shown for night in rebuild.rebuild(found, nights, config, lists=False)]
     rows, goals, cuts = joined(parts), tuple(config.goals), {name: [1.0, 2.0] for name in rfm.RAW}
-    scored = rows.scored(cuts, goals, PLAN)
-    assert image(rebuild.scored(parts, cuts, goals, PLAN)) == image(scored)
-    assert scored.x.dtype == np.float32
-    assert scored.x.shape[1] == len(spec.names(goals, crm=PLAN.attributes)) == rows.x.shape[1] + 1
+    whole = rows.scored(cuts, goals, PLAN)
+    assert image(scored(parts, cuts, goals, PLAN)) == image(whole)
+    assert whole.x.dtype == np.float32
+    assert whole.x.shape[1] == len(spec.names(goals, crm=PLAN.attributes)) == rows.x.shape[1] + 1
     known = []
     for as_of in nights:
         night = NightFeatures.of(found.night(as_of), config)
@@ -124,9 +124,9 @@ def test_rows_to_learn_from_are_what_is_ranked(config: Config) -> None:
         known.append({person: matrix[at] for person, at in place.items()})
     of_night = np.searchsorted(_ends(found, nights, config), np.arange(rows.size), side="right")
     expected = np.stack([known[at][person] for at, person in zip(of_night, rows.person.tolist(), strict=True)])
-    np.testing.assert_array_equal(scored.x[:, : WIDTH + 1], expected)
+    np.testing.assert_array_equal(whole.x[:, : WIDTH + 1], expected)
     assert set(np.unique(expected[:, WIDTH][~np.isnan(expected[:, WIDTH])])) == {0, 1, 2}
-    np.testing.assert_array_equal(scored.x[:, WIDTH + 1 :], rows.x[:, WIDTH:])
+    np.testing.assert_array_equal(whole.x[:, WIDTH + 1 :], rows.x[:, WIDTH:])
 
 
 def _ends(found: Any, nights: list[datetime], config: Config) -> list[int]:
@@ -235,7 +235,7 @@ def test_drift_of_what_the_crm_says_is_seen(plans: Mapping[int, str | None], tmp
     tracker = Tracker(lake.tracking, config.project.name)
     trained = END - 4 * DAY
     record = TrainingRecord(as_of=trained, goals=("click",), files=bundle(config, PLAN, trained).to_files())
-    tracking.promote(tracker, tracking.log_training(tracker, record), trained)
+    registry.promote(tracker, tracking.log_training(tracker, record), trained)
     report = check_drift.run(END, config)
     (found,) = (one for one in report.features if one["name"] == "crm_plan")
     assert found["drifted"] == bool(plans)

@@ -30,21 +30,13 @@ from tests.pipeline.exported import (
     says,
     schema,
     served,
+    two_nights,
 )
 from tests.pipeline.nights import GOALS, as_of, facts, publish, ranked
 from tests.pipeline.small import House
 from tests.pipeline.weird import Lists
 
-
-@pytest.fixture(name="house")
-def _house(tmp_path: Path) -> House:
-    """A company in which two nights were published, the second with another list for everybody."""
-    house = House(tmp_path / "house")
-    house.folder.mkdir()
-    configured(house, *ALSO)
-    publish(house.lake.rankings, night=0)
-    publish(house.lake.rankings, night=1, variant=1)
-    return house
+house = two_nights
 
 
 def without_empty(rows: Rows) -> Rows:

@@ -22,21 +22,13 @@ from tests.pipeline.exported import (
     is_whole,
     nothing_else,
     says,
+    two_nights,
 )
 from tests.pipeline.faults import Calls, Crash, Fault, calls
 from tests.pipeline.nights import publish
 from tests.pipeline.small import House
 
-
-@pytest.fixture(name="house")
-def _house(tmp_path: Path) -> House:
-    """A company in which two nights were published, the second with another list for everybody."""
-    house = House(tmp_path / "house")
-    house.folder.mkdir()
-    configured(house, *ALSO)
-    publish(house.lake.rankings, night=0)
-    publish(house.lake.rankings, night=1, variant=1)
-    return house
+house = two_nights
 
 
 @contextmanager

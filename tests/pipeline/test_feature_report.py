@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from features import spec
 from models import classifier, drift
 from models.classifier import Bundle, GoalModel
-from pipeline import feature_report, tracking
+from pipeline import feature_report, registry, tracking
 from pipeline.config import Config
 from pipeline.feature_report import Reference
 from pipeline.records import Tracker, TrainingRecord
@@ -353,7 +353,7 @@ def test_a_night_is_kept_once_with_its_champion(tmp_path: Path) -> None:
     bundle = Bundle({"click": GoalModel.of("click", booster, {})}, {"click": 1.0}, {"nights": [EARLIER.isoformat()]})
     tracker = Tracker(lake.tracking, config.project.name)
     version = tracking.log_training(tracker, TrainingRecord(EARLIER + DAY, ("click",), bundle.to_files()))
-    tracking.promote(tracker, version, EARLIER + DAY)
+    registry.promote(tracker, version, EARLIER + DAY)
     again = feature_report.run(NIGHT, people(2), contents(2), config)
     assert again.champion == "version 1, trained for 2026-06-25"
     assert again.reference == "2026-06-24 00:00, the champion's last training night"

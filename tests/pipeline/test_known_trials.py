@@ -15,7 +15,7 @@ from models.classifier import Bundle, GoalModel
 from models.learning import Learned
 from models.split import Split
 from models.tuning import DEFAULTS, SPACE
-from pipeline import known_trials, tracking, train
+from pipeline import known_trials, registry, train
 from pipeline.build_features import NO_CRM
 from pipeline.config import Config
 from pipeline.lake import Lake
@@ -44,8 +44,8 @@ def serving(monkeypatch: pytest.MonkeyPatch, params: dict[str, float], since: da
     model = GoalModel("click", ("a",), b"", IDENTITY, 0, {**params, "device": "cpu", "eval_metric": "logloss"})
     files = Bundle({"click": model}, {"click": 1.0}).to_files()
     version = SimpleNamespace(version="1")
-    monkeypatch.setattr(tracking, "champion", lambda _, as_of: version if as_of >= since else None)
-    monkeypatch.setattr(tracking, "load_bundle_files", lambda *_: files)
+    monkeypatch.setattr(registry, "champion", lambda _, as_of: version if as_of >= since else None)
+    monkeypatch.setattr(registry, "load_bundle_files", lambda *_: files)
 
 
 def trials(learned: dict[str, Learned]) -> list[dict[str, float]]:

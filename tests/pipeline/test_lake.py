@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from expectations import schemas
 from pipeline import lake as lake_module
+from pipeline import lake_history
 from pipeline.config import parse
 from pipeline.day_files import DataFile
 from pipeline.errors import ShortlistError
@@ -226,8 +227,8 @@ def test_vacuum_removes_what_no_kept_version_needs(lake: Lake) -> None:
     """Replaced files go once their time is over, and not before; what is read now stays."""
     put(lake, "web", MONDAY, "a")
     put(lake, "web", MONDAY, "b")
-    assert lake.vacuum(timedelta(days=7)) == {"loads": 0}
-    assert lake.vacuum(timedelta(0)) == {"loads": 1}
+    assert lake_history.vacuum(lake, timedelta(days=7)) == {"loads": 0}
+    assert lake_history.vacuum(lake, timedelta(0)) == {"loads": 1}
     assert names(lake.read("loads")) == ["b"]
 
 
@@ -238,7 +239,7 @@ def test_history_is_not_erased_under_an_adoption(lake: Lake, monkeypatch: pytest
 
     def placed(table: Path, file: DataFile) -> AddAction:
         action = real(table, file)
-        erasures.append(pool.submit(lake.erase_history))
+        erasures.append(pool.submit(lake_history.erase, lake))
         with suppress(TimeoutError):  # without a lock it would be over now
             erasures[0].result(timeout=1)
         return action

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from expectations import schemas
-from pipeline import erasure, ingest, suppress
+from pipeline import erasure, ingest, lake_history, suppress
 from pipeline.lake import UNDATED, Lake
 from pipeline.pseudonyms import Pseudonyms
 from tests.pipeline import model_lake
@@ -250,7 +250,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def vacuum(self) -> None:
         """What no table refers to is gone from the disk, the remains of crashes too."""
-        self.lake.vacuum(timedelta(0))
+        lake_history.vacuum(self.lake, timedelta(0))
         for table in self.lake.versions():
             on_disk = {path.name for path in self.lake.path(table).glob("source=*/**/*.parquet")}
             assert on_disk == {Path(file).name for file in self.lake.files(table)}, table

@@ -15,7 +15,8 @@ import pytest
 from features import rfm, spec
 from pipeline.build_features import NightFeatures
 from pipeline.config import Config
-from pipeline.rebuild import Rows, rebuild
+from pipeline.rebuild import rebuild
+from pipeline.rows import Rows
 from tests.features.images import image
 from tests.pipeline.lakes import END, NIGHT, Tables, archive, config_in, fortnight, rebuilt, split, tables
 from tests.pipeline.lakes import joined as together

@@ -19,7 +19,7 @@ import pytest
 from expectations import schemas
 from models import gate, learning
 from pipeline import config as configuration
-from pipeline import replay, tracking
+from pipeline import registry, replay
 from pipeline.build_features import NightFeatures
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
@@ -185,7 +185,7 @@ def test_a_model_is_learned_and_none_is_registered(one: Replayed) -> None:
     """The lake's own registry knows nothing of it; the replay's page lies in MLflow."""
     tracker = Tracker(Lake.of(one.config).tracking, one.config.project.name)
     assert one.report.trainings >= 1
-    assert tracking.versions(tracker) == []
+    assert registry.versions(tracker) == []
     page = Path(str(one.report.report)).read_text()
     assert "most popular" in page
     assert not (Lake.of(one.config).rankings / "CURRENT").exists()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from models.gate import Verdict
-from pipeline import compare, rollback_model, tracking
+from pipeline import compare, registry, rollback_model, tracking
 from pipeline import config as configuration
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
@@ -25,9 +25,9 @@ NEXT = AS_OF + timedelta(days=1)
 def another(config: Config, trained: datetime, **changes: bytes) -> str:
     """The night's model registered once more, as if trained for another night, and promoted then."""
     tracker = Tracker(Lake.of(config).tracking, config.project.name)
-    first = tracking.load_bundle_files(tracker, "1")
+    first = registry.load_bundle_files(tracker, "1")
     version = tracking.log_training(tracker, TrainingRecord(trained, ("click", "read"), {**first, **changes}))
-    tracking.promote(tracker, version, trained)
+    registry.promote(tracker, version, trained)
     return version
 
 
@@ -58,7 +58,7 @@ def test_a_model_that_cannot_make_lists_is_not_gone_back_to(
     with pytest.raises(ShortlistError, match="other goals or features"):
         rollback_model.run(NEXT, other)
     tracker = Tracker(Lake.of(config).tracking, config.project.name)
-    path = next(one.folder for one in tracking.versions(tracker) if one.version == "1") / "model" / "click.ubj"
+    path = next(one.folder for one in registry.versions(tracker) if one.version == "1") / "model" / "click.ubj"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ShortlistError, match=r"click\.ubj has sha256"):
         rollback_model.run(NEXT, config)

@@ -14,13 +14,14 @@ from mlflow import MlflowClient
 
 from models.rolling import origins
 from pipeline import config as configuration
-from pipeline import rolling, tracking
+from pipeline import registry, rolling
 from pipeline.build_features import replayed_nights
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
-from pipeline.rebuild import Rows, rebuild
+from pipeline.rebuild import rebuild
 from pipeline.records import ModelVersion, Tracker
+from pipeline.rows import Rows
 from pipeline.train import budget_of
 from pipeline.training_rows import TrainingRows, grouped
 from tests.pipeline.lakes import END, archive, config_in, fortnight, written
@@ -49,7 +50,7 @@ class Recorded:
         experiments = [one.experiment_id for one in client.search_experiments()]
         return cls(
             {path: path.stat().st_mtime_ns for path in lake.root.parent.rglob("*.ubj")},
-            tracking.versions(tracker),
+            registry.versions(tracker),
             len(client.search_runs(experiments, max_results=10_000)),
             lake.versions(),
         )

@@ -11,7 +11,8 @@ import pytest
 
 from features import rfm, spec
 from pipeline.config import Config
-from pipeline.rebuild import joined, rebuild
+from pipeline.rebuild import rebuild
+from pipeline.rows import joined
 from pipeline.training_rows import to_learn
 from tests.features.images import image
 from tests.pipeline.lakes import FIRST, NIGHT, Tables, archive, config_in, fortnight, rebuilt, tables

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import spool, staging
+from pipeline import lake_history, spool, staging
 from pipeline.day_files import ORDER, PARTITIONS
 from pipeline.lake import Lake
 from pipeline.staging import Staged, Staging
@@ -191,7 +191,7 @@ def test_a_file_that_no_version_names_is_vacuumed_when_it_is_old(tmp_path: Path)
     (named,) = lake.files("events")
     placed = Path(named).with_name("placed.parquet")
     placed.write_bytes(Path(named).read_bytes())
-    lake.vacuum(timedelta(hours=1))
+    lake_history.vacuum(lake, timedelta(hours=1))
     assert placed.is_file()
-    lake.vacuum(timedelta(0))
+    lake_history.vacuum(lake, timedelta(0))
     assert (placed.exists(), Path(named).is_file()) == (False, True)

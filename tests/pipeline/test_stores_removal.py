@@ -11,29 +11,13 @@ from pipeline import config as configuration
 from pipeline import snapshot, stores
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
+from tests.pipeline import stored
 from tests.pipeline.buckets import Bucket
 from tests.pipeline.nights import publish
 from tests.pipeline.small import House, shortlist
-from tests.pipeline.stored import WEB, configured
+from tests.pipeline.stored import WEB
 
-
-@pytest.fixture
-def house(tmp_path: Path, bucket: Bucket) -> House:
-    """Its tables go to the bucket; nothing was published yet."""
-    house = House(tmp_path / "house")
-    house.folder.mkdir()
-    configured(house, bucket.url)
-    return house
-
-
-@pytest.fixture(name="config")
-def _config(house: House) -> Config:
-    return configuration.load(house.file)
-
-
-@pytest.fixture(name="root")
-def _root(house: House) -> Path:
-    return house.lake.rankings
+house, config, root = stored.house, stored.config, stored.root
 
 
 def test_old_snapshots_go_from_the_store(house: House, bucket: Bucket, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from models import scorer
 from pipeline import grade, suggest_weights
 from pipeline.build_features import NO_CRM, NightFeatures, goals_of
 from pipeline.compare import Contest
-from pipeline.rebuild import Rows
+from pipeline.rows import Rows
 from tests.pipeline.lakes import NIGHT, archive, config_in, fortnight
 from tests.pipeline.test_tell_examples import NAMES, rows
 

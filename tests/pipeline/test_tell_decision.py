@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline import decision_page, tracking
+from pipeline import decision_page, registry, tracking
 from pipeline.config import Config
 from pipeline.records import Tracker
 from pipeline.reports.grades import Mark, Measured, NightGrade
@@ -95,9 +95,9 @@ def test_promotions_and_ways_back_are_marked_at_their_night(house: House) -> Non
     for back in (9, 6, 4, 1):
         version = trained(tracker, NIGHT - back * DAY)
         if back == 4:
-            tracking.refuse(tracker, version, "no better")
+            registry.refuse(tracker, version, "no better")
         else:
-            tracking.promote(tracker, version, NIGHT - back * DAY)
+            registry.promote(tracker, version, NIGHT - back * DAY)
     by_night = {"from": "2", "to": "1", "why": "worse"}
     by_hand = {8: ("1", None), 5: ("2", None), 3: ("1", None), 2: ("1", None)}
     by_itself = {**by_hand, 3: ("2", by_night)}

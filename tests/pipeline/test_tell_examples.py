@@ -16,7 +16,7 @@ from models.classifier import Bundle, GoalModel, matrix, train
 from pipeline import who
 from pipeline.build_features import NO_CRM
 from pipeline.compare import predictions
-from pipeline.rebuild import Rows
+from pipeline.rows import Rows
 from pipeline.tell_examples import Telling, worded
 
 GOALS = ("click",)

@@ -1,27 +1,16 @@
-"""MLflow, for real: what a training records comes back, to the right night, unharmed and once."""
+"""MLflow, for real: what a training records is found there, unharmed and once."""
 
 from __future__ import annotations
-
-from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from mlflow import MlflowClient
 from mlflow.models import Model
 
-from pipeline import tracking
+from pipeline import registry, tracking
 from pipeline.errors import ShortlistError
 from pipeline.records import Signature, Tracker, Trial
-from tests.pipeline.trainings import DAY, FILES, NIGHT, experiment_id, record, runs, trained
-
-
-def test_nothing_recorded_is_no_champion_and_leaves_no_trace(tmp_path: Path) -> None:
-    """Asking before the first training answers None and creates nothing."""
-    tracker = Tracker(tmp_path / "mlflow", "acme")
-    assert tracking.champion(tracker, NIGHT) is None
-    assert tracking.versions(tracker) == []
-    assert not tracker.folder.exists()
+from tests.pipeline.trainings import FILES, NIGHT, experiment_id, record, runs, trained
 
 
 def test_training_is_one_run_with_everything_in_its_place(tracker: Tracker, client: MlflowClient) -> None:
@@ -40,7 +29,7 @@ def test_training_is_one_run_with_everything_in_its_place(tracker: Tracker, clie
             seconds=60,
         ),
     )
-    (found,) = tracking.versions(tracker)
+    (found,) = registry.versions(tracker)
     run = client.get_run(found.run_id)
     history = client.get_metric_history(found.run_id, "click.log_loss.validation")
 
@@ -75,7 +64,7 @@ def test_a_version_has_a_signature_and_can_still_not_be_loaded_by_mlflow(tracker
     """MLflow reads what goes in and what comes out, and finds no flavor that would unpickle anything."""
     signature = Signature(("age_days", "crm_country"), ("p_click", "p_read"))
     tracking.log_training(tracker, record(signature=signature))
-    (found,) = tracking.versions(tracker)
+    (found,) = registry.versions(tracker)
     model = Model.load(str(found.folder / "model"))
     assert model.signature is not None
     assert [(one.name, str(one.type), one.required) for one in model.signature.inputs.inputs] == [
@@ -84,7 +73,7 @@ def test_a_version_has_a_signature_and_can_still_not_be_loaded_by_mlflow(tracker
     ]
     assert model.signature.outputs.input_names() == ["p_click", "p_read"]
     assert model.flavors == {}
-    assert tracking.load_bundle_files(tracker, found.version) == FILES
+    assert registry.load_bundle_files(tracker, found.version) == FILES
 
 
 def test_trials_are_nested_below_their_training(tracker: Tracker, client: MlflowClient) -> None:
@@ -112,36 +101,9 @@ def test_more_numbers_than_mlflow_takes_at_once(tracker: Tracker, client: Mlflow
     """2,500 rounds and 150 settings arrive whole, although a request takes 1,000 and 100."""
     many = {f"p{index}": index for index in range(150)}
     tracking.log_training(tracker, record(params=many, curves={"loss": [float(step) for step in range(2500)]}))
-    (found,) = tracking.versions(tracker)
+    (found,) = registry.versions(tracker)
     assert len(client.get_run(found.run_id).data.params) == 150
     assert len(client.get_metric_history(found.run_id, "loss")) == 2500
-
-
-def test_a_model_comes_back_byte_for_byte(tracker: Tracker) -> None:
-    """What was trained is what is loaded, and a file that someone laid beside it is not."""
-    version = trained(tracker)
-    (found,) = tracking.versions(tracker)
-    (found.folder / "model" / "evil.pkl").write_bytes(b"never read")
-    assert tracking.load_bundle_files(tracker, version) == FILES
-
-
-@pytest.mark.parametrize("harm", ["changed", "missing"])
-def test_a_harmed_model_file_is_named_and_not_loaded(tracker: Tracker, harm: str) -> None:
-    """One flipped byte or a missing file stops the load, and the message says which file."""
-    version = trained(tracker)
-    path = tracking.versions(tracker)[0].folder / "model" / "read.ubj"
-    path.unlink()
-    if harm == "changed":
-        path.write_bytes(FILES["read.ubj"][:-1] + b"?")
-    with pytest.raises(ShortlistError, match=r"read\.ubj"):
-        tracking.load_bundle_files(tracker, version)
-
-
-def test_an_unknown_version_says_so(tracker: Tracker) -> None:
-    """Loading a version that never was names it."""
-    trained(tracker)
-    with pytest.raises(ShortlistError, match="no version 99"):
-        tracking.load_bundle_files(tracker, "99")
 
 
 @pytest.mark.parametrize("name", ["model.pkl", "../click.ubj", "a/click.ubj", ".ubj", "click.ubj\n"])
@@ -149,73 +111,7 @@ def test_only_plain_ubj_and_json_files_are_models(tracker: Tracker, name: str) -
     """A pickle or a path is refused before anything is recorded."""
     with pytest.raises(ShortlistError, match=r"\.ubj and \.json"):
         tracking.log_training(tracker, record(files={**FILES, name: b""}))
-    assert tracking.versions(tracker) == []
-
-
-def test_each_night_meets_the_champion_of_that_night(tracker: Tracker) -> None:
-    """A night sees the newest model promoted by then: never a later one, never one that was refused or not judged."""
-    first, refused, second, unjudged = (trained(tracker, NIGHT + day * DAY) for day in (0, 1, 2, 3))
-    tracking.promote(tracker, first, NIGHT)
-    tracking.refuse(tracker, refused, "no better")
-    tracking.promote(tracker, second, NIGHT + 2 * DAY)
-
-    def serving(day: float) -> str | None:
-        found = tracking.champion(tracker, NIGHT + day * DAY)
-        return None if found is None else found.version
-
-    assert [serving(day) for day in (-1, 0, 1, 1.9, 2, 9)] == [None, first, first, first, second, second]
-    assert unjudged not in {serving(day) for day in range(10)}
-
-
-def test_a_night_run_again_does_not_take_the_alias_from_a_later_one(tracker: Tracker, client: MlflowClient) -> None:
-    """Promoting for a past night leaves today's champion in place, and that past night has its own."""
-    today = trained(tracker, NIGHT + 5 * DAY)
-    tracking.promote(tracker, today, NIGHT + 5 * DAY)
-    past = trained(tracker, NIGHT)
-    tracking.promote(tracker, past, NIGHT)
-    assert str(client.get_model_version_by_alias(tracker.model_name, "champion").version) == today
-    assert [tracking.champion(tracker, NIGHT + day * DAY).version for day in (0, 5)] == [past, today]  # type: ignore[union-attr]
-
-
-def test_an_alias_moved_by_hand_counts(tracker: Tracker, client: MlflowClient) -> None:
-    """Setting `champion` in MLflow's own page is a rollback that the next night follows."""
-    old, new = trained(tracker, NIGHT), trained(tracker, NIGHT + DAY)
-    tracking.promote(tracker, new, NIGHT + DAY)
-    client.set_registered_model_alias(tracker.model_name, "champion", old)
-    found = tracking.champion(tracker, NIGHT + 2 * DAY)
-    assert found is not None
-    assert (found.version, found.as_of) == (old, NIGHT)
-
-
-def test_a_model_of_someone_else_is_not_served(tracker: Tracker, client: MlflowClient) -> None:
-    """A version without our tags stands in nobody's way, and as champion it stops the night with its number."""
-    ours = trained(tracker)
-    theirs = client.create_model_version(tracker.model_name, (tracker.folder / "x").as_uri(), await_creation_for=0)
-    assert [version.version for version in tracking.versions(tracker)] == [ours]
-    client.set_registered_model_alias(tracker.model_name, "champion", str(theirs.version))
-    with pytest.raises(ShortlistError, match=f"version {theirs.version} .* as_of"):
-        tracking.champion(tracker, NIGHT)
-
-
-def test_a_challenger_that_wins_later_is_no_challenger(tracker: Tracker, client: MlflowClient) -> None:
-    """Refusing sets the alias and keeps the reason; promoting the same version takes the alias away."""
-    version = trained(tracker)
-    tracking.refuse(tracker, version, "NDCG@10 no better")
-    refused = client.get_model_version_by_alias(tracker.model_name, "challenger")
-    assert (str(refused.version), refused.tags["reason"]) == (version, "NDCG@10 no better")
-    tracking.promote(tracker, version, NIGHT)
-    assert client.get_registered_model(tracker.model_name).aliases == {"champion": int(version)}
-
-
-def test_time_zones_name_the_same_instant(tracker: Tracker) -> None:
-    """Midnight in Tokyo is 15:00 UTC the day before, and a time without a zone is refused."""
-    tokyo = datetime(2026, 3, 2, tzinfo=timezone(9 * timedelta(hours=1)))
-    version = trained(tracker, tokyo)
-    tracking.promote(tracker, version, tokyo)
-    assert tracking.champion(tracker, datetime(2026, 3, 1, 14, 59, tzinfo=UTC)) is None
-    assert tracking.champion(tracker, datetime(2026, 3, 1, 15, tzinfo=UTC)) is not None
-    with pytest.raises(ShortlistError, match="time zone"):
-        tracking.champion(tracker, datetime(2026, 3, 1))
+    assert registry.versions(tracker) == []
 
 
 def test_a_killed_training_is_closed_by_the_next(tracker: Tracker, client: MlflowClient) -> None:
@@ -236,4 +132,4 @@ def test_a_training_that_fails_is_failed_and_registers_nothing(tracker: Tracker,
         tracking.log_training(tracker, record(trials=[broken]))
     (parent,) = runs(client, tracker.project, "attributes.run_name LIKE 'training%'")
     assert parent.info.status == "FAILED"
-    assert tracking.versions(tracker) == []
+    assert registry.versions(tracker) == []

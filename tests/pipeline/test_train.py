@@ -15,7 +15,7 @@ from models.calibration import IDENTITY
 from models.classifier import Bundle, GoalModel
 from models.learning import Learned, Sample
 from models.split import Split
-from pipeline import compare, score, tracking, train
+from pipeline import compare, registry, score, train
 from pipeline import config as configuration
 from pipeline.build_features import NO_CRM, NightFeatures
 from pipeline.errors import ShortlistError
@@ -37,7 +37,7 @@ def test_a_feature_that_tells_the_answer_stops_the_training_and_is_named(
     world = copy_of(small_night)
     config = configuration.load(world.config)
     tracker = Tracker(Lake.of(config).tracking, config.project.name)
-    before = len(tracking.versions(tracker))
+    before = len(registry.versions(tracker))
     collect = train.collect
 
     def planted(*arguments: object) -> TrainingRows | str:
@@ -54,15 +54,15 @@ def test_a_feature_that_tells_the_answer_stops_the_training_and_is_named(
         train.run(AS_OF, config)
     assert "click: quality (AUC 1.0000 by itself)" in str(raised.value)
     assert "Nothing was trained" in str(raised.value)
-    assert len(tracking.versions(tracker)) == before
+    assert len(registry.versions(tracker)) == before
 
 
 def test_what_serves_knows_the_newest_nights_and_what_is_judged_does_not(small_night: World) -> None:
     """Lists come of trees grown on all nights; the gate asks their twins, for whom the test nights are news."""
     config = configuration.load(small_night.config)
     tracker = Tracker(Lake.of(config).tracking, config.project.name)
-    version = tracking.versions(tracker)[0].version
-    bundle = Bundle.from_files(tracking.load_bundle_files(tracker, version))
+    version = registry.versions(tracker)[0].version
+    bundle = Bundle.from_files(registry.load_bundle_files(tracker, version))
     assert set(bundle.anew) == set(bundle.models)
     x = np.random.default_rng(0).normal(size=(50, len(next(iter(bundle.models.values())).features)))
     for goal, served in bundle.anew.items():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import tracking
+from pipeline import registry, tracking
 from pipeline.errors import ShortlistError
 from pipeline.records import Tracker
 from tests.pipeline.trainings import DAY, FILES, NIGHT, record, trained
@@ -26,8 +26,8 @@ def test_the_folder_may_move(tracker: Tracker, tmp_path: Path) -> None:
     shutil.copytree(tracker.folder, moved.folder)
     files_before = sorted(tracker.folder.rglob("*"))
     new = tracking.log_training(moved, record(files={"click.ubj": b"new"}))
-    assert tracking.load_bundle_files(moved, old) == FILES
-    assert tracking.load_bundle_files(moved, new) == {"click.ubj": b"new"}
+    assert registry.load_bundle_files(moved, old) == FILES
+    assert registry.load_bundle_files(moved, new) == {"click.ubj": b"new"}
     assert sorted(tracker.folder.rglob("*")) == files_before
 
 
@@ -51,7 +51,7 @@ def test_what_mlflow_refuses_is_our_error(tmp_path: Path) -> None:
     tracker = Tracker(tmp_path, "acme")
     (tmp_path / "mlflow.db").write_bytes(b"not a database" * 100)
     with pytest.raises(ShortlistError, match=str(tmp_path)):
-        tracking.champion(tracker, NIGHT)
+        registry.champion(tracker, NIGHT)
 
 
 def _train_once(arguments: tuple[Path, int]) -> str:
@@ -80,4 +80,4 @@ def test_a_new_database_is_made_quietly_and_for_its_owner_only(
     out = capfd.readouterr()
     assert (out.out, out.err, caplog.text) == ("", "", "")
     assert tracker.folder.stat().st_mode & 0o077 == 0
-    assert str(tracking.versions(tracker)[0].report) in tracking.page(tracker, version)
+    assert str(registry.versions(tracker)[0].report) in registry.page(tracker, version)
