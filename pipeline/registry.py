@@ -144,13 +144,6 @@ def load_bundle_files(tracker: Tracker, version: str) -> dict[str, bytes]:
     return {name: records.checked_bytes(found, name, sha256) for name, sha256 in found.sha256.items()}
 
 
-def page(tracker: Tracker, version: str | None = None) -> str:
-    """What to tell a person who wants to see it: the command that opens MLflow, and the report of a given version."""
-    opens = f"`shortlist up` opens MLflow ({tracker.folder})"
-    report = next((known.report for known in versions(tracker) if known.version == version), None)
-    return opens if report is None else f"{opens}; the report of version {version} is {report}"
-
-
 def _tag_version(client: MlflowClient, tracker: Tracker, version: str, tags: Mapping[str, str]) -> None:
     for key, value in tags.items():
         client.set_model_version_tag(tracker.model_name, version, key, value)

@@ -38,13 +38,16 @@ hide_engaged = false
 [drift]
 nights = 2
 """
-Change = Literal["nothing", "devices", "clicks", "export"]
+Change = Literal["nothing", "devices", "clicks", "export", "few"]
+FEW = 3
+"""People who are shown things, where it is they who change."""
 
 
 def write_log(house: House, change: Change) -> None:
     """Everybody does the same every day; half the people have a mobile, and those click.
 
-    Since the champion was trained, all have a mobile, or the others click, or tonight's export knows no devices.
+    Since the champion was trained, all have a mobile, or the others click, or tonight's export knows no devices, or a
+    few are shown a tenth of what they were.
     """
 
     def device(person: int, back: int) -> str | None:
@@ -67,6 +70,19 @@ def write_log(house: House, change: Change) -> None:
         for person in range(PEOPLE)
         for visit in range(4 + person % 5)
     ]
+    if change == "few":
+        rows += [
+            {
+                "ts": (AS_OF - back * DAY + timedelta(hours=8, minutes=shown)).isoformat(),
+                "visitor_id": f"v{person}",
+                "content_id": f"c{shown % 12}",
+                "event": "impression",
+                "device": device(person, back),
+            }
+            for back in range(DAYS, 0, -1)
+            for person in range(FEW)
+            for shown in range(1 if back <= CHANGED else 10)
+        ]
     house.write_csv("log.csv", rows)
 
 

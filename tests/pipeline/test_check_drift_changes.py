@@ -11,7 +11,7 @@ import pytest
 from deltalake import DeltaTable
 
 from pipeline.errors import ShortlistError
-from tests.pipeline.drifting import AS_OF, DAY, Company, arms, company
+from tests.pipeline.drifting import AS_OF, DAY, Company, arms, bundle, company
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,15 @@ def shifted(tmp_path_factory: pytest.TempPathFactory) -> Company:
 def turned(tmp_path_factory: pytest.TempPathFactory) -> Company:
     """A company where other people click than those of whom the champion learned it."""
     return company(tmp_path_factory.mktemp("turned"), "clicks")
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Company:
+    """A company of which a few are shown far less than before, whose champion reads how people respond."""
+    one = company(tmp_path_factory.mktemp("few"), "few")
+    config = one.config()
+    one.promote(bundle(config, one.house, one.trained, on="click_per_shown_30d"), one.trained)
+    return one
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +70,20 @@ def test_a_shift_that_was_named_calls_for_nothing(shifted: Company) -> None:
     """`drift.ignore` takes a feature out of the check."""
     report = shifted.decide(more='ignore = ["mobile_share"]\n')
     assert "mobile_share" not in {row["name"] for row in report.features}
+
+
+def test_a_few_people_do_not_move_everybody(few: Company) -> None:
+    """Everybody's rate is a part of each smoothed one, and all of it of who was shown nothing: only counts are asked.
+
+    With the rates 3 of 40 people made the other 37 move as one.
+    """
+    report = few.decide()
+    assert report.moved == ()
+    asked = {feature["name"]: feature["weight"] for feature in report.features}
+    assert "click_per_shown_30d" not in asked
+    assert asked["click_30d"] == asked["shown_30d"] > asked["events_7d"], (
+        "what the rate means to the champion is theirs"
+    )
 
 
 def test_a_champion_that_does_worse_is_challenged(turned: Company) -> None:
