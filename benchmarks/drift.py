@@ -4,6 +4,7 @@
   every alarm is false. One window counts, though the arm wants two nights in a row.
 - Power: people with 10 rows each, alike within people (intraclass correlation 0.3), of which something is changed.
 - A year without change (`drift_year`): the simulated world, looked at every night as the nightly run does.
+- Two pictures (`drift_curves`): false alarms by people, and what is seen by how far one feature moved.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import drift_rivals, drift_year, measure
+from benchmarks import drift_curves, drift_rivals, drift_year, measure
+from benchmarks.drift_curves import OURS, Curves
 from benchmarks.drift_people import NIGHTS, ROOT, ROWS, People
-from benchmarks.table import QUICK, Row, finish
+from benchmarks.table import QUICK, RESULTS, Row, finish
 from models import bursts, drift, performance
 from models.drift import DriftResult
 from models.performance import Figure
@@ -37,11 +39,15 @@ Frame = Mapping[str, Array]
 
 SIZES = (200, 1000) if QUICK else (200, 1000, 5000, 50_000)
 FEATURES = (5, 20, 100)
+DRAWN = 20
+"""So many features have the rivals and the pictures."""
 WINDOWS = 40 if QUICK else 400
 LARGE = 40 if QUICK else 100
 """Windows of the largest size with the most features, which take 5 s each; the bound is wider for it."""
 RIVALS = 20 if QUICK else 100
 NIGHTLY = 20 if QUICK else 200
+SHIFTS, DRAWS = (0.05, 0.1, 0.15, 0.2, 0.3), 10 if QUICK else 40
+"""Of the picture: by how much one feature moves, in standard deviations, and how often that is tried."""
 CORES = 2
 
 PEOPLE, BEFORE, EACH, WIDTH = 500, 1500, 10, 20
@@ -51,15 +57,18 @@ ICC = 0.3
 
 def main() -> None:
     """Measure, print, write."""
-    finish("drift", [*_false_alarms(), *_power(), *drift_year.rows(quick=QUICK), *_cost()])
+    alarms, by_size = _false_alarms()
+    finish("drift", [*alarms, *_power(), *drift_year.rows(quick=QUICK), *_cost()])
+    drift_curves.draw(by_size, _by_shift(), RESULTS)
 
 
 # ---------------------------------------------------------------- nothing changed
 
 
-def _false_alarms() -> list[Row]:
+def _false_alarms() -> tuple[list[Row], Curves]:
     people = {source: People.of(source) for source in NIGHTS}
-    found = []
+    found: list[Row] = []
+    curves: dict[str, list[tuple[float, float]]] = {rule: [] for rule in (OURS, *drift_rivals.RULES)}
     with ProcessPoolExecutor(CORES, initializer=_given, initargs=(people,)) as pool:
         for size in SIZES:
             for features in FEATURES:
@@ -68,12 +77,15 @@ def _false_alarms() -> list[Row]:
                 rate, bound = float(np.mean(alarms)), 0.01 + 2 * np.sqrt(0.01 * 0.99 / windows)
                 what = f"false alarms, {size} people, {features} features, {windows} windows"
                 found.append(Row(what, rate, bound, better="lower"))
+                if features == DRAWN:
+                    curves[OURS].append((size, rate))
         for size in SIZES[:3]:
             told = list(pool.map(partial(_rival_alarms, size), range(RIVALS), chunksize=5))
             for rule in drift_rivals.RULES:
                 rate = float(np.mean([one[rule] for one in told]))
-                found.append(Row(f"{rule}: false alarms, {size} people, 20 features", rate, better="lower"))
-    return found
+                found.append(Row(f"{rule}: false alarms, {size} people, {DRAWN} features", rate, better="lower"))
+                curves[rule].append((size, rate))
+    return found, curves
 
 
 _PEOPLE: dict[str, People] = {}
@@ -99,7 +111,7 @@ def _alarm(size: int, features: int, seed: int) -> bool:
 
 
 def _rival_alarms(size: int, seed: int) -> dict[str, bool]:
-    frame, _, window = _drawn(size, 20, seed)
+    frame, _, window = _drawn(size, DRAWN, seed)
     return drift_rivals.alarms(frame, window)
 
 
@@ -122,8 +134,8 @@ def _features(rng: np.random.Generator) -> dict[str, Array]:
     return {**{f"f{at}": column for at, column in enumerate(x.T)}, KIND: kind.astype(float)}
 
 
-def _one(frame: dict[str, Array], _: np.random.Generator) -> None:
-    frame["f3"] = frame["f3"] + 0.2 * NOW
+def _one(frame: dict[str, Array], _: np.random.Generator, by: float = 0.2) -> None:
+    frame["f3"] = frame["f3"] + by * NOW
 
 
 def _all(frame: dict[str, Array], _: np.random.Generator) -> None:
@@ -159,6 +171,19 @@ def _power() -> list[Row]:
             Row("10 % of labels flipped: no drift, a dip within 3 matured nights", share(_flipped), 0.9),
             Row("0.5 sd in what goals do not depend on: warned of, not trained on", share(_harmless), 0.9),
         ]
+
+
+def _by_shift() -> Curves:
+    """What is seen on both of two nights, by how far one feature moved."""
+    curves: dict[str, list[tuple[float, float]]] = {rule: [] for rule in (OURS, *drift_rivals.RULES)}
+    with ProcessPoolExecutor(CORES) as pool:
+        for by in SHIFTS:
+            change = partial(_one, by=by)
+            curves[OURS].append((by, float(np.mean(list(pool.map(partial(_seen, change), range(DRAWS)))))))
+            told = list(pool.map(partial(_rivals_saw, change), range(DRAWS)))
+            for rule in drift_rivals.RULES:
+                curves[rule].append((by, float(np.mean([one[rule] for one in told]))))
+    return curves
 
 
 def _checked(change: Callable[..., None], seed: int, night: int) -> DriftResult:

@@ -17,6 +17,9 @@ QUICK = os.environ.get("QUICK") == "1"
 """A smaller size, for a look; its figures do not count."""
 
 
+RESULTS = Path(__file__).parent / "results"
+
+
 @dataclass(frozen=True)
 class Row:
     """One line of an issue's table; `must` and `moonshot` are None where none is set."""
@@ -45,10 +48,9 @@ def finish(name: str, rows: list[Row]) -> None:
     console = Console()
     console.print(table)
     console.print(machine())
-    results = Path(__file__).parent / "results"
-    results.mkdir(exist_ok=True)
+    RESULTS.mkdir(exist_ok=True)
     report = {"machine": machine(), "quick": QUICK, "rows": [asdict(row) for row in rows]}
-    (results / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def machine() -> str:
