@@ -2,15 +2,19 @@
 
 The simulated company's exports go through the real ingest, its models through the real training and gate. Every night
 is decided by the arms of the nightly run, from the same features, lists and outcomes; only what one night shares with
-the next is not computed twice. A model is trained where an arm asks for it, age included.
+the next is not computed twice. A model is trained where an arm asks for it, age included. The year is looked at in two
+stretches, side by side, each of which begins with a model of its own.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from benchmarks.drift_people import ROOT
@@ -37,6 +41,8 @@ DAY = timedelta(days=1)
 BEFORE = 60
 """Days of history before the first model is trained."""
 
+STRETCHES = (0, 1)
+
 SETTINGS = {"trials = 12": "trials = 2", "seconds = 60": "seconds = 20", "nights = 21": "nights = 35"}
 
 
@@ -46,25 +52,42 @@ def rows(*, quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         company(home, nights)
-        year = Year.of(home, nights)
-    return told(year, nights)
+        with ProcessPoolExecutor(len(STRETCHES)) as pool:
+            found = list(pool.map(partial(looked_at, home, nights), STRETCHES))
+    return told(found, nights)
 
 
-def told(year: Year, nights: int) -> list[Row]:
+@dataclass
+class Counted:
+    """Which arms asked for a training, night by night, and on how many nights what was so."""
+
+    asked: dict[datetime, list[str]] = field(default_factory=dict)
+    moved: int = 0
+    untold: int = 0
+
+
+def told(stretches: Sequence[Counted], nights: int) -> list[Row]:
     """The lines of a year that is over."""
-    fired = [name for asked in year.asked.values() for name in asked]
+    nightly = [asked for stretch in stretches for asked in stretch.asked.values()]
+    fired = [name for asked in nightly for name in asked]
     return [
         Row(f"{nights} nights without change: trainings that drift asked for", float(fired.count("drift"))),
         Row(f"{nights} nights without change: trainings that a dip asked for", float(fired.count("performance"))),
         Row(
             f"{nights} nights without change: both",
-            float(sum("drift" in asked or "performance" in asked for asked in year.asked.values())),
+            float(sum("drift" in asked or "performance" in asked for asked in nightly)),
             2,
             better="lower",
         ),
         Row(f"{nights} nights without change: trainings of age", float(fired.count("age"))),
-        Row(f"{nights} nights without change: nights on which anything moved", float(year.moved)),
-        Row(f"{nights} nights without change: nights on which the dip could not be told", float(year.untold)),
+        Row(
+            f"{nights} nights without change: nights on which anything moved",
+            float(sum(one.moved for one in stretches)),
+        ),
+        Row(
+            f"{nights} nights without change: nights on which the dip could not be told",
+            float(sum(one.untold for one in stretches)),
+        ),
     ]
 
 
@@ -74,51 +97,52 @@ def company(home: Path, nights: int) -> None:
     for ours, theirs in SETTINGS.items():
         text = text.replace(ours, theirs)
     (home / "shortlist.toml").write_text(text, encoding="utf-8")
+    for stretch in STRETCHES:
+        own = text.replace('state = "state"', f'state = "state-{stretch}"')
+        (home / f"stretch-{stretch}.toml").write_text(own, encoding="utf-8")
     size = {"days": BEFORE + nights, "people": 500, "content": 600, "seed": 11, "end": f"{END - DAY:%Y-%m-%d}"}
     shortlist(home, "simulate", "--out", "exports", *(part for k, v in size.items() for part in (f"--{k}", str(v))))
     shortlist(home, "ingest", "--as-of", f"{END:%Y-%m-%d}")
     shutil.rmtree(home / "exports")
 
 
+def looked_at(home: Path, nights: int, stretch: int) -> Counted:
+    """Train the stretch's first model, and decide every night after it."""
+    config = configuration.load(home / f"stretch-{stretch}.toml")
+    lake, begun = Lake.of(config), [nights * one // len(STRETCHES) for one in (stretch, stretch + 1)]
+    first, last = (END - (nights - one) * DAY for one in begun)
+    archive = Archive.load(lake, config, last, history_days=2 * BEFORE + begun[1])
+    archive.plan([first + back * DAY for back in range(-BEFORE, (last - first).days + 1)])
+    found = Nights(archive, config, Tracker(lake.tracking, config.project.name), first)
+    train.run(first, config)
+    for back in range(1, (last - first).days + 1):
+        found.decide(first + back * DAY)
+    return found.counted
+
+
 @dataclass
-class Year:
-    """Nights decided one after the other: which arms asked for a training when, and on how many nights what was so."""
+class Nights:
+    """Nights decided one after the other."""
 
     archive: Archive
     config: Config
     tracker: Tracker
     trained: datetime
-    asked: dict[datetime, list[str]] = field(default_factory=dict)
-    moved: int = 0
-    untold: int = 0
+    counted: Counted = field(default_factory=Counted)
     _before: tuple[str, frozenset[str]] | None = None
     _nights: dict[datetime, NightFeatures] = field(default_factory=dict)
     _lists: dict[datetime, Rows] = field(default_factory=dict)
     _seen: dict[tuple[str, datetime], Seen] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, home: Path, nights: int) -> Year:
-        """Train the first model, and decide every night after it."""
-        config = configuration.load(home / "shortlist.toml")
-        lake = Lake.of(config)
-        first = END - nights * DAY
-        archive = Archive.load(lake, config, END, history_days=2 * BEFORE + nights)
-        archive.plan([first - BEFORE * DAY + back * DAY for back in range(BEFORE + nights + 1)])
-        year = cls(archive, config, Tracker(lake.tracking, config.project.name), first)
-        train.run(first, config)
-        for back in range(1, nights + 1):
-            year.decide(first + back * DAY)
-        return year
-
     def decide(self, as_of: datetime) -> None:
         """One night: what the arms say, and a training where one of them asks for it."""
         champion = registry.champion(self.tracker, as_of)
         if champion is None:
-            raise SystemExit("the first model was refused; the year needs one")
+            raise SystemExit("the first model was refused; a year needs one")
         found = self._arms(champion, load_bundle(self.tracker, champion.version), as_of)
         fired = [arm["name"] for arm in found if arm["state"] == "fires"]
         if fired:
-            self.asked[as_of] = fired
+            self.counted.asked[as_of] = fired
             self.trained = as_of
             train.run(as_of, self.config)
         self._forget(as_of)
@@ -155,12 +179,13 @@ class Year:
             labels_reach=check_drift.labels_reach(nights),
             before=self._before[1] if self._before and self._before[0] == champion.version else None,
             matters=drift.matters(drift_evidence.importance(bundle)),
+            refused=check_drift.refused(registry.versions(self.tracker), champion),
         )
         moved = frozenset(result.moved if result else ())
         self._before = (champion.version, moved)
-        self.moved += bool(moved)
+        self.counted.moved += bool(moved)
         found = retrain_arms.arms(known, self.config, asked=False)
-        self.untold += any(arm["state"] == "cannot tell" for arm in found)
+        self.counted.untold += any(arm["state"] == "cannot tell" for arm in found)
         return found
 
     def _found(self, night: datetime) -> NightFeatures:

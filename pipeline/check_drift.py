@@ -96,7 +96,8 @@ def _known(
     lake: Lake,
     tracker: Tracker,
 ) -> tuple[Known, Mapping[str, ComparedNights]]:
-    trained = max((one.as_of for one in registry.versions(tracker) if one.as_of < as_of), default=None)
+    earlier = [one for one in registry.versions(tracker) if one.as_of < as_of]
+    trained = max((one.as_of for one in earlier), default=None)
     if champion is None or bundle is None:
         return _nobody(as_of, trained), {"drift": ComparedNights(), "performance": ComparedNights()}
     predecessor = registry.predecessor(tracker, as_of)
@@ -123,8 +124,14 @@ def _known(
         labels_reach=labels_reach(nights),
         before=_moved_before(as_of, champion, config, lake),
         matters=drift.matters(drift_evidence.importance(bundle)),
+        refused=refused(earlier, champion),
     )
     return known, nights
+
+
+def refused(earlier: Sequence[ModelVersion], champion: ModelVersion) -> int:
+    """How many of the versions trained so far were refused since the champion was trained."""
+    return sum(one.as_of > champion.as_of and not one.promoted for one in earlier)
 
 
 def _nobody(as_of: datetime, trained: datetime | None) -> Known:

@@ -102,8 +102,11 @@ def importance(bundle: Bundle) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Seen:
-    """A stable sample of a night's people (P,): each one's features, their candidates' mean relevance, and all
-    candidates' probabilities by goal."""
+    """A stable sample of a night's people (P,): their features and score, and all candidates' probabilities by goal.
+
+    The score is the mean relevance of a person's candidates, as a multiple of that night's geometric mean over people:
+    what contents there are raises or lowers it for all at once, for weeks, which says nothing about people.
+    """
 
     people: Ints
     columns: Mapping[str, Floats]
@@ -123,13 +126,19 @@ class Seen:
         place = np.searchsorted(people, scored.person)
         total = np.bincount(place, weights=scored.relevance, minlength=len(people))
         candidates = np.bincount(place, minlength=len(people))
-        columns = {drift.SCORE: np.divide(total, candidates, out=np.full(len(people), np.nan), where=candidates > 0)}
+        columns = {drift.SCORE: relative(np.divide(total, candidates, out=np.zeros(len(people)), where=candidates > 0))}
         listed = (feature for feature in spec.features(goals, crm=vocabulary.attributes) if feature.group == "person")
         rates = spec.counts_of_rates(goals)
         for feature, values in zip(listed, matrix.T, strict=True):
             if feature.memory_days <= log_days and feature.name not in rates:
                 columns[feature.name] = values.astype(np.float64)
         return cls(found.history.people[people], columns, scored.probabilities)
+
+
+def relative(relevance: Floats) -> Floats:
+    """As multiples of the geometric mean; who has no candidates, or nothing to expect of them, has no score."""
+    logs = np.log(relevance, out=np.full(len(relevance), np.nan), where=relevance > 0)
+    return np.asarray(np.exp(logs - np.nanmean(logs))) if np.isfinite(logs).any() else logs
 
 
 def _promised(goal: str, seen: Sequence[Seen]) -> float:

@@ -21,6 +21,10 @@ from pipeline.reports.decision import Arm, State
 
 _DAY = timedelta(days=1)
 
+_AGAIN = 7.0
+"""Days that drift waits after the last challenger, for each that was refused: it had learned of what moved, and was no
+better. With so much more to learn from the next may be."""
+
 
 @dataclass(frozen=True)
 class Known:
@@ -29,7 +33,7 @@ class Known:
     `predecessor` is the version that served before the champion; `misfit`: the champion cannot score what the
     configuration asks for now. `trained` is when a training last ended, whatever came of it. `labels_reach`: the nights
     that performance is judged on are among those that drift is looked for on. `matters` are features that mean
-    something to the champion.
+    something to the champion; `refused` is how many challengers were refused since it was trained.
     """
 
     as_of: datetime
@@ -44,6 +48,7 @@ class Known:
     labels_reach: bool
     before: frozenset[str] | None
     matters: frozenset[str]
+    refused: int = 0
 
 
 def arms(known: Known, config: Config, *, asked: bool) -> list[Arm]:
@@ -58,7 +63,7 @@ def arms(known: Known, config: Config, *, asked: bool) -> list[Arm]:
         _goals(known),
         predecessor,
         _held(_performance(known), waiting),
-        _held(_drift(known), waiting),
+        _held(_drift(known), waiting or _answered(known)),
         _held(_age(known, config), waiting),
         _promised(known, config),
     ]
@@ -227,6 +232,14 @@ def _waiting(known: Known, config: Config, predecessor: Arm) -> str:
         return ""
     days = config.retrain.cool_down_days - (known.as_of - known.trained) / _DAY
     return f"the last training is too recent ({days:.1f} days to go)" if days > 0 else ""
+
+
+def _answered(known: Known) -> str:
+    """Why drift has to wait longer than that; nothing, where it does not."""
+    if not known.refused or known.trained is None:
+        return ""
+    days = _AGAIN * known.refused - (known.as_of - known.trained) / _DAY
+    return f"the last challenger was refused, and drift asks again in {days:.1f} days" if days > 0 else ""
 
 
 def _held(arm: Arm, why: str) -> Arm:

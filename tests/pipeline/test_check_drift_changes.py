@@ -10,7 +10,9 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
+from pipeline import registry, tracking
 from pipeline.errors import ShortlistError
+from pipeline.records import TrainingRecord
 from tests.pipeline.drifting import AS_OF, DAY, Company, arms, bundle, company
 
 
@@ -123,6 +125,20 @@ def test_after_a_training_age_drift_and_dips_wait(shifted: Company) -> None:
     assert "the last training is too recent (1.0 days to go)" in arms(report)["age"][1]
     assert report.verdict == f"The champion stays for now: {arms(report)['performance'][1]}"
     assert shifted.decide(more=waits, retrain=True).retrain
+
+
+def test_a_refused_challenger_is_an_answer_for_a_week(shifted: Company) -> None:
+    """It had learned of what moved: drift asks again when there is more to learn from. A dip does not wait for that."""
+    config, tracker = shifted.config(state="answered"), shifted.tracker(state="answered")
+    model = bundle(config, shifted.house, shifted.trained)
+    shifted.promote(model, shifted.trained, state="answered")
+    record = TrainingRecord(as_of=AS_OF - 2 * DAY, goals=("click",), files=model.to_files())
+    registry.refuse(tracker, tracking.log_training(tracker, record), "it is no better")
+    report = shifted.decide(more="[retrain]\ncool_down_days = 0\n", state="answered")
+    state, said = arms(report)["drift"]
+    assert (report.champion, state) == ("1", "held back")
+    assert said.endswith("It has to wait: the last challenger was refused, and drift asks again in 5.0 days.")
+    assert (report.retrain, arms(report)["performance"][0]) == (True, "fires")
 
 
 def test_the_decision_does_not_depend_on_when_it_is_taken(shifted: Company) -> None:
