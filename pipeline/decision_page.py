@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from features import spec
 from features.crm import Vocabulary
-from models.drift import DriftResult, FeatureDrift
+from models.drift import SCORE, DriftResult, FeatureDrift
 from pipeline import decisions, registry
 from pipeline.compared_nights import ComparedNights, Nights
 from pipeline.config import Config
@@ -28,6 +28,7 @@ from pipeline.retrain_arms import Known
 if TYPE_CHECKING:
     from pipeline.check_drift import DriftReport
 
+_SCORE = "mean relevance of a person's candidates, 1 being the night's typical person"
 _NIGHTS = 60
 """So many graded nights are drawn."""
 
@@ -56,7 +57,8 @@ def page_of(
         margin=config.retrain.dip_margin,
         result=_readable(result, vocabulary) if result else None,
         twice=report.drifted,
-        meanings={one.name: one.meaning for one in spec.features(config.goals, crm=vocabulary.attributes)},
+        meanings={SCORE: _SCORE}
+        | {one.name: one.meaning for one in spec.features(config.goals, crm=vocabulary.attributes)},
         method=_method(config),
         grades=[replace(one, night=one.night.astimezone(zone)) for one in grades],
         marks=[replace(mark, night=mark.night.astimezone(zone)) for mark in changes(since, known.as_of, config, lake)],
@@ -112,7 +114,7 @@ def _first_up(sentence: str) -> str:
 def _to_expect(waiting: Sequence[Arm], report: DriftReport) -> str:
     if waiting:
         names = " and ".join(arm["name"] for arm in waiting)
-        return f"What {names} found calls for a challenger once the last training is old enough."
+        return f"What {names} found calls for a challenger once the last one is old enough."
     if set(report.moved) - set(report.drifted):
         return "If the same moves on the next night too, a challenger may be trained."
     return "There is nothing to do."

@@ -82,6 +82,11 @@ class Zygote:
         assert status == 0, f"shortlist {' '.join(arguments)} ended with {status}:\n{log.read_text(encoding='utf-8')}"
         return seconds
 
+    def end(self, arguments: Sequence[str], log: Path) -> int:
+        """Let a run come to its end, good or bad, and return its exit code; `log` gets what it writes."""
+        status, _ = self._order(arguments, log, None)
+        return int(status)
+
     def kill(self, arguments: Sequence[str], log: Path, after_seconds: float) -> bool:
         """Start a run and kill all of its processes after so long; whether there was still something to kill."""
         status, _ = self._order(arguments, log, after_seconds)
