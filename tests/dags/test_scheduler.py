@@ -178,7 +178,7 @@ def test_a_backfill(house: StandIns, stood_in: Airflow) -> None:
     runs = stood_in.ended("ingest", "backfill", NIGHTS)
     stood_in.ended("personalize", "asset_triggered")
     assert [run["state"] for run in runs] == ["success"] * NIGHTS
-    called, alerts = without_alerts(house.journal())
+    called, alerts = without_alerts(in_dags(house))
     order = steps({"journal": called})
     assert sorted((call["as_of"], call["start"], call["end"]) for call in called if call["step"] == "plan") == [
         (night.replace(hour=0).isoformat(), *[str((night - timedelta(days=1)).date())] * 2) for night in nights
@@ -196,11 +196,16 @@ def test_a_range_by_hand(house: StandIns, stood_in: Airflow) -> None:
     stood_in.call("POST", "/dags/ingest/dagRuns", json.loads(block("json", starting="{")))
     stood_in.ended("ingest", "manual")
     stood_in.ended("personalize", "asset_triggered", 2)
-    (plan, *others), alerts = without_alerts(house.journal())
+    (plan, *others), alerts = without_alerts(in_dags(house))
     assert len(alerts) == 2
     assert (plan["start"], plan["end"]) == ("2026-06-01", "2026-06-30")
     assert [call["step"] for call in others] == ["load"] * len(UNITS) + ONCE
-    assert {call["as_of"] for call in house.journal()} == {TICK.replace(hour=0).isoformat()}
+    assert {call["as_of"] for call in in_dags(house)} == {TICK.replace(hour=0).isoformat()}
+
+
+def in_dags(house: StandIns) -> list[dict[str, Any]]:
+    """What tasks called: the triggerer, too, may tell that a night missed its second."""
+    return [call for call in house.journal() if not call.get("overdue")]
 
 
 def without_alerts(journal: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
