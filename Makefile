@@ -16,7 +16,7 @@ run: setup  ## Simulate a publisher's exports, then one whole night on them: exp
 	@$(BIN)/shortlist run --config shortlist.toml --as-of 2026-07-01
 
 test: setup $(SPARK)  ## Run all tests, in four processes; installs Spark for them, once
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
+	@env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 fuzz: setup  ## Damage exports and read them, 60 s a format: make fuzz, or make fuzz FORMAT=ga4
 	@$(BIN)/python -m tests.fuzz $(FORMAT)

@@ -36,22 +36,21 @@ settings.load_profile("house")
 SLOWEST = (
     "test_kill",
     "test_lake_machine",
-    "test_backfill",
     "test_forget",
-    "test_spark",
     "test_exports_crashes",
+    "test_spark",
     "test_rotate_key",
+    "test_scheduler",
     "test_real_input",
     "test_whole_night",
-    "test_scheduler",
     "test_canaries",
     "test_bad_input",
 )
 """Files that take longest, begun first: begun last, one would keep one core busy while the other idles.
 
-Of the first seven only `test_kill` compiles the kernels, nearly a minute of a core where nothing is compiled yet: side
-by side, three would compile the same. The first four are begun at once. The first three have two tests each, so xdist
-at once puts the fifth behind the first, and so on.
+Of the first six only `test_kill` compiles the kernels, nearly a minute of a core where nothing is compiled yet: side
+by side, three would compile the same. The first four are begun at once. The first two have two tests each, so xdist
+at once puts the fifth and the sixth behind them.
 """
 
 

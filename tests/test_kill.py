@@ -23,7 +23,7 @@ from pipeline.errors import ShortlistError
 from tests.worlds import World
 from tests.zygote import Zygote
 
-KILLS = 12
+KILLS = 8
 SAME = ("run", "--as-of", "2026-07-01", "--json")
 NEXT = ("run", "--as-of", "2026-07-02", "--json")
 RETRAIN = (*NEXT, "--retrain")
@@ -150,7 +150,7 @@ def newest_days_only(world: World) -> None:
 
 
 def test_killed_runs(world: World, zygote: Zygote, tmp_path: Path) -> None:
-    """A dozen runs of the next night are killed, early to late, while a reader looks; then one run does it all."""
+    """Eight runs of the next night are killed, early to late, while a reader looks; then one run does it all."""
     log = tmp_path / "run.log"
     newest_days_only(world)
     before = world.copied_to(tmp_path / "before")

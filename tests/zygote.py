@@ -1,6 +1,6 @@
 """A process that has imported everything and run nothing, from which runs of `shortlist` are forked.
 
-Starting and importing take longer than a small night itself; a test that kills a dozen of them cannot wait for that.
+Starting and importing take longer than a small night itself; a test that kills many of them cannot wait for that.
 """
 
 from __future__ import annotations

@@ -14,12 +14,13 @@ ENDED = {"success", "failed"}
 
 
 class Airflow:
-    """A client of the Airflow that `services` run."""
+    """A client of the Airflow that `services` run; runs that were there before the client are none to it."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
         self.url = f"{services.airflow_url}/api/v2"
         self.token = get_json(f"{services.airflow_url}/auth/token")["access_token"]
+        self.before = frozenset(run["dag_run_id"] for run in self.call("GET", "/dags/~/dagRuns")["dag_runs"])
 
     def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """Send and receive JSON."""
@@ -37,7 +38,7 @@ class Airflow:
     def runs(self, dag_id: str, run_type: str) -> list[dict[str, Any]]:
         """The runs of a DAG that were started in this way: "manual", "backfill" or "asset_triggered"."""
         runs = self.call("GET", f"/dags/{dag_id}/dagRuns")["dag_runs"]
-        return [run for run in runs if run["run_type"] == run_type]
+        return [run for run in runs if run["run_type"] == run_type and run["dag_run_id"] not in self.before]
 
     def ended(self, dag_id: str, run_type: str, count: int = 1) -> list[dict[str, Any]]:
         """Those runs, once there are so many and none is under way."""

@@ -61,14 +61,26 @@ def finish(as_of, config, reports):
 """
 
 
-class StandIns:
-    """A copy of the house in which every step is a stand-in: what is tested is the order, not the steps."""
+WHERE_ASKED = """
+import pathlib
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.world = folder, folder / "world"
+if not pathlib.Path({switch!r}).exists():
+    __path__ = [{real!r}]
+"""
+
+
+class StandIns:
+    """A copy of the house in which every step is a stand-in: what is tested is the order, not the steps.
+
+    Of a running Airflow's `world`, the steps are stand-ins in processes that begin while the file `switch` is there,
+    and the real ones in all others.
+    """
+
+    def __init__(self, folder: Path, world: Path | None = None) -> None:
+        self.folder, self.world = folder, world or folder / "world"
+        self.switch = folder / "switch"
         package = folder / "pipeline"
         package.mkdir()
-        self.world.mkdir()
         for name in REAL:
             shutil.copy(REPOSITORY / "pipeline" / f"{name}.py", package)
         shutil.copy(STAND_INS / "steps.py", package)
@@ -78,7 +90,12 @@ class StandIns:
             (package / f"{verb}.py").write_text(text)
         for shared in ("dags", "expectations"):
             (folder / shared).symlink_to(REPOSITORY / shared)
-        (self.world / "shortlist.toml").write_text('[project]\nname = "stand-in"\n')
+        if world is not None:
+            with (package / "__init__.py").open("a") as file:
+                file.write(WHERE_ASKED.format(switch=str(self.switch), real=str(REPOSITORY / "pipeline")))
+        else:
+            self.world.mkdir()
+            (self.world / "shortlist.toml").write_text('[project]\nname = "stand-in"\n')
 
     def journal(self) -> list[dict[str, Any]]:
         """The calls of steps so far, as `stand_ins/steps.py` wrote them down."""

@@ -23,8 +23,8 @@ from tests.pipeline.dying import crashes_at
 from tests.pipeline.model_lake import DAYS, NIGHT, UNITS, Row, Tables, Unit
 from tests.pipeline.small import House
 
-PROMISED = 1200
-STEPS, EXAMPLES = 100, 14
+PROMISED = 600
+STEPS, EXAMPLES = 100, 7
 """At most a hundred steps an example, often some fewer: together mostly more than are promised."""
 
 KINDS = {
@@ -350,7 +350,7 @@ def _forgotten(one: int) -> Row:
 
 
 def test_the_lake_is_what_the_dicts_are() -> None:
-    """1,200 steps in any order, no difference; chance may leave steps out, so it goes on until all kinds were done."""
+    """600 steps in any order, no difference; chance may leave steps out, so it goes on until all kinds were done."""
     Machine.done.clear()
     for examples in (EXAMPLES, 2 * EXAMPLES, 4 * EXAMPLES):
         few = settings(
