@@ -41,6 +41,7 @@ SLOWEST = (
     "test_spark",
     "test_rotate_key",
     "test_scheduler",
+    "test_retrain_story",
     "test_real_input",
     "test_whole_night",
     "test_canaries",
