@@ -22,8 +22,8 @@ from pipeline.reports.decision import Arm, State
 _DAY = timedelta(days=1)
 
 _AGAIN = 7.0
-"""Days that drift waits after the last challenger, for each that was refused: it had learned of what moved, and was no
-better. With so much more to learn from the next may be."""
+"""Days that drift and age wait after the last challenger, for each that was refused, but no longer than a champion may
+be old: it had learned of what is new, and was no better. With so much more to learn from the next may be."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Known:
 def arms(known: Known, config: Config, *, asked: bool) -> list[Arm]:
     """Every arm, whether it speaks or not; the first that fires gives the reason."""
     predecessor = _predecessor(known)
-    waiting = _waiting(known, config, predecessor)
+    waiting, answered = _waiting(known, config, predecessor), _answered(known, config)
     return [
         _quality(known),
         _arm("asked for", asked, "somebody asked for it (--retrain)." if asked else "nobody asked."),
@@ -63,8 +63,8 @@ def arms(known: Known, config: Config, *, asked: bool) -> list[Arm]:
         _goals(known),
         predecessor,
         _held(_performance(known), waiting),
-        _held(_drift(known), waiting or _answered(known)),
-        _held(_age(known, config), waiting),
+        _held(_drift(known), waiting or answered),
+        _held(_age(known, config), waiting or answered),
         _promised(known, config),
     ]
 
@@ -234,12 +234,13 @@ def _waiting(known: Known, config: Config, predecessor: Arm) -> str:
     return f"the last training is too recent ({days:.1f} days to go)" if days > 0 else ""
 
 
-def _answered(known: Known) -> str:
-    """Why drift has to wait longer than that; nothing, where it does not."""
+def _answered(known: Known, config: Config) -> str:
+    """Why drift and age have to wait longer than that; nothing, where they do not."""
     if not known.refused or known.trained is None:
         return ""
-    days = _AGAIN * known.refused - (known.as_of - known.trained) / _DAY
-    return f"the last challenger was refused, and drift asks again in {days:.1f} days" if days > 0 else ""
+    wait = min(_AGAIN * known.refused, config.retrain.max_age_days)
+    days = wait - (known.as_of - known.trained) / _DAY
+    return f"the last challenger was refused, and the next is tried in {days:.1f} days" if days > 0 else ""
 
 
 def _held(arm: Arm, why: str) -> Arm:

@@ -128,16 +128,19 @@ def test_after_a_training_age_drift_and_dips_wait(shifted: Company) -> None:
 
 
 def test_a_refused_challenger_is_an_answer_for_a_week(shifted: Company) -> None:
-    """It had learned of what moved: drift asks again when there is more to learn from. A dip does not wait for that."""
+    """It knew all that is new: drift and age ask again when there is more to learn from. A dip does not wait."""
     config, tracker = shifted.config(state="answered"), shifted.tracker(state="answered")
     model = bundle(config, shifted.house, shifted.trained)
     shifted.promote(model, shifted.trained, state="answered")
     record = TrainingRecord(as_of=AS_OF - 2 * DAY, goals=("click",), files=model.to_files())
     registry.refuse(tracker, tracking.log_training(tracker, record), "it is no better")
-    report = shifted.decide(more="[retrain]\ncool_down_days = 0\n", state="answered")
-    state, said = arms(report)["drift"]
-    assert (report.champion, state) == ("1", "held back")
-    assert said.endswith("It has to wait: the last challenger was refused, and drift asks again in 5.0 days.")
+    report = shifted.decide(more="[retrain]\ncool_down_days = 0\nmax_age_days = 3\n", state="answered")
+    for arm in ("drift", "age"):
+        state, said = arms(report)[arm]
+        assert (report.champion, state) == ("1", "held back")
+        assert said.endswith("It has to wait: the last challenger was refused, and the next is tried in 1.0 days.")
+    later = shifted.decide(more="[retrain]\ncool_down_days = 0\n", state="answered")
+    assert "the next is tried in 5.0 days" in arms(later)["drift"][1]
     assert (report.retrain, arms(report)["performance"][0]) == (True, "fires")
 
 
