@@ -118,6 +118,7 @@ CASES: Mapping[str, Case] = {
     "rfm.cut_points": lambda world: rfm.cut_points([world.people, world.people.slice(1)]),
     "rfm.scores": lambda world: rfm.scores(world.people, rfm.cut_points([world.people])),
     "rfm.segments": lambda world: rfm.segments(world.people, rfm.scores(world.people, rfm.cut_points([world.people]))),
+    "spec.counts_of_rates": lambda _: spec.counts_of_rates(GOALS),
     "spec.features": lambda _: list(map(repr, spec.features(GOALS))),
     "spec.names": lambda _: list(spec.names(GOALS)),
     **word_cases.CASES,
