@@ -145,7 +145,7 @@ class Nights:
             self.counted.asked[as_of] = fired
             self.trained = as_of
             train.run(as_of, self.config)
-        self._forget(as_of)
+        self._forget(as_of, champion.version)
 
     def _arms(self, champion: ModelVersion, bundle: Bundle, as_of: datetime) -> list[Arm]:
         nights = {
@@ -206,8 +206,8 @@ class Nights:
             self._seen[key] = Seen.of(self._found(night), bundle, self.config, log_days)
         return self._seen[key]
 
-    def _forget(self, as_of: datetime) -> None:
+    def _forget(self, as_of: datetime, champion: str) -> None:
         """What no later night will ask for is kept no longer."""
         self._nights = {night: kept for night, kept in self._nights.items() if night >= as_of - 6 * DAY}
         self._lists = {night: kept for night, kept in self._lists.items() if night >= as_of - BEFORE * DAY}
-        self._seen = {key: kept for key, kept in self._seen.items() if key[1] >= as_of - BEFORE * DAY}
+        self._seen = {key: kept for key, kept in self._seen.items() if key[0] == champion}
