@@ -209,5 +209,5 @@ class Nights:
     def _forget(self, as_of: datetime, champion: str) -> None:
         """What no later night will ask for is kept no longer."""
         self._nights = {night: kept for night, kept in self._nights.items() if night >= as_of - 6 * DAY}
-        self._lists = {night: kept for night, kept in self._lists.items() if night >= as_of - BEFORE * DAY}
+        self._lists = {night: kept for night, kept in self._lists.items() if night >= as_of - 2 * BEFORE * DAY}
         self._seen = {key: kept for key, kept in self._seen.items() if key[0] == champion}
