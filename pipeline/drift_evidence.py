@@ -126,7 +126,7 @@ class Seen:
         place = np.searchsorted(people, scored.person)
         total = np.bincount(place, weights=scored.relevance, minlength=len(people))
         candidates = np.bincount(place, minlength=len(people))
-        columns = {drift.SCORE: relative(np.divide(total, candidates, out=np.zeros(len(people)), where=candidates > 0))}
+        columns = {drift.SCORE: relative(total / np.maximum(candidates, 1))}
         listed = (feature for feature in spec.features(goals, crm=vocabulary.attributes) if feature.group == "person")
         rates = spec.counts_of_rates(goals)
         for feature, values in zip(listed, matrix.T, strict=True):
