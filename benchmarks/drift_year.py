@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -129,7 +129,7 @@ class Nights:
     tracker: Tracker
     trained: datetime
     counted: Counted = field(default_factory=Counted)
-    _before: tuple[str, frozenset[str]] | None = None
+    _before: tuple[str, Mapping[str, float]] | None = None
     _nights: dict[datetime, NightFeatures] = field(default_factory=dict)
     _lists: dict[datetime, Rows] = field(default_factory=dict)
     _seen: dict[tuple[str, datetime], Seen] = field(default_factory=dict)
@@ -158,14 +158,15 @@ class Nights:
                 [self._people(bundle, champion, night) for night in side]
                 for side in (nights["drift"].reference, nights["drift"].current)
             )
-            result = drift_evidence.compared(then, now, bundle, self.config)
+            before = self._before[1] if self._before and self._before[0] == champion.version else {}
+            result = drift_evidence.compared(then, now, bundle, before, self.config)
         if not nights["performance"].note:
-            before, after = (
+            earlier, after = (
                 [self._outcome(night) for night in side]
                 for side in (nights["performance"].reference, nights["performance"].current)
             )
             looks = performance_evidence.look(champion, as_of, self.config)
-            dips = performance_evidence.compared(before, after, bundle, looks, self.config)
+            dips = performance_evidence.compared(earlier, after, bundle, looks, self.config)
         known = retrain_arms.Known(
             as_of=as_of,
             champion=champion,
@@ -177,13 +178,11 @@ class Nights:
             performance=Performance(dips),
             performance_note=nights["performance"].note,
             labels_reach=check_drift.labels_reach(nights),
-            before=self._before[1] if self._before and self._before[0] == champion.version else None,
             matters=drift.matters(drift_evidence.importance(bundle)),
-            refused=check_drift.refused(registry.versions(self.tracker), champion),
+            refused=check_drift.refused(registry.versions(self.tracker), champion.as_of),
         )
-        moved = frozenset(result.moved if result else ())
-        self._before = (champion.version, moved)
-        self.counted.moved += bool(moved)
+        self._before = (champion.version, result.beyond_chance if result else {})
+        self.counted.moved += bool(result and result.moved)
         found = retrain_arms.arms(known, self.config, asked=False)
         self.counted.untold += any(arm["state"] == "cannot tell" for arm in found)
         return found

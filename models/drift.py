@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import flips
-from models.domain import Told, told_apart
+from models.domain import told_apart
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -81,13 +81,20 @@ class Together:
 
 @dataclass(frozen=True)
 class DriftResult:
-    """Every feature (the score first), all of them together, whether any drifted, and how many people there were."""
+    """Every feature (the score first), all of them together, whether any drifted, and how many people there were.
+
+    `beyond_chance` has the size (an index, or an AUC) of what chance does not explain, whether it matters or not: what
+    the next night is told of this one. `twice` are those that were beyond chance on the night before as well, and are
+    on average large enough to matter.
+    """
 
     features: tuple[FeatureDrift, ...]
     together: Together | None
     drifted: bool
     people_reference: int
     people_current: int
+    beyond_chance: Mapping[str, float] = field(default_factory=dict)
+    twice: tuple[str, ...] = ()
 
     @property
     def moved(self) -> tuple[str, ...]:
@@ -104,6 +111,7 @@ def check(
     categorical: Collection[str] = (),
     recorded: Collection[str] = (),
     importance: Mapping[str, float] | None = None,
+    before: Mapping[str, float] | None = None,
     permutations: int = 999,
     q: float = 0.01,
     floor: float = 0.02,
@@ -118,9 +126,12 @@ def check(
     the data. `importance` is any non-negative measure of what each feature means to the model; all features together
     are those that matter to it.
 
-    A feature drifted when its adjusted p-value is at most `q` and its index at least `floor`. Everybody is turned round
-    `permutations` times; what chance did not reach by then, until even the smallest weight could pass. The order of the
-    rows does not matter. Raises ValueError when a window is empty.
+    A feature drifted when its adjusted p-value is at most `q` and its index at least `floor`. An index from a few
+    hundred people is a rough estimate, which falls below the floor every few dozen nights though the change is twice as
+    large; so of what was beyond chance on the night before as well (`before`, that night's `beyond_chance`) the mean of
+    both nights is held against the floor. Everybody is turned round `permutations` times; what chance did not reach by
+    then, until even the smallest weight could pass. The order of the rows does not matter. Raises ValueError when a
+    window is empty.
     """
     window = np.asarray(window)
     seen = [len(np.unique(np.asarray(person)[window == side])) for side in (0, 1)]
@@ -144,13 +155,20 @@ def check(
         {name: frame[name] for name in names if name in read and name != SCORE}, person, window, most, seed, recorded
     )
     adjusted = benjamini_hochberg(np.append(p_values, together.p_value if together else 1.0), weights)
+    sizes = dict(zip(names, psis.tolist(), strict=True)) | ({TOGETHER: together.auc} if together else {})
+    beyond = {name: sizes[name] for name, a in zip(sizes, adjusted, strict=False) if a <= q}
+    least = dict.fromkeys(names, floor) | {TOGETHER: AUC_FLOOR}
+    known = before or {}
+    twice = tuple(name for name in beyond if name in known and (beyond[name] + known[name]) / 2 >= least[name])
+    drifted = {name for name, size in beyond.items() if size >= least[name] or name in twice}
     features = tuple(
-        FeatureDrift(name, float(index), float(p), float(a), bool(a <= q and index >= floor), float(w), *table.said())
+        FeatureDrift(name, float(index), float(p), float(a), name in drifted, float(w), *table.said())
         for name, table, index, p, a, w in zip(names, tables, psis, p_values, adjusted, weights, strict=False)
     )
-    all_of_them = _together(together, float(adjusted[-1]), q)
-    drifted = any(f.drifted for f in features) or bool(all_of_them and all_of_them.drifted)
-    return DriftResult(features, all_of_them, drifted, *seen)
+    all_of_them = (
+        Together(together.auc, together.p_value, float(adjusted[-1]), TOGETHER in drifted) if together else None
+    )
+    return DriftResult(features, all_of_them, bool(drifted), seen[0], seen[1], beyond, twice)
 
 
 def matters(importance: Mapping[str, float]) -> frozenset[str]:
@@ -237,12 +255,6 @@ def _weights(names: Sequence[str], importance: Mapping[str, float]) -> Floats:
     left = 1 - RESERVE - sum(shares.values())
     shares |= dict(zip(rest, left * (even + by_importance) / 2, strict=True))
     return many * np.array([shares[name] for name in (*names, TOGETHER)])
-
-
-def _together(told: Told | None, adjusted: float, q: float) -> Together | None:
-    if told is None:
-        return None
-    return Together(told.auc, told.p_value, adjusted, adjusted <= q and told.auc >= AUC_FLOOR)
 
 
 # ---------------------------------------------------------------- histograms

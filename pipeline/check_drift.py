@@ -38,8 +38,9 @@ class DriftReport(Report):
     """The night's decision: whether to retrain, the sentence that says why, and what each arm found.
 
     `blocked`: the data is broken, so nothing is trained or published. `moved` is what moved tonight, `drifted` what did
-    on the night before as well; `faults`, `dips` and `promised` are what the other arms measured. `rolled_back`: the
-    version that is taken back (`from`), the one that serves again (`to`), and `why`; None on other nights.
+    on the night before as well, `beyond_chance` the size of what chance does not explain, whether it matters or not;
+    `faults`, `dips` and `promised` are what the other arms measured. `rolled_back`: the version that is taken back
+    (`from`), the one that serves again (`to`), and `why`; None on other nights.
     """
 
     as_of: str
@@ -50,6 +51,7 @@ class DriftReport(Report):
     arms: tuple[Arm, ...]
     moved: tuple[str, ...]
     drifted: tuple[str, ...]
+    beyond_chance: Mapping[str, float]
     features: tuple[Mapping[str, Any], ...]
     together: Mapping[str, Any] | None
     faults: tuple[Mapping[str, Any], ...]
@@ -115,23 +117,24 @@ def _known(
         predecessor=predecessor,
         misfit=not fits(bundle, config),
         trained=trained,
-        evidence=drift_evidence.found(archive, bundle, nights["drift"], as_of, config),
+        evidence=drift_evidence.found(
+            archive, bundle, nights["drift"], _beyond_chance_before(as_of, champion, config, lake), as_of, config
+        ),
         drift_note=nights["drift"].note,
         performance=performance_evidence.found(
             archive, bundle, before if before and fits(before, config) else None, nights["performance"], looks, config
         ),
         performance_note=nights["performance"].note,
         labels_reach=labels_reach(nights),
-        before=_moved_before(as_of, champion, config, lake),
         matters=drift.matters(drift_evidence.importance(bundle)),
-        refused=refused(earlier, champion),
+        refused=refused(earlier, registry.serving_since(tracker, as_of) or champion.as_of),
     )
     return known, nights
 
 
-def refused(earlier: Sequence[ModelVersion], champion: ModelVersion) -> int:
-    """How many of the versions trained so far were refused since the champion was trained."""
-    return sum(one.as_of > champion.as_of and not one.promoted for one in earlier)
+def refused(earlier: Sequence[ModelVersion], since: datetime) -> int:
+    """How many of the versions trained so far were refused since the champion serves: others met another champion."""
+    return sum(one.as_of >= since and not one.promoted for one in earlier)
 
 
 def _nobody(as_of: datetime, trained: datetime | None) -> Known:
@@ -147,17 +150,17 @@ def _nobody(as_of: datetime, trained: datetime | None) -> Known:
         performance=Performance(),
         performance_note=_NO_CHAMPION,
         labels_reach=False,
-        before=None,
         matters=frozenset(),
     )
 
 
-def _moved_before(as_of: datetime, champion: ModelVersion, config: Config, lake: Lake) -> frozenset[str] | None:
-    """What had moved on the night before, under the same champion; None where nobody looked."""
+def _beyond_chance_before(as_of: datetime, champion: ModelVersion, config: Config, lake: Lake) -> Mapping[str, float]:
+    """What was beyond chance on the night before, under the same champion; nothing where nobody looked."""
     record = decisions.of_night(lake, as_of - day_or_step(config))
     if record is None or record["champion"] != champion.version:
-        return None
-    return frozenset(record.get("moved", ()))
+        return {}
+    found: Mapping[str, float] = record.get("beyond_chance", {})
+    return found
 
 
 def _rolled_back(as_of: datetime, champion: ModelVersion | None, lake: Lake) -> Mapping[str, str] | None:
@@ -196,7 +199,8 @@ def _decided(
         champion=known.champion.version if known.champion else None,
         arms=tuple(arms),
         moved=result.moved if result else (),
-        drifted=retrain_arms.confirmed(known),
+        drifted=result.twice if result else (),
+        beyond_chance=result.beyond_chance if result else {},
         features=tuple(asdict(feature) for feature in result.features) if result else (),
         together=asdict(result.together) if result and result.together else None,
         faults=tuple(asdict(fault) for fault in known.evidence.faults),

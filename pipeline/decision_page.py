@@ -160,8 +160,8 @@ def _method(config: Config) -> str:
     return (
         "Shares of people by bin: the reference's tenths, or the commonest values. What moved is what chance does not "
         f"explain (people turned round {settings.permutations} times or more, weighted Benjamini-Hochberg at "
-        f"{settings.q:g}) and what has a population stability index of {settings.floor:g} or more. It counts when it "
-        "does so on two nights in a row."
+        f"{settings.q:g}) and what has a population stability index of {settings.floor:g} or more. It counts when "
+        "chance explains it on neither of two nights in a row, and their mean index is as large."
     )
 
 

@@ -46,10 +46,18 @@ class Evidence:
     faults: tuple[Burst, ...]
 
 
-def found(archive: Archive, bundle: Bundle, nights: ComparedNights, as_of: datetime, config: Config) -> Evidence:
+def found(
+    archive: Archive,
+    bundle: Bundle,
+    nights: ComparedNights,
+    before: Mapping[str, float],
+    as_of: datetime,
+    config: Config,
+) -> Evidence:
     """Compare what was known on the compared nights, and on tonight's and the reference's days.
 
-    Faults of the data need no nights since the training: tonight alone is looked at.
+    `before` is what was beyond chance on the night before. Faults of the data need no nights since the training:
+    tonight alone is looked at.
     """
     faults = _faults(archive, bundle, nights.reference, as_of, config)
     if nights.note:
@@ -60,10 +68,12 @@ def found(archive: Archive, bundle: Bundle, nights: ComparedNights, as_of: datet
         for side in (nights.reference, nights.current)
     )
     promised = {goal: (_promised(goal, then), _promised(goal, now)) for goal in sorted(bundle.models)}
-    return Evidence(compared(then, now, bundle, config), promised, faults)
+    return Evidence(compared(then, now, bundle, before, config), promised, faults)
 
 
-def compared(then: Sequence[Seen], now: Sequence[Seen], bundle: Bundle, config: Config) -> DriftResult:
+def compared(
+    then: Sequence[Seen], now: Sequence[Seen], bundle: Bundle, before: Mapping[str, float], config: Config
+) -> DriftResult:
     """The drift check of people as they were seen on nights of the reference, and on nights of now."""
     seen = [*then, *now]
     person = np.concatenate([one.people for one in seen])
@@ -78,6 +88,7 @@ def compared(then: Sequence[Seen], now: Sequence[Seen], bundle: Bundle, config: 
         categorical=coded,
         recorded=[one.column for one in crm_of(bundle).attributes],
         importance=importance(bundle),
+        before=before,
         permutations=config.drift.permutations,
         q=config.drift.q,
         floor=config.drift.floor,

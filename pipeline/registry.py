@@ -121,6 +121,16 @@ def champion(tracker: Tracker, as_of: datetime) -> ModelVersion | None:
         return None if number is None else _version(tracker, client.get_model_version(tracker.model_name, str(number)))
 
 
+def serving_since(tracker: Tracker, as_of: datetime) -> datetime | None:
+    """From when on the model that serves at `as_of` does: promoted then, or gone back to; None where none serves."""
+    if not tracker.exists:
+        return None
+    with exclusive(tracker) as client:
+        instant, known = records.utc(as_of), stints.of(_promoted(client, tracker))
+        current = _served(client, tracker, known, instant)
+        return max((one.as_of for one in known if one.version == current and one.as_of <= instant), default=None)
+
+
 def versions(tracker: Tracker) -> list[ModelVersion]:
     """Every registered version, newest first."""
     if not tracker.exists:

@@ -28,12 +28,12 @@ be old: it had learned of what is new, and was no better. With so much more to l
 
 @dataclass(frozen=True)
 class Known:
-    """All that the arms look at. `before` is what had moved on the night before, None where nobody looked then.
+    """All that the arms look at.
 
     `predecessor` is the version that served before the champion; `misfit`: the champion cannot score what the
     configuration asks for now. `trained` is when a training last ended, whatever came of it. `labels_reach`: the nights
     that performance is judged on are among those that drift is looked for on. `matters` are features that mean
-    something to the champion; `refused` is how many challengers were refused since it was trained.
+    something to the champion; `refused` is how many challengers were refused since it serves.
     """
 
     as_of: datetime
@@ -46,7 +46,6 @@ class Known:
     performance: Performance
     performance_note: str
     labels_reach: bool
-    before: frozenset[str] | None
     matters: frozenset[str]
     refused: int = 0
 
@@ -67,12 +66,6 @@ def arms(known: Known, config: Config, *, asked: bool) -> list[Arm]:
         _held(_age(known, config), waiting or answered),
         _promised(known, config),
     ]
-
-
-def confirmed(known: Known) -> tuple[str, ...]:
-    """What moved tonight and had moved on the night before."""
-    moved = known.evidence.result.moved if known.evidence.result else ()
-    return tuple(name for name in moved if known.before and name in known.before)
 
 
 def _arm(
@@ -167,12 +160,11 @@ def _drift(known: Known) -> Arm:
     tested = len(result.features) + (result.together is not None)
     told = f"{len(result.moved)} of {tested} distributions moved: {_moved(result) or 'none'}"
     figures = _drift_figures(result)
-    twice = confirmed(known)
     if not result.moved:
         return _arm("drift", False, f"{told}.", figures=figures)
-    if not twice:
+    if not result.twice:
         return _arm("drift", False, f"{told}; a second night in a row would count.", "warns", figures)
-    if not known.matters & set(twice):
+    if not known.matters & set(result.twice):
         return _arm("drift", False, f"{told}; the champion hardly reads what moved on both nights.", "warns", figures)
     dips = known.performance.dips
     if known.labels_reach and dips and all(dip.verdict == STEADY for dip in dips):

@@ -62,6 +62,25 @@ def test_a_change_too_small_to_matter_is_no_drift() -> None:
     assert not found.drifted
 
 
+def test_of_two_nights_the_mean_is_held_against_the_floor() -> None:
+    """What was certain on both nights counts by its mean: one night's estimate may fall below the floor, or rise."""
+    values, person, window = log(0, (4000, 5), (4000, 5), icc=0.0)
+    frame = {"score": values + 0.08 * window, "same": values}
+
+    def twice(before: dict[str, float], floor: float = 0.02) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        found = drift.check(frame, person, window, before=before, floor=floor)
+        return found.twice, found.moved
+
+    small = drift.check(frame, person, window).beyond_chance
+    assert list(small) == ["score"]
+    assert small["score"] < 0.02
+    assert twice({"score": 0.04 - small["score"] + 1e-6}) == (("score",), ("score",))
+    assert twice({"score": 0.04 - small["score"] - 1e-6}) == ((), ())
+    assert twice({"same": 9.0, "another": 9.0}) == ((), ()), "chance explains tonight's"
+    assert twice({}, floor=0.0) == ((), ("score",)), "nobody saw it on the night before"
+    assert twice({"score": 0.0}, floor=small["score"]) == ((), ("score",)), "tonight it is large, on average not"
+
+
 def test_missing_values_and_new_values_are_changes() -> None:
     """More missing values, and a value that the reference never held, both count as drift."""
     _, person, window = log(1, (300, 4), (300, 4))

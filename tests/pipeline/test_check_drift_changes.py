@@ -58,7 +58,7 @@ def test_one_night_is_no_drift(shifted: Company) -> None:
     """What moved tonight and was not looked at last night waits for a second night."""
     lake = shifted.house.lake
     yesterday = lake.read_night("decisions", AS_OF - DAY)
-    forgotten = {**json.loads(yesterday["decision"][0].as_py()), "moved": []}
+    forgotten = {**json.loads(yesterday["decision"][0].as_py()), "beyond_chance": {}}
     lake.replace_night("decisions", pa.table({"decision": [json.dumps(forgotten)]}), AS_OF - DAY)
     report = shifted.decide()
     lake.replace_night("decisions", yesterday, AS_OF - DAY)

@@ -64,6 +64,16 @@ def test_each_night_meets_the_champion_of_that_night(tracker: Tracker) -> None:
     assert unjudged not in {serving(day) for day in range(10)}
 
 
+def test_who_is_gone_back_to_serves_since_then(tracker: Tracker) -> None:
+    """Challengers that were refused before met another champion: they are no answer for the one that serves again."""
+    first, second = trained(tracker), trained(tracker, NIGHT + 2 * DAY)
+    registry.promote(tracker, first, NIGHT)
+    registry.promote(tracker, second, NIGHT + 2 * DAY)
+    registry.roll_back(tracker, NIGHT + 5 * DAY, None, "worse")
+    since = [registry.serving_since(tracker, NIGHT + day * DAY) for day in (-1, 1, 3, 5, 9)]
+    assert since == [None, NIGHT, NIGHT + 2 * DAY, NIGHT + 5 * DAY, NIGHT + 5 * DAY]
+
+
 def test_a_night_run_again_does_not_take_the_alias_from_a_later_one(tracker: Tracker, client: MlflowClient) -> None:
     """Promoting for a past night leaves today's champion in place, and that past night has its own."""
     today = trained(tracker, NIGHT + 5 * DAY)
