@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,9 @@ QUICK = os.environ.get("QUICK") == "1"
 
 
 RESULTS = Path(__file__).parent / "results"
+
+LIBRARIES = ("pyarrow", "duckdb", "deltalake", "xgboost")
+"""Whose versions matter to most."""
 
 
 @dataclass(frozen=True)
@@ -39,26 +43,27 @@ class Row:
         return "" if self.must is None else "MISSED"
 
 
-def finish(name: str, rows: list[Row]) -> None:
-    """Print the table and write benchmarks/results/<name>.json."""
+def finish(name: str, rows: list[Row], libraries: Sequence[str] = LIBRARIES, beside: str = "") -> None:
+    """Print the table and write benchmarks/results/<name>.json; `beside` the processor something else did the work."""
     table = Table("what", "value", "must", "moonshot", "", title=f"{name}{' (QUICK)' if QUICK else ''}")
     for row in rows:
         bounds = ["" if bound is None else f"{bound:g}" for bound in (row.must, row.moonshot)]
         table.add_row(row.what, f"{row.value:.3g}", *bounds, row.verdict)
     console = Console()
     console.print(table)
-    console.print(machine())
+    hardware = machine(libraries, beside)
+    console.print(hardware)
     RESULTS.mkdir(exist_ok=True)
-    report = {"machine": machine(), "quick": QUICK, "rows": [asdict(row) for row in rows]}
+    report = {"machine": hardware, "quick": QUICK, "rows": [asdict(row) for row in rows]}
     (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
-def machine() -> str:
-    """Processor, cores, memory and the versions that matter."""
+def machine(libraries: Sequence[str] = LIBRARIES, beside: str = "") -> str:
+    """Processor, cores, memory, what stands beside them, and the versions that matter."""
     gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("pyarrow", "duckdb", "deltalake", "xgboost"))
-    hardware = f"{_processor()}, {os.cpu_count()} cores, {gigabytes:.0f} GiB"
-    return f"{hardware}; Python {platform.python_version()}, {libraries}"
+    versions = ", ".join(f"{name} {version(name)}" for name in libraries)
+    hardware = f"{_processor()}, {os.cpu_count()} cores, {gigabytes:.0f} GiB{beside and f'; {beside}'}"
+    return f"{hardware}; Python {platform.python_version()}, {versions}"
 
 
 def _processor() -> str:

@@ -121,19 +121,22 @@ def relearn(
     validation: Sample,
     params: Mapping[str, Any],
     seed: int,
+    device: str = "cpu",
 ) -> Learned:
-    """The same without a search: with the parameters of an earlier one (`GoalModel.params`)."""
-    best = _trained(*_matrices(features, training, validation), params, seed)
-    return _learned(goal, best, params, training, validation, ())
+    """The same without a search: with the parameters of an earlier one (`GoalModel.params`), wherever that one ran."""
+    here = {**params, "device": device}
+    best = _trained(*_matrices(features, training, validation), here, seed)
+    return _learned(goal, best, here, training, validation, ())
 
 
-def anew(model: GoalModel, samples: Sequence[Sample], seed: int) -> GoalModel:
+def anew(model: GoalModel, samples: Sequence[Sample], seed: int, device: str = "cpu") -> GoalModel:
     """The recipe of `model` (parameters, rounds, calibration), its trees grown on what may be learned from `samples`.
 
-    For what serves: `model` was judged on rows that it must not have learned from, and those are the newest ones.
+    For what serves: `model` was judged on rows that it must not have learned from, and those are the newest ones. The
+    trees grow on `device`, wherever those of `model` did.
     """
     built = binned(stream(samples), model.features)
-    booster = grow(built, model.params, model.best_iteration + 1, seed)
+    booster = grow(built, {**model.params, "device": device}, model.best_iteration + 1, seed)
     return replace(model, booster_ubj=bytes(booster.save_raw("ubj")))
 
 

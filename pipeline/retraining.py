@@ -106,8 +106,8 @@ class Retraining:
 
     def _learn(self, goal: str, names: tuple[str, ...], training: Sample, validation: Sample) -> Learned:
         if goal in self._params:
-            seed = self._config.training.seed
-            return learning.relearn(goal, names, training, validation, self._params[goal], seed)
+            seed, device = self._config.training.seed, self._config.training.device
+            return learning.relearn(goal, names, training, validation, self._params[goal], seed, device)
         return learning.learn(goal, names, training, validation, budget_of(self._config))
 
     def _verdict(self, challenger: Bundle, data: TrainingRows, as_of: datetime) -> gate.Verdict:

@@ -96,8 +96,8 @@ def run(
 
 def _params(lake: Lake, config: Config, as_of: datetime) -> tuple[str, Params]:
     """Whose parameters, in words, and which: the champion's, and the defaults of a goal that it does not know."""
-    tracker, defaults = Tracker(lake.tracking, config.project.name), {**DEFAULTS, "device": config.training.device}
-    champion, params = registry.champion(tracker, as_of), dict.fromkeys(config.goals, defaults)
+    tracker = Tracker(lake.tracking, config.project.name)
+    champion, params = registry.champion(tracker, as_of), dict.fromkeys(config.goals, DEFAULTS)
     if champion is None:
         return "the defaults: there is no champion", params
     models = load_bundle(tracker, champion.version).models
@@ -136,7 +136,8 @@ def _fold(split: Split, data: TrainingRows | str, params: Params, config: Config
         return Fold(first, last, len(split.train), dict.fromkeys(config.goals, data), {})
 
     def learn(goal: str, names: tuple[str, ...], training: Sample, validation: Sample) -> Learned:
-        return learning.relearn(goal, names, training, validation, params[goal], config.training.seed)
+        seed, device = config.training.seed, config.training.device
+        return learning.relearn(goal, names, training, validation, params[goal], seed, device)
 
     learned, skipped = each_goal(data, config, learn)
     if not learned:

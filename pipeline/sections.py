@@ -180,6 +180,7 @@ class Training(Settings):
     balance: Literal["none", "segment"] = "none"
     """`segment`: people who are new, light and heavy users count for the same in total, no row for more than five."""
     device: Literal["cpu", "cuda"] = "cpu"
+    """Where trees grow; lists are scored by the processor. Without a GPU XGBoost warns and takes the processor too."""
     challengers: tuple[Literal["logistic_regression", "random_forest", "mlp", "rank_ndcg"], ...] = (
         "logistic_regression",
         "mlp",

@@ -152,9 +152,9 @@ def bundle_of(learned: Mapping[str, Learned], data: TrainingRows, as_of: datetim
 
 def served(bundle: Bundle, data: TrainingRows, config: Config) -> Bundle:
     """The same with what serves in the place of what was judged: it learns from the newest nights too."""
-    every = (data.train, data.validation, data.test)
+    every, seed, device = (data.train, data.validation, data.test), config.training.seed, config.training.device
     anew = {
-        goal: learning.anew(model, [to_learn(rows, goal, config) for rows in every], config.training.seed)
+        goal: learning.anew(model, [to_learn(rows, goal, config) for rows in every], seed, device)
         for goal, model in bundle.models.items()
     }
     return replace(bundle, anew=anew)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import classifier
-from models.classifier import GoalModel, matrix, train
+from models.classifier import Bundle, GoalModel, matrix, train
 from models.learning import Budget, Learned, Sample, anew, curves, importance, learn, measures, relearn
 from models.metrics import auc
 
@@ -68,6 +69,24 @@ def test_relearning_with_what_was_found_gives_the_same_model(learned: Learned) -
     assert again.model == learned.model
     assert again.model.booster_ubj == learned.model.booster_ubj
     assert (again.curve, again.trials) == (learned.curve, ())
+
+
+def test_what_was_learned_on_a_gpu_is_read_and_learned_again_without_one() -> None:
+    """Where the search ran is no part of what it found: nothing asks for a GPU after it, so nothing can miss one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where there is no GPU, XGBoost says so and takes the processor
+        found = learn("click", FEATURES, sample(1), sample(2), Budget(trials=1, seconds=60, seed=5, device="cuda"))
+    assert found.model.params["device"] == "cuda"
+    bundle = Bundle({"click": found.model}, {"click": 1.0})
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        read = Bundle.from_files(bundle.to_files()).models["click"]
+        assert np.array_equal(read.predict(sample(3).x), found.model.predict(sample(3).x))
+        again = relearn("click", FEATURES, sample(1), sample(2), read.params, 5)
+        serves = anew(read, [sample(1), sample(2)], 5)
+    assert not [str(one.message) for one in heard]
+    assert again.model.params["device"] == "cpu"
+    assert auc(sample(3).y, serves.predict(sample(3).x)) > 0.8
 
 
 def test_relearning_learns_from_the_rows_that_it_gets(learned: Learned) -> None:
