@@ -21,6 +21,12 @@ Rows: TypeAlias = pa.Table | Sequence[Path]
 """A table, or the Parquet files that hold it, all of one schema."""
 
 
+SESSION = "SET TimeZone = 'UTC'; SET enable_progress_bar = false"
+"""How a connection begins. Under `python -c`, DuckDB takes whoever runs it for somebody at a prompt, and draws a bar on
+standard output, where our JSON stands, for what takes longer than 2 s.
+"""
+
+
 class Function(NamedTuple):
     """What SQL may call: a function of Arrow's arrays that Python has."""
 
@@ -74,7 +80,7 @@ def connection(
         ending.callback(database.root.close)
         with database.root.cursor() as con:
             con.execute(f"SET temp_directory = {text(scratch)}; SET memory_limit = '{memory_mb}MiB'")
-            con.execute(f"SET TimeZone = 'UTC'; ATTACH ':memory:' AS {_WORK}; USE {_WORK}")
+            con.execute(f"{SESSION}; ATTACH ':memory:' AS {_WORK}; USE {_WORK}")
             database.know(functions)
             for name, table in tables.items():
                 con.register(name, table)

@@ -6,12 +6,14 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pytest
 
-from pipeline import query
+from expectations import schemas
+from pipeline import parts, query
 
 ONE = pa.table({"n": [1]})
 
@@ -73,6 +75,26 @@ def test_what_is_spilled_lies_in_a_folder_of_its_own_and_is_gone() -> None:
     assert query._idle[os.getpid()] == []
     with query.connection() as con:
         assert Path(setting(con, "temp_directory")) != scratch
+
+
+def test_no_bar_is_drawn_where_the_answer_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where DuckDB would, as under `python -c`: what `--json` says would be no JSON."""
+    connect, found = duckdb.connect, []
+
+    def at_a_prompt(**settings: Any) -> duckdb.DuckDBPyConnection:
+        con = connect(**settings)
+        con.execute("SET enable_progress_bar = true")
+        return con
+
+    def asked(_folder: Path, _rows: pa.Table, _form: object, con: duckdb.DuckDBPyConnection) -> None:
+        found.append(setting(con, "enable_progress_bar"))
+
+    monkeypatch.setattr(duckdb, "connect", at_a_prompt)
+    monkeypatch.setattr(parts, "_write", asked)
+    parts.write(tmp_path, {"events": ONE}, schemas.LAKE)
+    with query.connection() as con:
+        found.append(setting(con, "enable_progress_bar"))
+    assert found == ["False", "False"]
 
 
 def test_a_forked_process_has_its_own() -> None:
