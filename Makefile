@@ -15,8 +15,8 @@ run: setup  ## Simulate a publisher's exports, then one whole night on them: exp
 	@$(BIN)/shortlist simulate --out exports --days 30 --people 2000 --content 300 --seed 7 --end 2026-06-30
 	@$(BIN)/shortlist run --config shortlist.toml --as-of 2026-07-01
 
-test: setup $(SPARK)  ## Run all tests, in four processes; installs Spark for them, once
-	@env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
+test: setup $(SPARK)  ## Run all tests, in three processes; installs Spark for them, once
+	@env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 fuzz: setup  ## Damage exports and read them, 60 s a format: make fuzz, or make fuzz FORMAT=ga4
 	@$(BIN)/python -m tests.fuzz $(FORMAT)

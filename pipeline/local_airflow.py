@@ -151,6 +151,26 @@ def _import_airflow(home: Path) -> None:
 
         airflow.settings.initialize()
         structlog.configure(logger_factory=structlog.WriteLoggerFactory(log))
+        speak_one_version()
+
+
+def speak_one_version() -> None:
+    """Have Airflow lay out the interface that tasks talk to once: in their own version, which is the newest.
+
+    It keeps nine, for workers of older releases. Here there are none, and to lay out all nine takes a third of a small
+    night. A release whose tasks speak another version than the newest gets all of them.
+    """
+    from airflow.api_fastapi.execution_api import versions
+    from airflow.api_fastapi.execution_api.routes import execution_api_router
+    from airflow.sdk.api.datamodels._generated import API_VERSION
+    from cadwyn import HeadVersion, Version, VersionBundle
+    from cadwyn.route_generation import _DELETED_ROUTE_TAG
+
+    every = versions.bundle
+    if len(every.versions) > 1 and every.versions[0].value == API_VERSION:
+        versions.bundle = VersionBundle(HeadVersion(), Version(API_VERSION), api_version_var=every.api_version_var)
+        routes = execution_api_router.routes  # those that only older versions have must not be there without these
+        routes[:] = [route for route in routes if _DELETED_ROUTE_TAG not in getattr(route, "tags", ())]
 
 
 def _log_file(home: Path) -> TextIO:

@@ -76,7 +76,7 @@ def write(folder: Path, tables: Mapping[str, Rows], forms: Mapping[str, Table]) 
     spill = folder / ".spill"
     try:
         with duckdb.connect(config={"temp_directory": str(spill), **_SORTING}) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(query.SESSION)
             for name, rows in tables.items():
                 _write(folder / name, rows, forms[name], connection)
     except (duckdb.Error, pa.ArrowException) as error:

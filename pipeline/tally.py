@@ -11,7 +11,6 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-from duckdb.func import ARROW
 from duckdb.sqltypes import BOOLEAN, VARCHAR
 
 from pipeline import expectation_sql, query
@@ -35,8 +34,8 @@ _VALUES = ".unexpected_values"
 @contextmanager
 def database(memory_mb: int = 1024) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database in which expectations can be counted; it spills rather than take more than `memory_mb`."""
-    with query.connection(memory_mb) as con:
-        con.create_function(expectation_sql.SEARCH, _search, [VARCHAR, VARCHAR], BOOLEAN, type=ARROW)
+    search = query.Function(expectation_sql.SEARCH, _search, [VARCHAR, VARCHAR], BOOLEAN)
+    with query.connection(memory_mb, [search]) as con:
         yield con
 
 

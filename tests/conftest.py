@@ -50,8 +50,8 @@ SLOWEST = (
 """Files that take longest, begun first: begun last, one would keep one core busy while the other idles.
 
 Of the first six only `test_kill` compiles the kernels, nearly a minute of a core where nothing is compiled yet: side
-by side, three would compile the same. The first four are begun at once. The first two have two tests each, so xdist
-at once puts the fifth and the sixth behind them.
+by side, three would compile the same. The first three are begun at once. The first two have two tests each, so xdist
+at once puts the fourth and the fifth behind them.
 """
 
 

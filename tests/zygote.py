@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from pipeline import airflow_environment, config
+from pipeline import airflow_environment, config, local_airflow
 from tests.worlds import HOUSE, QUIET
 
 MODULES = (
@@ -117,6 +117,7 @@ def serve(world_config: Path) -> None:
     gc.disable()  # what is imported stays
     for module in MODULES:
         importlib.import_module(module)
+    local_airflow.speak_one_version()
     asyncio.run(lay_out_routes())
     gc.enable()
     gc.freeze()  # a child's collector would else touch, and so copy, every page of what is imported
