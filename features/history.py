@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features.order import numbered, ordered
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -130,13 +132,14 @@ class History:
         known = [_whole(table["content_id"]) for table in (content, log, popularity)]
         ids = pc.unique(pa.concat_arrays(known)).sort()
         crowd = _crowd(popularity, ids, instant)
-        people, person = np.unique(np.asarray(_whole(log["person_id"])), return_inverse=True)
+        people, person = numbered(np.asarray(_whole(log["person_id"])))
         codes = np.asarray(pc.index_in(_whole(log["content_id"]), value_set=ids)).astype(np.int64)
         kind = _kinds(log)
         dwell, value = (_floats(log[name]) for name in ("dwell_seconds", "value"))
         mobile = np.asarray(pc.fill_null(pc.equal(_whole(log["device"]), "mobile"), False)).astype(bool)
         flags = {name: np.asarray(reached(log, rule)).astype(bool) for name, rule in goals.items()}
-        order = np.lexsort((*flags.values(), mobile, value, dwell, codes, kind, ts, person))  # NaN sorts last
+        keys = *flags.values(), mobile, value, dwell, codes, kind, ts, person
+        order = ordered(person, ts, lambda rows: np.lexsort([key[rows] for key in keys]))  # NaN sorts last
         return cls(
             as_of=instant,
             people=people,
