@@ -65,15 +65,13 @@ def lake_in(home: Path) -> Lake:
 
 @dataclass(frozen=True)
 class Company:
-    """Whose log it is, where nobody minds how large the catalogue is and what people are called.
+    """Whose log it is, where it matters what people are called and how large the catalogue is.
 
-    `keen`: so many times as often people turn to what they were just shown if it is of the category that they prefer.
-    At 1 they take no notice of what they are shown, and who learns from the log has little to learn.
+    It logs no impressions: who learns from such a log learns what people turn to, which is what the log is made of.
     """
 
     people: Ints
     contents: int
-    keen: int = 1
 
 
 def write(home: Path, events: int, seed: int = 7, company: Company | None = None) -> None:
@@ -101,7 +99,7 @@ class _World:
     content: pa.Array
     popular: NDArray[np.float64]
     popular_in: NDArray[np.float64]
-    keen: int
+    mix: NDArray[np.float64]
 
     @classmethod
     def of(cls, draws: Draws, events: int, company: Company | None) -> _World:
@@ -109,14 +107,14 @@ class _World:
         people = max(events // 100, 1)
         contents = int(np.interp(events, [1e6, 1e7, 5e7], [2_000, 20_000, 50_000]))
         ids: Ints = draws.integers(np.iinfo(np.int64).min, np.iinfo(np.int64).max, people)
-        keen = 1
+        mix = np.array(_MIX)
         if company:
-            ids, contents, keen = company.people, company.contents, company.keen
+            ids, contents, mix[_IMPRESSION] = company.people, company.contents, 0.0
         contents = contents // len(CATEGORIES) * len(CATEGORIES)
         content = pa.array([f"content-{n}" for n in range(contents)])
         popular, popular_in = (_cumulated(np.arange(1.0, n + 1) ** -1.05) for n in (contents, contents // 24))
         active = _cumulated(draws.lognormal(0, 1.25, len(ids)))
-        return cls(draws, events, ids, active, content, popular, popular_in, keen)
+        return cls(draws, events, ids, active, content, popular, popular_in, mix / mix.sum())
 
     def days(self) -> Iterator[tuple[date, pa.Table]]:
         """The rows of each day, in no order. A session may go on after midnight."""
@@ -141,27 +139,15 @@ class _World:
         elapsed = np.cumsum(gaps.astype(np.int64))
         ts = (began - np.r_[0, elapsed][np.cumsum(sizes) - sizes])[session] + elapsed
         late = np.where(self.draws.random(sessions) < _LATE, self.draws.integers(0, 2 * _DAY, sessions), 0)
-        found = {
+        return {
             "ts": ts,
             "available_at": ts + late[session],
             "person": person[session],
             "session": self.draws.integers(0, 1 << 62, sessions)[session],
             "channel": self.draws.integers(0, len(CHANNELS), sessions)[session],
-            "kind": self.draws.choice(len(_KINDS), n, p=_MIX),
+            "kind": self.draws.choice(len(_KINDS), n, p=self.mix),
             "content": self._content(person[session]),
         }
-        return found if self.keen == 1 else {**found, "content": self._tasteful(found)}
-
-    def _tasteful(self, rows: Columns) -> Ints:
-        """Contents, where who was just shown one of the preferred category turns to it, and to others now and then."""
-        content, session, shown = rows["content"], rows["session"], rows["kind"] == _IMPRESSION
-        next_one = np.flatnonzero(shown[:-1] & ~shown[1:] & (session[:-1] == session[1:])) + 1
-        offered = content[next_one - 1]
-        stray = offered % 24 != rows["person"][next_one] % 24
-        taken = ~stray | (self.draws.random(len(stray)) < 1 / self.keen)
-        found = content.copy()
-        found[next_one[taken]] = offered[taken]
-        return found
 
     def _content(self, person: Ints) -> Ints:
         anything, preferred = (

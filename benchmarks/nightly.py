@@ -1,9 +1,8 @@
 """A whole night without a training, step by step, beside the sum of its kernels: what a night costs besides thinking.
 
 10 M events of 100,000 people in 90 days, 5,000 contents, 200 candidates, lists of 20: caps on categories and authors,
-lists spread over subjects, three reasons a row, three goals. People have tastes, so that a training finds something:
-the champion was trained four nights ago and has served since; the nights before last left their checkpoint, the last
-its lists. That is made beforehand and not measured.
+lists spread over subjects, three reasons a row, three goals. The champion was trained four nights ago and has served
+since; last night left its checkpoint and its lists. That is made beforehand and not measured.
 
 Then one night as the DAG runs it, each step in a process of its own, imports included: features, grade (of last
 night's lists), drift (three nights against three, and how the champion did), rank, publish. What is left out is the
@@ -43,7 +42,8 @@ from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.pseudonyms import Pseudonyms
 
-EVENTS, LITTLE = 200_000 if QUICK else 10_000_000, 60_000
+LITTLE = 200_000
+EVENTS = LITTLE if QUICK else 10_000_000
 CONTENTS, NEW = 4_752, 248
 NIGHT = datetime.combine(FIRST, datetime.min.time(), UTC) + timedelta(days=DAYS)
 TRAINED = NIGHT - timedelta(days=4)
@@ -132,7 +132,7 @@ def _write_lake(home: Path, config: Config, events: int) -> None:
     lake = Lake.of(config)
     lake.root.mkdir()
     people = np.asarray(Pseudonyms.of(config).column(names, "visitor"))
-    event_log.write(home, events, company=Company(people, CONTENTS, keen=4))
+    event_log.write(home, events, company=Company(people, CONTENTS))
     lake.replace_source("native_ids", _native_ids(lake, people, names), SOURCE)
     lake.replace_source("content", _catalogues(), "catalogue")
 
