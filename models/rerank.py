@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numba
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.likeness import NOTHING, Likeness
 from models.places import nth_largest
-from models.products import compiled
+from models.products import without_counting
 
 Array = NDArray[Any]
 Integers = NDArray[np.int64]
@@ -48,6 +49,12 @@ class Limits:
         if self.spread and len(self.likeness.starts) <= len(self.groups):
             raise ValueError(f"lists: a spread of {self.spread:g} over contents of which no likeness is known.")
 
+    @cached_property
+    def sizes(self) -> tuple[int, int, int]:
+        """How many codes and traits there are, and the most traits of a content."""
+        codes, traits = (int(some.max(initial=-1)) + 1 for some in (self.groups, self.likeness.traits))
+        return codes, traits, int(np.diff(self.likeness.starts).max(initial=0))
+
 
 @dataclass(frozen=True)
 class Listed:
@@ -79,11 +86,14 @@ def top(
     place = np.zeros(len(person), np.int64) if place is None else place
     pair, rank = np.empty((2, min(limits.k * (len(starts) - 1), len(person))), np.int64)
     rules = limits.k, limits.groups, limits.most, limits.spread, limits.likeness
-    listed = _walk(order, starts, content, worth, place, *rules, pair, rank)
+    codes, traits, most = limits.sizes
+    full, about = np.zeros((codes, limits.groups.shape[1]), np.int64), _about(traits, most * limits.k, limits.k)
+    own = _own(int(np.diff(starts).max(initial=0)), limits.k)
+    listed = _walk(order, starts, content, worth, place, *rules, pair, rank, full, about, own)
     return Listed(pair[:listed], rank[:listed])
 
 
-@compiled()  # type: ignore[untyped-decorator]
+@without_counting()  # type: ignore[untyped-decorator]
 def _walk(
     order: Integers,
     starts: Integers,
@@ -97,12 +107,15 @@ def _walk(
     likeness: Likeness,
     pair: Integers,
     rank: Integers,
+    full: Integers,
+    about: _About,
+    own: _Own,
 ) -> int:
     """Write the listed pairs and their ranks; returns how many.
 
     On the heap is first what is best by far (`_bound`): few lists get to the end of that, and then comes all the rest.
     """
-    full, about, own, listed = counters(groups), _about(likeness, k), _own(starts, k), 0
+    listed = 0
     for who in range(len(starts) - 1):
         first, size = listed, _taken(order, starts[who], starts[who + 1], worth, place, own)
         held = _pinned(content, groups, full, likeness, about, own)
@@ -148,12 +161,8 @@ class _Own(NamedTuple):
     lanes: Array
 
 
-@_inlined  # type: ignore[untyped-decorator]
-def _own(starts: Integers, k: int) -> _Own:
-    """Room for the person with the most pairs."""
-    most = 0
-    for who in range(len(starts) - 1):
-        most = max(most, starts[who + 1] - starts[who])
+def _own(most: int, k: int) -> _Own:
+    """Room for a person with so many pairs."""
     return _Own(
         np.empty(most, np.int64),
         np.empty(most),
@@ -268,21 +277,15 @@ class _About(NamedTuple):
     shared: Array
 
 
-@_inlined  # type: ignore[untyped-decorator]
-def _about(likeness: Likeness, k: int) -> _About:
-    """Of a list of up to `k` contents: nothing yet."""
-    traits, most = 0, 0
-    for trait in likeness.traits:
-        traits = max(traits, trait + 1)
-    for one in range(len(likeness.starts) - 1):
-        most = max(most, likeness.starts[one + 1] - likeness.starts[one])
-    entries = np.empty((3, most * k), np.int64)
+def _about(traits: int, most: int, k: int) -> _About:
+    """Of a list of up to `k` contents, which have at most so many traits together: nothing yet."""
+    entries = np.empty((3, most), np.int64)
     return _About(
         np.full(traits, -1),
         entries[0],
         entries[1],
         entries[2],
-        np.empty(most * k),
+        np.empty(most),
         np.zeros(1, np.int64),
         np.zeros(k),
     )
