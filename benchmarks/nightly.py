@@ -43,6 +43,7 @@ from pipeline.lake import Lake
 from pipeline.pseudonyms import Pseudonyms
 
 LITTLE = 200_000
+"""Events of the company in which the champion learns: its trees are as many, and as deep, whoever is ranked by them."""
 EVENTS = LITTLE if QUICK else 10_000_000
 CONTENTS, NEW = 4_752, 248
 NIGHT = datetime.combine(FIRST, datetime.min.time(), UTC) + timedelta(days=DAYS)
@@ -68,15 +69,17 @@ def main() -> None:
     """Make the world, run the night, time its kernels, print, write."""
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
     with tempfile.TemporaryDirectory() as folder:
-        home, little = Path(folder) / "company", Path(folder) / "little"
-        for place, events in ((home, EVENTS), (little, LITTLE)):
-            measure.measured("nightly", "prepare", str(place), str(events))
-        night = Path(folder) / "night"
+        little, home, night = (Path(folder) / name for name in ("little", "company", "night"))
+        trees = measure.measured("nightly", "learn", str(little)).told["trees"]
+        if QUICK:
+            shutil.copytree(little, home, symlinks=True)
+        else:
+            measure.measured("nightly", "grow_up", str(little), str(home))
         shutil.copytree(home, night, symlinks=True)
         steps = {step: measure.measured("nightly", "step", str(night), step) for step in STEPS}
         start = measure.measured("nightly", "start").cpu
         kernels = measure.measured("nightly", "kernels", str(home), str(little)).told
-    finish("nightly", _rows(steps, kernels, start))
+    finish("nightly", [*_rows(steps, kernels, start), Row("trees of the champion, all goals", trees)])
 
 
 def _rows(steps: Mapping[str, measure.Cost], kernels: Mapping[str, float], start: float) -> list[Row]:
@@ -105,21 +108,42 @@ def _rows(steps: Mapping[str, measure.Cost], kernels: Mapping[str, float], start
 # ---------------------------------------------------------------- what was before
 
 
-def prepare(home: str, events: str) -> Mapping[str, float]:
-    """A company until the night: its lake, a champion, and the nights since, the last of them published."""
-    from pipeline import build_features, check_drift, publish, rank, train
+def learn(home: str) -> Mapping[str, float]:
+    """The little company until the night, in which a champion learns."""
+    from pipeline import train
+    from pipeline.bundles import load_bundle
+    from pipeline.records import Tracker
 
-    place = Path(home)
-    place.mkdir(parents=True)
-    config = _config(place)
-    _write_lake(place, config, int(events))
+    config = _founded(Path(home), LITTLE)
     report = train.run(TRAINED, config)
-    if not report.promoted:
+    if not report.promoted or report.version is None:
         raise SystemExit(f"the training made no champion: {report.reason}")
-    last = NIGHT - timedelta(days=1)
-    for step in (build_features, check_drift, rank, publish):
-        step.run(last, config)
-    return {"seconds": report.seconds}
+    _last_night(config)
+    tracker = Tracker(Lake.of(config).tracking, config.project.name)
+    models = load_bundle(tracker, report.version).serving.values()
+    return {"trees": sum(model.booster.num_boosted_rounds() for model in models)}
+
+
+def grow_up(little: str, home: str) -> Mapping[str, float]:
+    """The company of the night, of which most people came after the champion had learned."""
+    config = _founded(Path(home), EVENTS)
+    tracking = Lake.of(config).tracking.relative_to(home)
+    shutil.copytree(Path(little) / tracking, Path(home) / tracking)
+    _last_night(config)
+    return {}
+
+
+def _founded(home: Path, events: int) -> Config:
+    home.mkdir(parents=True)
+    config = _config(home)
+    _write_lake(home, config, events)
+    return config
+
+
+def _last_night(config: Config) -> None:
+    """What the night before left: its checkpoint, its lists."""
+    for step in TO_LISTS:
+        _run(step, config, NIGHT - timedelta(days=1))
 
 
 def _config(home: Path) -> Config:
@@ -188,10 +212,10 @@ def step(home: str, name: str) -> Mapping[str, float]:
     return {}
 
 
-def _run(step: str, config: Config) -> None:
+def _run(step: str, config: Config, night: datetime = NIGHT) -> None:
     from importlib import import_module
 
-    import_module(f"pipeline.{step}").run(NIGHT, config)
+    import_module(f"pipeline.{step}").run(night, config)
 
 
 def start() -> Mapping[str, float]:
@@ -259,7 +283,13 @@ def _timed(owner: Any, function: str, name: str, spent: dict[str, float]) -> Ite
         yield
 
 
-JOBS: Mapping[str, measure.Job] = {"prepare": prepare, "step": step, "start": start, "kernels": kernels}
+JOBS: Mapping[str, measure.Job] = {
+    "learn": learn,
+    "grow_up": grow_up,
+    "step": step,
+    "start": start,
+    "kernels": kernels,
+}
 
 if __name__ == "__main__":
     measure.main(JOBS, main)

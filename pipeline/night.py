@@ -389,15 +389,13 @@ def _snapshots(lake: Lake, table: str, first: date, until: date) -> pa.Table:
 def _latest(rows: pa.Table, as_of: datetime, config: Config, feeds: pa.Array | None = None) -> pa.Table:
     """Each source's newest snapshot whose day was over at `as_of`; of `feeds` every one."""
     last_day = clock.last_finished_day(as_of, config)
-    known = rows.filter(pc.less_equal(rows["day"], pa.scalar(last_day, pa.date32())))
-    added_up = pc.is_in(known["source"], value_set=pa.array([], pa.string()) if feeds is None else feeds)
-    feed, known = known.filter(added_up), known.filter(pc.invert(added_up))
+    known = _where(rows, pc.less_equal(rows["day"], pa.scalar(last_day, pa.date32())))
     newest = known.group_by("source").aggregate([("day", "max")])
-    parts = [
-        known.filter(pc.and_(pc.equal(known["source"], source), pc.equal(known["day"], pa.scalar(day, pa.date32()))))
-        for source, day in zip(newest["source"].to_pylist(), newest["day_max"].to_pylist(), strict=True)
-    ]
-    return pa.concat_tables([feed, *parts])
+    kept = pc.is_in(known["source"], value_set=pa.array([], pa.string()) if feeds is None else feeds)
+    for source, day in zip(newest["source"].to_pylist(), newest["day_max"].to_pylist(), strict=True):
+        of_day = pc.equal(known["day"], pa.scalar(day, pa.date32()))
+        kept = pc.or_(kept, pc.and_(of_day, pc.equal(known["source"], source)))
+    return _where(known, kept)
 
 
 def _once(catalogue: pa.Table) -> pa.Table:
