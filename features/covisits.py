@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
 from scipy import sparse
 
-from features.history import History
+from features.history import Flags, Floats, History
 
 WINDOW_DAYS = 30
 HALF_LIFE_DAYS = 7.0
@@ -41,8 +42,17 @@ def covisits(history: History) -> Matrix:
 def _pruned(matrix: Matrix) -> Matrix:
     """The strongest entries of each row."""
     matrix.sort_indices()
-    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((matrix.indices, -matrix.data, row))
-    place = np.arange(len(order)) - matrix.indptr[row[order]]
-    kept = np.sort(order[place < NEIGHBOURS])
-    return sparse.csr_matrix((matrix.data[kept], (row[kept], matrix.indices[kept])), shape=matrix.shape)
+    kept = np.ones(len(matrix.data), bool)
+    for start, end in pairwise(matrix.indptr.tolist()):
+        if end - start > NEIGHBOURS:
+            kept[start:end] = _strongest(matrix.data[start:end])
+    ends = np.concatenate([[0], np.cumsum(kept)])[matrix.indptr]
+    return sparse.csr_matrix((matrix.data[kept], matrix.indices[kept], ends), shape=matrix.shape)
+
+
+def _strongest(values: Floats) -> Flags:
+    """Which are the `NEIGHBOURS` largest, and of equal ones the first: without a sort of all."""
+    least = np.partition(values, len(values) - NEIGHBOURS)[len(values) - NEIGHBOURS]
+    kept: Flags = values > least
+    kept[np.flatnonzero(values == least)[: NEIGHBOURS - np.count_nonzero(kept)]] = True
+    return kept
