@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy import sparse
 
-from features.history import Flags, Floats, History
+from features.history import DAY, Flags, Floats, History
 
 WINDOW_DAYS = 30
 HALF_LIFE_DAYS = 7.0
@@ -24,13 +24,11 @@ def covisits(history: History) -> Matrix:
     A person counts once a content, with the weight of the latest engagement; the diagonal is zero and only the
     `NEIGHBOURS` strongest of each row are kept (ties by the smaller index).
     """
-    rows = history.active & history.within(WINDOW_DAYS)
-    size = history.catalogue.size
-    pairs, inverse = np.unique(history.person[rows] * max(size, 1) + history.content[rows], return_inverse=True)
-    weight = np.zeros(len(pairs))
-    np.maximum.at(weight, inverse, history.decay(HALF_LIFE_DAYS)[rows])
-    shape = (len(history.people), size)
-    by_person = sparse.csr_matrix((weight, (pairs // max(size, 1), pairs % max(size, 1))), shape=shape)
+    readings = history.readings
+    lately = readings.last >= history.as_of - np.int64(WINDOW_DAYS * DAY)
+    weight = np.exp2(-(history.as_of - readings.last[lately]) / DAY / HALF_LIFE_DAYS)
+    shape = (len(history.people), history.catalogue.size)
+    by_person = sparse.csr_matrix((weight, (readings.person[lately], readings.content[lately])), shape=shape)
     norm = np.sqrt(np.asarray(by_person.multiply(by_person).sum(axis=0)).ravel())
     scaled = by_person @ sparse.diags(np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0))
     together = sparse.csr_matrix(scaled.T @ scaled)

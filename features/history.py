@@ -89,6 +89,19 @@ class Crowd:
 
 
 @dataclass(frozen=True)
+class Readings:
+    """Each person with each content that they did something with, once: the `first` time and the `last`.
+
+    Sorted by person and content.
+    """
+
+    person: Ints
+    content: Ints
+    first: Ints
+    last: Ints
+
+
+@dataclass(frozen=True)
 class History:
     """One row an event, in the order of (person, ts, kind, content, …); `people` are sorted pseudonyms.
 
@@ -167,16 +180,27 @@ class History:
         """How long ago each row happened, in days."""
         return (self.as_of - self.ts) / DAY
 
-    @property
+    @cached_property
     def strength(self) -> Floats:
         """How much each row says about taste."""
         weights = STRENGTH[self.kind]
         return np.where(np.nan_to_num(self.dwell) >= 30, weights + 2, weights)
 
-    @property
+    @cached_property
     def active(self) -> Flags:
         """Rows in which the person did something: neither an impression nor a refund."""
         return _active(self.kind)
+
+    @cached_property
+    def readings(self) -> Readings:
+        """Everybody with everything that they did something with."""
+        person, content, ts = (column[self.active] for column in (self.person, self.content, self.ts))
+        keys = person * max(self.catalogue.size, 1) + content
+        order = np.argsort(keys, kind="stable")  # of a person's rows the last is the latest
+        ends = np.ones(len(order) + 1, bool)
+        ends[1:-1] = keys[order[1:]] != keys[order[:-1]]
+        first, last = order[ends[:-1]], order[ends[1:]]
+        return Readings(person[last], content[last], ts[first], ts[last])
 
     def busy_days(self, ts: Ints) -> Floats:
         """How long ago instants are on the clock of what people do: things done since, by their mean number a day.
