@@ -90,12 +90,16 @@ class Night:
     @cached_property
     def log(self) -> pa.Table:
         """What people did, in canonical order."""
-        return in_order(self.rows)
+        found = in_order(self.rows)
+        object.__setattr__(self, "rows", found)  # any order will do for them: the log is in memory once
+        return found
 
     @cached_property
     def measured(self) -> pa.Table:
         """What the person kernel says of everybody on this night, from all that was ever known of them."""
-        return self._measured()
+        found = self._measured()
+        object.__setattr__(self, "_measured", lambda: found)  # lets go of the archive, which is as large as the log
+        return found
 
     @property
     def suppressed(self) -> pa.Array:
