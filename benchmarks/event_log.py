@@ -63,9 +63,20 @@ def lake_in(home: Path) -> Lake:
     return Lake(home / "lake", home / "published", home / "state")
 
 
-def write(home: Path, events: int, seed: int = 7) -> None:
+@dataclass(frozen=True)
+class Company:
+    """Whose log it is, where it matters what people are called and how large the catalogue is.
+
+    It logs no impressions: who learns from such a log learns what people turn to, which is what the log is made of.
+    """
+
+    people: Ints
+    contents: int
+
+
+def write(home: Path, events: int, seed: int = 7, company: Company | None = None) -> None:
     """About `events` events, a file a day and source, and the catalogue beside the lake: content and category."""
-    lake, world = lake_in(home), _World.of(np.random.default_rng(seed), events)
+    lake, world = lake_in(home), _World.of(np.random.default_rng(seed), events, company)
     for day, rows in world.days():
         with scratch.folder_in(lake.staging) as folder:
             spool, files = Spool(folder, "events"), DayFiles(folder, "events", SOURCE)
@@ -88,16 +99,22 @@ class _World:
     content: pa.Array
     popular: NDArray[np.float64]
     popular_in: NDArray[np.float64]
+    mix: NDArray[np.float64]
 
     @classmethod
-    def of(cls, draws: Draws, events: int) -> _World:
+    def of(cls, draws: Draws, events: int, company: Company | None) -> _World:
         """A company with that many events in all."""
         people = max(events // 100, 1)
-        contents = int(np.interp(events, [1e6, 1e7, 5e7], [2_000, 20_000, 50_000])) // len(CATEGORIES) * len(CATEGORIES)
-        ids = draws.integers(np.iinfo(np.int64).min, np.iinfo(np.int64).max, people)
+        contents = int(np.interp(events, [1e6, 1e7, 5e7], [2_000, 20_000, 50_000]))
+        ids: Ints = draws.integers(np.iinfo(np.int64).min, np.iinfo(np.int64).max, people)
+        mix = np.array(_MIX)
+        if company:
+            ids, contents, mix[_IMPRESSION] = company.people, company.contents, 0.0
+        contents = contents // len(CATEGORIES) * len(CATEGORIES)
         content = pa.array([f"content-{n}" for n in range(contents)])
-        popular, popular_in = (_cumulated(np.arange(1, n + 1) ** -1.05) for n in (contents, contents // 24))
-        return cls(draws, events, ids, _cumulated(draws.lognormal(0, 1.25, people)), content, popular, popular_in)
+        popular, popular_in = (_cumulated(np.arange(1.0, n + 1) ** -1.05) for n in (contents, contents // 24))
+        active = _cumulated(draws.lognormal(0, 1.25, len(ids)))
+        return cls(draws, events, ids, active, content, popular, popular_in, mix / mix.sum())
 
     def days(self) -> Iterator[tuple[date, pa.Table]]:
         """The rows of each day, in no order. A session may go on after midnight."""
@@ -128,7 +145,7 @@ class _World:
             "person": person[session],
             "session": self.draws.integers(0, 1 << 62, sessions)[session],
             "channel": self.draws.integers(0, len(CHANNELS), sessions)[session],
-            "kind": self.draws.choice(len(_KINDS), n, p=_MIX),
+            "kind": self.draws.choice(len(_KINDS), n, p=self.mix),
             "content": self._content(person[session]),
         }
 

@@ -59,14 +59,8 @@ def _rates(history: History, people: Floats) -> dict[str, Floats]:
 
 def _busy(history: History) -> dict[str, Floats]:
     """Age, readers and gravity on the clock of what people do; and reach: readers by who was there to read it."""
-    size, rows = history.catalogue.size, history.active
-    person, content, ts = history.person[rows], history.content[rows], history.ts[rows]
-    keys = person * max(size, 1) + content
-    pairs, at = np.unique(keys, return_inverse=True)
-    first, last = np.full(len(pairs), history.as_of), np.zeros(len(pairs), np.int64)
-    np.minimum.at(first, at, ts)
-    np.maximum.at(last, at, ts)
-    read = pairs % max(size, 1)
+    size, readings = history.catalogue.size, history.readings
+    read, first, last = readings.content, readings.first, readings.last
     age, since = history.busy_days(history.catalogue.published), history.busy_days(last)
     readers = np.bincount(read, minlength=size).astype(np.float64)
     found: dict[str, Floats] = {"age_busy": age}
@@ -75,7 +69,7 @@ def _busy(history: History) -> dict[str, Floats]:
         found[f"readers_busy_{label}"] = np.bincount(read, weights=fading, minlength=size).astype(np.float64)
     found["gravity_busy"] = readers / (age + 0.5) ** 1.5
     there = np.zeros(len(history.people), np.int64)
-    np.maximum.at(there, person, ts)
+    np.maximum.at(there, readings.person, last)
     there.sort()
     yesterday = np.int64(history.as_of - DAY)
     for name, since_when, counted in (
@@ -89,10 +83,8 @@ def _busy(history: History) -> dict[str, Floats]:
 
 def _people(history: History, days: float) -> Floats:
     """Distinct people who did something with the content in the last `days`."""
-    rows = history.active & history.within(days)
-    size = history.catalogue.size
-    pairs = np.unique(history.person[rows] * size + history.content[rows])
-    return np.bincount(pairs % size, minlength=size).astype(np.float64) if size else np.zeros(0)
+    lately = history.readings.last >= history.as_of - np.int64(days * DAY)
+    return np.bincount(history.readings.content[lately], minlength=history.catalogue.size).astype(np.float64)
 
 
 def _readers(history: History, days: float) -> Floats:

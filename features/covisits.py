@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
 from scipy import sparse
 
-from features.history import History
+from features.history import DAY, Flags, Floats, History
 
 WINDOW_DAYS = 30
 HALF_LIFE_DAYS = 7.0
@@ -23,13 +24,11 @@ def covisits(history: History) -> Matrix:
     A person counts once a content, with the weight of the latest engagement; the diagonal is zero and only the
     `NEIGHBOURS` strongest of each row are kept (ties by the smaller index).
     """
-    rows = history.active & history.within(WINDOW_DAYS)
-    size = history.catalogue.size
-    pairs, inverse = np.unique(history.person[rows] * max(size, 1) + history.content[rows], return_inverse=True)
-    weight = np.zeros(len(pairs))
-    np.maximum.at(weight, inverse, history.decay(HALF_LIFE_DAYS)[rows])
-    shape = (len(history.people), size)
-    by_person = sparse.csr_matrix((weight, (pairs // max(size, 1), pairs % max(size, 1))), shape=shape)
+    readings = history.readings
+    lately = readings.last >= history.as_of - np.int64(WINDOW_DAYS * DAY)
+    weight = np.exp2(-(history.as_of - readings.last[lately]) / DAY / HALF_LIFE_DAYS)
+    shape = (len(history.people), history.catalogue.size)
+    by_person = sparse.csr_matrix((weight, (readings.person[lately], readings.content[lately])), shape=shape)
     norm = np.sqrt(np.asarray(by_person.multiply(by_person).sum(axis=0)).ravel())
     scaled = by_person @ sparse.diags(np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0))
     together = sparse.csr_matrix(scaled.T @ scaled)
@@ -41,8 +40,17 @@ def covisits(history: History) -> Matrix:
 def _pruned(matrix: Matrix) -> Matrix:
     """The strongest entries of each row."""
     matrix.sort_indices()
-    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((matrix.indices, -matrix.data, row))
-    place = np.arange(len(order)) - matrix.indptr[row[order]]
-    kept = np.sort(order[place < NEIGHBOURS])
-    return sparse.csr_matrix((matrix.data[kept], (row[kept], matrix.indices[kept])), shape=matrix.shape)
+    kept = np.ones(len(matrix.data), bool)
+    for start, end in pairwise(matrix.indptr.tolist()):
+        if end - start > NEIGHBOURS:
+            kept[start:end] = _strongest(matrix.data[start:end])
+    ends = np.concatenate([[0], np.cumsum(kept)])[matrix.indptr]
+    return sparse.csr_matrix((matrix.data[kept], matrix.indices[kept], ends), shape=matrix.shape)
+
+
+def _strongest(values: Floats) -> Flags:
+    """Which are the `NEIGHBOURS` largest, and of equal ones the first: without a sort of all."""
+    least = np.partition(values, len(values) - NEIGHBOURS)[len(values) - NEIGHBOURS]
+    kept: Flags = values > least
+    kept[np.flatnonzero(values == least)[: NEIGHBOURS - np.count_nonzero(kept)]] = True
+    return kept

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.history import Catalogue, History
+from features.history import DAY, Catalogue, History
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -70,9 +70,8 @@ class Habits:
 
 def _touched(history: History, days: int) -> tuple[Integers, Integers]:
     """Who did something with what, each pair once."""
-    rows = np.flatnonzero(history.active & history.within(days))
-    keys = np.unique(_keys(history.person[rows], history.content[rows], max(history.catalogue.size, 1)))
-    return keys // max(history.catalogue.size, 1), keys % max(history.catalogue.size, 1)
+    lately = history.readings.last >= history.as_of - np.int64(days * DAY)
+    return history.readings.person[lately], history.readings.content[lately]
 
 
 def _tagged(content: Integers, starts: Integers, tags: Integers) -> tuple[Integers, Integers]:

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features.order import numbered, ordered
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -87,6 +89,19 @@ class Crowd:
 
 
 @dataclass(frozen=True)
+class Readings:
+    """Each person with each content that they did something with, once: the `first` time and the `last`.
+
+    Sorted by person and content.
+    """
+
+    person: Ints
+    content: Ints
+    first: Ints
+    last: Ints
+
+
+@dataclass(frozen=True)
 class History:
     """One row an event, in the order of (person, ts, kind, content, …); `people` are sorted pseudonyms.
 
@@ -130,13 +145,14 @@ class History:
         known = [_whole(table["content_id"]) for table in (content, log, popularity)]
         ids = pc.unique(pa.concat_arrays(known)).sort()
         crowd = _crowd(popularity, ids, instant)
-        people, person = np.unique(np.asarray(_whole(log["person_id"])), return_inverse=True)
+        people, person = numbered(np.asarray(_whole(log["person_id"])))
         codes = np.asarray(pc.index_in(_whole(log["content_id"]), value_set=ids)).astype(np.int64)
         kind = _kinds(log)
         dwell, value = (_floats(log[name]) for name in ("dwell_seconds", "value"))
         mobile = np.asarray(pc.fill_null(pc.equal(_whole(log["device"]), "mobile"), False)).astype(bool)
         flags = {name: np.asarray(reached(log, rule)).astype(bool) for name, rule in goals.items()}
-        order = np.lexsort((*flags.values(), mobile, value, dwell, codes, kind, ts, person))  # NaN sorts last
+        keys = *flags.values(), mobile, value, dwell, codes, kind, ts, person
+        order = ordered(person, ts, lambda rows: np.lexsort([key[rows] for key in keys]))  # NaN sorts last
         return cls(
             as_of=instant,
             people=people,
@@ -164,16 +180,27 @@ class History:
         """How long ago each row happened, in days."""
         return (self.as_of - self.ts) / DAY
 
-    @property
+    @cached_property
     def strength(self) -> Floats:
         """How much each row says about taste."""
         weights = STRENGTH[self.kind]
         return np.where(np.nan_to_num(self.dwell) >= 30, weights + 2, weights)
 
-    @property
+    @cached_property
     def active(self) -> Flags:
         """Rows in which the person did something: neither an impression nor a refund."""
         return _active(self.kind)
+
+    @cached_property
+    def readings(self) -> Readings:
+        """Everybody with everything that they did something with."""
+        person, content, ts = (column[self.active] for column in (self.person, self.content, self.ts))
+        keys = person * max(self.catalogue.size, 1) + content
+        order = np.argsort(keys, kind="stable")  # of a person's rows the last is the latest
+        ends = np.ones(len(order) + 1, bool)
+        ends[1:-1] = keys[order[1:]] != keys[order[:-1]]
+        first, last = order[ends[:-1]], order[ends[1:]]
+        return Readings(person[last], content[last], ts[first], ts[last])
 
     def busy_days(self, ts: Ints) -> Floats:
         """How long ago instants are on the clock of what people do: things done since, by their mean number a day.

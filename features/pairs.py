@@ -95,7 +95,7 @@ class PairSpace:
             tag_share=_by_total(history, active, taste, _by_content(history, active, taste) @ tagged),
             recent=_by_content(history, active, strength * history.decay(_COVISIT_HALF_LIFE)),
             together=covisits(history),
-            seen=_by_content(history, active & history.within(_SEEN_DAYS), np.ones(history.rows)),
+            seen=engaged(history),
             visits=Visits.of(history),
         )
 
@@ -134,6 +134,11 @@ class PairBlock:
     def _of(self, matrix: Matrix) -> Matrix:
         """The block's columns: a log may know a hundred times as much content as can be listed."""
         return matrix if len(self.content) == matrix.shape[1] else matrix[:, self.content]
+
+
+def engaged(history: History) -> Matrix:
+    """(people, contents): how often each person did something with each content in the last year."""
+    return _by_content(history, history.active & history.within(_SEEN_DAYS), np.ones(history.rows))
 
 
 def _after(values: Ints, starts: Ints, person: Ints, least: Ints) -> Ints:

@@ -128,9 +128,9 @@ def add_up(
                             nodes, nodes.roots[tree + at], own, position, codes, chosen, fixed, leaf, waiting, at, wide
                         )
                         if len(leaves) > 0:
-                            kept, come_to = leaves[tree + at, column + start : column + start + many], chosen[at]
-                            for i in range(len(kept)):
-                                kept[i] = come_to[i]
+                            kept = np.uint64(column + start)  # of other indices the compiler fears they are negative
+                            for i in range(many):
+                                leaves[tree + at, kept + np.uint64(i)] = chosen[at, i]
                     _add(nodes, tree, together, chosen, total)
 
 

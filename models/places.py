@@ -92,7 +92,7 @@ def _first_choices(
                 best[lane] = value if value > best[lane] else best[lane]  # noqa: FURB136  (max would keep NaN)
         for lane in range(lanes):  # an array into an array compiles for seconds: numba words its errors
             ordered[lane] = best[lane]
-        bound = _nth_largest(ordered, places) if places <= lanes else ordered[0] * 0
+        bound = nth_largest(ordered, places) if places <= lanes else ordered[0] * 0
         many = 0
         for lane in range(lanes):
             if best[lane] >= bound and best[lane] > 0:
@@ -107,7 +107,7 @@ def _first_choices(
 
 
 @compiled()  # type: ignore[untyped-decorator]
-def _nth_largest(values: Dense, n: int) -> Any:
+def nth_largest(values: Dense, n: int) -> Any:
     """By quickselect, in place."""
     low, high, target = 0, len(values) - 1, n - 1
     while low < high:

@@ -26,6 +26,9 @@ WIDTH = 128
 compiled: Any = partial(numba.njit, cache=True, nogil=True)
 """Without types of its own: numba brings none."""
 
+without_counting: Any = partial(numba.njit, cache=True, nogil=True, _nrt=False)
+"""For loops that make no arrays: numba's counting of who holds on to which costs as much as they do."""
+
 _fused: Any = partial(numba.njit, cache=True, nogil=True, fastmath={"contract"})
 
 

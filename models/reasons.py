@@ -15,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from models.products import compiled
+
 Array = NDArray[Any]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -59,7 +61,10 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """What a template may name in braces."""
 
-_KINDS, _MANY = tuple(TEMPLATES), 1 << 24
+_KINDS, _MANY, _THEMES = tuple(TEMPLATES), 1 << 24, len(THEMES)
+_RULE, _COUNTED, _LIKED, _TAG, _AUTHOR, _READERS, _SINCE, _NEW, _POPULAR, _OTHER = range(len(_KINDS))
+_NOTHING = -1
+"""Places of `TEMPLATES`, in its order; and a reason that would not be true."""
 
 
 def themes(names: Sequence[str]) -> Integers:
@@ -107,26 +112,29 @@ class Words:
             facts: Of the rows.
             strength: (N, themes) what each of `THEMES` adds to the row's score; None where no model made the list.
         """
-        kinds = _kinds(facts)
-        true = (kinds >= 0) & np.array([bool(self.templates[kind]) for kind in _KINDS])[kinds]
-        if strength is None:
-            worth = np.broadcast_to(-np.arange(kinds.shape[1], dtype=np.float64), kinds.shape)
-        else:
-            worth = np.column_stack([np.full(len(strength), np.inf), strength])
-            true &= worth > 0
-        chosen = _strongest(kinds, np.where(true, worth, -np.inf))
-        chosen[chosen[:, 0] < 0, 0] = _KINDS.index("other")
-        return [self._column(chosen[:, place], facts) for place in range(MOST)]
+        given = np.array([bool(self.templates[kind]) for kind in _KINDS])
+        keys = np.empty((MOST, len(facts.ruled)), np.int64)
+        worth = np.zeros((0, len(THEMES))) if strength is None else strength
+        _choose(
+            facts.category,
+            facts.count,
+            facts.tag,
+            facts.author,
+            facts.readers,
+            facts.age_days < NEW_DAYS,
+            facts.missed,
+            facts.popular,
+            facts.ruled,
+            given,
+            worth,
+            strength is not None,
+            keys,
+        )
+        return [self._column(place) for place in keys]
 
-    def _column(self, kind: Integers, facts: Facts) -> pa.Array:
+    def _column(self, keys: Integers) -> pa.Array:
         """Every text once, and who is told it: there are few of them."""
-        code = np.zeros(len(kind), np.int64)
-        for at, one in enumerate(_KINDS):
-            for named in NAMES.get(one, ()):
-                if named != "count":
-                    code[kind == at] = getattr(facts, named)[kind == at]
-        count = np.where(kind == _KINDS.index("category_counted"), np.minimum(facts.count, _MANY - 1), 0)
-        told = pa.array((kind + 1) * _MANY * _MANY + code * _MANY + count).dictionary_encode()
+        told = pa.array(keys).dictionary_encode()
         return pa.array([self._text(key) for key in told.dictionary.to_pylist()], pa.string()).take(told.indices)
 
     def _text(self, key: int) -> str | None:
@@ -141,35 +149,48 @@ class Words:
         return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], self.templates[kind])
 
 
-def _strongest(kinds: Integers, worth: Array) -> Integers:
-    """(N, MOST): of each row the kinds of what is worth most, -1 for none; what is not true is worth minus infinity.
+@compiled()  # type: ignore[untyped-decorator]
+def _choose(
+    category: Integers,
+    count: Integers,
+    tag: Integers,
+    author: Integers,
+    readers: Flags,
+    new: Flags,
+    missed: Flags,
+    popular: Flags,
+    ruled: Flags,
+    given: Flags,
+    strength: Array,
+    weighed: bool,
+    keys: Integers,
+) -> None:
+    """Write to `keys` (MOST, N) kind, code and count of each row's reasons, as one number.
 
-    Of as much the first. `worth` is spoiled.
+    A rule comes first, then what is worth most, of as much the first; 0 where nothing is left that is true.
     """
-    chosen, rows = np.full((len(kinds), MOST), -1, np.int64), np.arange(len(kinds))
-    for place in range(MOST):
-        best = worth.argmax(axis=1)
-        chosen[:, place] = np.where(worth[rows, best] > -np.inf, kinds[rows, best], -1)
-        worth[rows, best] = -np.inf
-    return chosen
-
-
-def _kinds(facts: Facts) -> Integers:
-    """(N, 1 + themes): which template a rule, and each theme, has for a row, -1 where it would not be true."""
-
-    def either(*options: tuple[str, Flags]) -> Integers:
-        return np.select([flags for _, flags in options], [_KINDS.index(kind) for kind, _ in options], -1)
-
-    liked, new = facts.category >= 0, facts.age_days < NEW_DAYS
-    return np.stack(
-        [
-            either(("rule", facts.ruled)),
-            either(("category_counted", liked & (facts.count > 1)), ("category", liked)),
-            either(("tag", facts.tag >= 0)),
-            either(("author", facts.author >= 0)),
-            either(("readers", facts.readers)),
-            either(("new_since", new & facts.missed), ("new", new)),
-            either(("popular", facts.popular)),
-        ],
-        axis=1,
-    )
+    kind, code, worth = np.empty(1 + _THEMES, np.int64), np.zeros(1 + _THEMES, np.int64), np.empty(1 + _THEMES)
+    for row in range(len(ruled)):
+        liked = _COUNTED if count[row] > 1 else _LIKED
+        kind[0] = _RULE if ruled[row] else _NOTHING
+        kind[1], code[1] = liked if category[row] >= 0 else _NOTHING, category[row]
+        kind[2], code[2] = _TAG if tag[row] >= 0 else _NOTHING, tag[row]
+        kind[3], code[3] = _AUTHOR if author[row] >= 0 else _NOTHING, author[row]
+        kind[4] = _READERS if readers[row] else _NOTHING
+        kind[5] = (_SINCE if missed[row] else _NEW) if new[row] else _NOTHING
+        kind[6] = _POPULAR if popular[row] else _NOTHING
+        for at in range(len(kind)):
+            worth[at] = np.inf if at == 0 else strength[row, at - 1] if weighed else _THEMES - at + 1
+            if kind[at] == _NOTHING or not given[kind[at]] or not worth[at] > 0:
+                worth[at] = -np.inf
+        for place in range(len(keys)):
+            best = 0
+            for at in range(1, len(kind)):
+                if worth[at] > worth[best]:
+                    best = at
+            if worth[best] > -np.inf:
+                counted = min(count[row], _MANY - 1) if kind[best] == _COUNTED else 0
+                keys[place, row] = ((kind[best] + 1) * _MANY + code[best]) * _MANY + counted
+            else:
+                keys[place, row] = (_OTHER + 1) * _MANY * _MANY if place == 0 else 0
+            worth[best] = -np.inf

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from models.likeness import NOTHING, Likeness, alike
-from models.products import compiled
+from models.likeness import NOTHING, Likeness
+from models.places import nth_largest
+from models.products import without_counting
 
 Array = NDArray[Any]
 Integers = NDArray[np.int64]
 
 _inlined: Any = numba.njit(inline="always", cache=True, nogil=True)
+
+_LANES = 3
+"""Times the places of a list that a person's pairs are looked at side by side."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,12 @@ class Limits:
             raise ValueError(f"lists: a spread of {self.spread:g}, expected 0 to 1.")
         if self.spread and len(self.likeness.starts) <= len(self.groups):
             raise ValueError(f"lists: a spread of {self.spread:g} over contents of which no likeness is known.")
+
+    @cached_property
+    def sizes(self) -> tuple[int, int, int]:
+        """How many codes and traits there are, and the most traits of a content."""
+        codes, traits = (int(some.max(initial=-1)) + 1 for some in (self.groups, self.likeness.traits))
+        return codes, traits, int(np.diff(self.likeness.starts).max(initial=0))
 
 
 @dataclass(frozen=True)
@@ -75,11 +86,14 @@ def top(
     place = np.zeros(len(person), np.int64) if place is None else place
     pair, rank = np.empty((2, min(limits.k * (len(starts) - 1), len(person))), np.int64)
     rules = limits.k, limits.groups, limits.most, limits.spread, limits.likeness
-    listed = _walk(order, starts, content, worth, place, *rules, pair, rank)
+    codes, traits, most = limits.sizes
+    full, about = np.zeros((codes, limits.groups.shape[1]), np.int64), _about(traits, most * limits.k, limits.k)
+    own = _own(int(np.diff(starts).max(initial=0)), limits.k)
+    listed = _walk(order, starts, content, worth, place, *rules, pair, rank, full, about, own)
     return Listed(pair[:listed], rank[:listed])
 
 
-@compiled()  # type: ignore[untyped-decorator]
+@without_counting()  # type: ignore[untyped-decorator]
 def _walk(
     order: Integers,
     starts: Integers,
@@ -93,60 +107,223 @@ def _walk(
     likeness: Likeness,
     pair: Integers,
     rank: Integers,
+    full: Integers,
+    about: _About,
+    own: _Own,
 ) -> int:
-    """Write the listed pairs and their ranks; returns how many. A spread spoils `worth`."""
-    full, heap = counters(groups), np.empty(len(order), np.int64)
-    spreading = len(order) if spread > 0 else 0
-    relevance, nearest = worth[:spreading].copy(), np.zeros(spreading)
-    against = np.zeros(spreading, np.int64)  # with how many of the listed a pair has been compared
-    given, shown, listed = np.empty(k, np.int64), np.empty(k, np.int64), 0
+    """Write the listed pairs and their ranks; returns how many.
+
+    On the heap is first what is best by far (`_bound`): few lists get to the end of that, and then comes all the rest.
+    """
+    listed = 0
     for who in range(len(starts) - 1):
-        first, size = listed, _heaped(order[starts[who] : starts[who + 1]], content, worth, place, heap, given)
-        held = _pinned(given, content, groups, full, shown)
+        first, size = listed, _taken(order, starts[who], starts[who + 1], worth, place, own)
+        held = _pinned(content, groups, full, likeness, about, own)
+        bound = _bound(own.value, size, own.lanes)
+        waiting, rest = _more(0, size, bound, True, worth, content, own), True
         for at in range(k):
-            best = given[at]
-            while best < 0 and size > 0:
+            best = own.given[at]
+            while best < 0 and (waiting > 0 or rest):
                 if spread > 0:
-                    while against[heap[0]] < held:
-                        one = heap[0]
-                        nearest[one] = _nearest(nearest[one], content[one], shown[against[one] : held], likeness)
-                        against[one] = held
-                        if relevance[one] > 0:
-                            worth[one] = relevance[one] * (1 - spread * nearest[one])
-                        _sink(heap, 0, size, content, worth)
-                best = heap[0]
-                size = _popped(heap, size, content, worth)
-                if room(content[best], groups, full, most):
-                    count(content[best], groups, full, 1)
-                    shown[held] = content[best]
-                    held += 1
+                    _settle(waiting, held, spread, worth, content, likeness, about, own)
+                if rest and (waiting == 0 or own.value[own.heap[0]] < bound):
+                    waiting, rest = _more(waiting, size, bound, False, worth, content, own), False
                 else:
-                    best = -1
+                    waiting -= 1
+                    best = _popped(waiting, content, own)
+                    if room(content[best], groups, full, most):
+                        held = _shown(content[best], held, groups, full, likeness, about, own)
+                    else:
+                        best = -1
             if best >= 0:
                 pair[listed], rank[listed] = best, listed - first + 1
                 listed += 1
         for at in range(first, listed):
             count(content[pair[at]], groups, full, -1)
+        _forget(about)
     return listed
 
 
+class _Own(NamedTuple):
+    """A person's pairs by number: which they are, and what each is worth by now.
+
+    `heap` has numbers, the best first. `nearest` is the likeness to what is listed, of which `against` so many are
+    compared. `given` (k,) are the pairs that have their place, -1 is none; `shown` (k,) contents that are listed.
+    """
+
+    pairs: Integers
+    value: Array
+    heap: Integers
+    nearest: Array
+    against: Integers
+    given: Integers
+    shown: Integers
+    lanes: Array
+
+
+def _own(most: int, k: int) -> _Own:
+    """Room for a person with so many pairs."""
+    return _Own(
+        np.empty(most, np.int64),
+        np.empty(most),
+        np.empty(most, np.int64),
+        np.empty(most),
+        np.empty(most, np.int64),
+        np.empty(k, np.int64),
+        np.empty(k, np.int64),
+        np.empty(_LANES * k),
+    )
+
+
 @_inlined  # type: ignore[untyped-decorator]
-def _pinned(given: Integers, content: Integers, groups: Integers, full: Integers, shown: Integers) -> int:
-    """Count what has its place in its groups, and among what is `shown`; returns how many that are."""
+def _taken(order: Integers, begin: int, end: int, worth: Array, place: Integers, own: _Own) -> int:
+    """Number a person's pairs but for those that have their place; returns how many there are."""
+    own.given[:] = -1
+    size = 0
+    for at in range(begin, end):
+        one = order[at]
+        if place[one] > 0:
+            own.given[place[one] - 1] = one
+        else:
+            own.pairs[size], own.value[size] = one, worth[one]
+            own.nearest[size], own.against[size] = 0.0, 0
+            size += 1
+    return size
+
+
+@_inlined  # type: ignore[untyped-decorator]
+def _pinned(content: Integers, groups: Integers, full: Integers, likeness: Likeness, about: _About, own: _Own) -> int:
+    """Show what has its place; returns how many that are."""
     held = 0
-    for one in given:
+    for one in own.given:
         if one >= 0:
-            count(content[one], groups, full, 1)
-            shown[held] = content[one]
-            held += 1
+            held = _shown(content[one], held, groups, full, likeness, about, own)
     return held
 
 
 @_inlined  # type: ignore[untyped-decorator]
-def _nearest(found: float, one: int, others: Integers, likeness: Likeness) -> float:
-    """The likeness to the most alike, of which `found` is known already."""
-    for other in others:
-        found = max(found, alike(one, other, likeness))
+def _shown(one: int, held: int, groups: Integers, full: Integers, likeness: Likeness, about: _About, own: _Own) -> int:
+    """Count a content in its groups, and among what is shown; returns how many that are."""
+    count(one, groups, full, 1)
+    own.shown[held] = one
+    if len(likeness.starts) > 1:
+        _tell(one, held, likeness, about)
+    return held + 1
+
+
+@_inlined  # type: ignore[untyped-decorator]
+def _bound(value: Array, size: int, lanes: Array) -> float:
+    """What two in three lanes have a value for that reaches it, so not many values do; minus infinity of a few values.
+
+    The best of every lane is found by looking at many lanes at a time.
+    """
+    if size < 2 * len(lanes):
+        return -np.inf
+    lanes[:] = -np.inf
+    for start in range(0, size, len(lanes)):
+        some = value[start : min(start + len(lanes), size)]
+        for lane in range(len(some)):
+            lanes[lane] = some[lane] if some[lane] > lanes[lane] else lanes[lane]  # noqa: FURB136  (as an instruction)
+    return float(nth_largest(lanes, len(lanes) * 2 // 3))
+
+
+@_inlined  # type: ignore[untyped-decorator]
+def _more(waiting: int, size: int, bound: float, above: bool, worth: Array, content: Integers, own: _Own) -> int:
+    """Put what reaches the bound, or else all other pairs, on the heap; returns how many are on it."""
+    for one in range(size):
+        if (worth[own.pairs[one]] >= bound) == above:
+            own.heap[waiting] = one
+            waiting += 1
+    for at in range(waiting // 2 - 1, -1, -1):
+        _sink(at, waiting, content, own)
+    return waiting
+
+
+@_inlined  # type: ignore[untyped-decorator]
+def _settle(
+    waiting: int,
+    held: int,
+    spread: float,
+    worth: Array,
+    content: Integers,
+    likeness: Likeness,
+    about: _About,
+    own: _Own,
+) -> None:
+    """Until the best of the heap is worth what it is beside all that is listed."""
+    while waiting > 0 and own.against[own.heap[0]] < held:
+        one = own.heap[0]
+        pair = own.pairs[one]
+        own.nearest[one] = _nearest(own.nearest[one], content[pair], own.against[one], held, likeness, about)
+        own.against[one] = held
+        if worth[pair] > 0:
+            own.value[one] = worth[pair] * (1 - spread * own.nearest[one])
+        _sink(0, waiting, content, own)
+
+
+class _About(NamedTuple):
+    """What a list is about so far: by trait which of the listed have it, the last one first, and with what weight.
+
+    `newest` (traits,) leads to an entry and `before` from it to the next, -1 is none; `many` (1,) entries there are.
+    `shared` (k,) is 0 between uses.
+    """
+
+    newest: Integers
+    before: Integers
+    trait: Integers
+    whose: Integers
+    weight: Array
+    many: Integers
+    shared: Array
+
+
+def _about(traits: int, most: int, k: int) -> _About:
+    """Of a list of up to `k` contents, which have at most so many traits together: nothing yet."""
+    entries = np.empty((3, most), np.int64)
+    return _About(
+        np.full(traits, -1),
+        entries[0],
+        entries[1],
+        entries[2],
+        np.empty(most),
+        np.zeros(1, np.int64),
+        np.zeros(k),
+    )
+
+
+@_inlined  # type: ignore[untyped-decorator]
+def _tell(one: int, place: int, likeness: Likeness, about: _About) -> None:
+    """A content stands in the list, as so many others before it."""
+    for at in range(likeness.starts[one], likeness.starts[one + 1]):
+        entry, trait = about.many[0], likeness.traits[at]
+        about.before[entry], about.newest[trait] = about.newest[trait], entry
+        about.trait[entry], about.whose[entry], about.weight[entry] = trait, place, likeness.weights[at]
+        about.many[0] += 1
+
+
+@_inlined  # type: ignore[untyped-decorator]
+def _forget(about: _About) -> None:
+    """The list is finished."""
+    for entry in range(about.many[0]):
+        about.newest[about.trait[entry]] = -1
+    about.many[0] = 0
+
+
+@_inlined  # type: ignore[untyped-decorator]
+def _nearest(found: float, one: int, since: int, held: int, likeness: Likeness, about: _About) -> float:
+    """The likeness to the most alike of the listed; to those before `since` it is `found`.
+
+    Most contents share nothing, so we go by traits. What two share is added up in the order of traits, as
+    `models.likeness.alike` does: the same to the last bit.
+    """
+    for at in range(likeness.starts[one], likeness.starts[one + 1]):
+        entry = about.newest[likeness.traits[at]]
+        while entry >= 0 and about.whose[entry] >= since:
+            about.shared[about.whose[entry]] += likeness.weights[at] * about.weight[entry]
+            entry = about.before[entry]
+    for other in range(since, held):
+        found = max(found, about.shared[other])
+        about.shared[other] = 0.0
     return found
 
 
@@ -181,38 +358,23 @@ def count(content: int, groups: Integers, full: Integers, more: int) -> None:
 
 
 @_inlined  # type: ignore[untyped-decorator]
-def _heaped(pairs: Integers, content: Integers, worth: Array, place: Integers, heap: Integers, given: Integers) -> int:
-    """Put a person's pairs where they are given a place, or on the heap; returns how many are on it."""
-    given[:] = -1
-    size = 0
-    for one in pairs:
-        if place[one] > 0:
-            given[place[one] - 1] = one
-        else:
-            heap[size] = one
-            size += 1
-    for at in range(size // 2 - 1, -1, -1):
-        _sink(heap, at, size, content, worth)
-    return size
+def _popped(waiting: int, content: Integers, own: _Own) -> int:
+    """Take the best pair off the heap, on which so many are left."""
+    best: int = own.pairs[own.heap[0]]
+    own.heap[0] = own.heap[waiting]
+    _sink(0, waiting, content, own)
+    return best
 
 
 @_inlined  # type: ignore[untyped-decorator]
-def _popped(heap: Integers, size: int, content: Integers, worth: Array) -> int:
-    """Take the best off the heap; returns how many are left on it."""
-    heap[0] = heap[size - 1]
-    _sink(heap, 0, size - 1, content, worth)
-    return size - 1
-
-
-@_inlined  # type: ignore[untyped-decorator]
-def _sink(heap: Integers, at: int, size: int, content: Integers, worth: Array) -> None:
+def _sink(at: int, size: int, content: Integers, own: _Own) -> None:
     """Let what stands at a place of the heap sink below all that are better."""
-    sinking = heap[at]
+    heap, sinking = own.heap, own.heap[at]
     while 2 * at + 1 < size:
         child = 2 * at + 1
-        if child + 1 < size and _better(heap[child + 1], heap[child], content, worth):
+        if child + 1 < size and _better(heap[child + 1], heap[child], content, own):
             child += 1
-        if not _better(heap[child], sinking, content, worth):
+        if not _better(heap[child], sinking, content, own):
             break
         heap[at] = heap[child]
         at = child
@@ -220,8 +382,10 @@ def _sink(heap: Integers, at: int, size: int, content: Integers, worth: Array) -
 
 
 @_inlined  # type: ignore[untyped-decorator]
-def _better(one: int, other: int, content: Integers, worth: Array) -> bool:
-    found: bool = worth[one] > worth[other] or (worth[one] == worth[other] and content[one] < content[other])
+def _better(one: int, other: int, content: Integers, own: _Own) -> bool:
+    found: bool = own.value[one] > own.value[other] or (
+        own.value[one] == own.value[other] and content[own.pairs[one]] < content[own.pairs[other]]
+    )
     return found
 
 

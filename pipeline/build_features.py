@@ -18,7 +18,7 @@ from features.contents import content_features
 from features.crm import Vocabulary
 from features.history import DAY, GoalRule, History
 from features.pair_night import PairsOfNight
-from features.pairs import PairBlock, PairSpace
+from features.pairs import PairBlock, PairSpace, engaged
 from features.people import person_features
 from models import candidates, rules, scorer
 from models.candidates import Candidates
@@ -59,17 +59,13 @@ class FeaturesReport(Report):
 
 @dataclass(frozen=True)
 class NightFeatures:
-    """One night as the models see it. `people` and `contents` are Arrow tables; `pairs` says what connects them.
-
-    `space` is what candidates are chosen by.
-    """
+    """One night as the models see it. `people` and `contents` are Arrow tables; `pairs` says what connects them."""
 
     night: Night
     history: History
     people: pa.Table
     contents: pa.Table
     pairs: PairsOfNight
-    space: PairSpace
     resting: Matrix | None = None
     """(people, contents): what may not be listed for whom because it has been, often enough (`pipeline.frequency`)."""
 
@@ -83,8 +79,17 @@ class NightFeatures:
             person_features(night.measured, history.people, person_spec(config)),
             content_features(history),
             PairsOfNight(night.log, night.content, night.as_of),
-            PairSpace.of(history),
         )
+
+    @cached_property
+    def space(self) -> PairSpace:
+        """What candidates are chosen by: of no interest to who only wants features of people and contents."""
+        return PairSpace.of(self.history)
+
+    @cached_property
+    def seen(self) -> Matrix:
+        """What everybody engaged with, for who asks for no more of the `space`."""
+        return engaged(self.history)
 
     def person_matrix(
         self, goals: tuple[str, ...], cuts: Cuts | None, vocabulary: Vocabulary = NO_CRM

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property, lru_cache, partial
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from expectations import schemas
+from features.order import ordered
 from features.spec import Spec
 from pipeline import clock, identify, measuring, orders, suppress
 from pipeline.config import Config
@@ -45,6 +48,9 @@ LOG = pa.schema(
 OUTCOME = LOG.append(pa.field("propensity", pa.float64()))
 """The same after a night, and with what chance impressions were shown: only who learns from them asks."""
 
+EVENTS = (*OUTCOME.names, "available_at", "customer_id", "session_id", "source", "day")
+"""What an archive has of events: ids of single events say nothing, and weigh as much as all the rest."""
+
 POPULARITY = pa.schema(
     [("content_id", pa.string()), ("event", pa.string()), ("ts", schemas.TIMESTAMP), ("count", pa.float64())]
 )
@@ -67,13 +73,14 @@ _CANONICAL = [(name, "ascending") for name in _ORDER]
 
 @dataclass(frozen=True)
 class Night:
-    """All known strictly before `as_of`: `log` (in canonical order), `content`, `customers`, who may be ranked.
+    """All known strictly before `as_of`: `content`, `customers`, who may be ranked, and what people did.
 
-    `popularity` are counts of what nobody in particular did. A customer's `person_id` is the log's.
+    That is `rows`, in no order, and in canonical order `log`, for which only those wait who ask for it. `popularity`
+    are counts of what nobody in particular did. A customer's `person_id` is the log's.
     """
 
     as_of: datetime
-    log: pa.Table
+    rows: pa.Table
     popularity: pa.Table
     content: pa.Table
     customers: pa.Table
@@ -81,9 +88,18 @@ class Night:
     _measured: Callable[[], pa.Table] = field(repr=False)
 
     @cached_property
+    def log(self) -> pa.Table:
+        """What people did, in canonical order."""
+        found = in_order(self.rows)
+        object.__setattr__(self, "rows", found)  # any order will do for them: the log is in memory once
+        return found
+
+    @cached_property
     def measured(self) -> pa.Table:
         """What the person kernel says of everybody on this night, from all that was ever known of them."""
-        return self._measured()
+        found = self._measured()
+        object.__setattr__(self, "_measured", lambda: found)  # lets go of the archive, which is as large as the log
+        return found
 
     @property
     def suppressed(self) -> pa.Array:
@@ -92,7 +108,7 @@ class Night:
 
     def rankable(self, config: Config) -> pa.Array:
         """The people of the log who may be ranked, sorted: not suppressed, and consenting where silence means no."""
-        people = pc.unique(self.log["person_id"]).sort()
+        people = pc.unique(self.rows["person_id"]).sort()
         return people.filter(self.consent.may(people, config.privacy))
 
 
@@ -132,8 +148,9 @@ class Archive:
         """
         first = (until - timedelta(days=history_days or _replayed_days(config))).date()
         last = (until + SLACK).date()
+        columns = {"events": EVENTS}
         events, transactions, popularity = (
-            _before(lake.read(table, since=first, until=last), until)
+            _before(lake.read(table, columns=columns.get(table), since=first, until=last), until)
             for table in ("events", "transactions", "popularity")
         )
         if not (events.num_rows or transactions.num_rows or popularity.num_rows):
@@ -173,14 +190,14 @@ class Archive:
         )
         transactions = orders.newest(transactions)
         has_orders = transactions.num_rows > 0
-        log = _log(events, transactions, people, has_orders=has_orders)
+        rows = _rows(events, transactions, people, has_orders=has_orders)
         counts = _counts(popularity, has_orders=has_orders)
         customers = _latest(self._history(self.customers, as_of), as_of, self.config)
         consent = Consent.of(self._suppressed(as_of, people), customers, events, transactions, people)
         customers = customers.append_column("person_id", people.resolve(customers["customer_id"].combine_chunks()))
-        content = self._content(as_of, log, counts)
+        content = self._content(as_of, rows, counts)
         measured = partial(self._measurements.of, as_of, content)
-        return Night(as_of, log, counts, content, customers, consent, measured)
+        return Night(as_of, rows, counts, content, customers, consent, measured)
 
     def known_at(self, until: datetime) -> Archive:
         """What an archive would hold that had been loaded then: without what happened before, but was told later."""
@@ -229,7 +246,9 @@ class Archive:
     def _happened(self, as_of: datetime, horizon: timedelta) -> pa.Table:
         events, transactions = (_between(t, as_of, as_of + horizon) for t in (self.events, self.transactions))
         has_orders = transactions.num_rows > 0 or _before(self.transactions, as_of).num_rows > 0
-        return _log(events, orders.newest(transactions), self._people(as_of), has_orders=has_orders, schema=OUTCOME)
+        return in_order(
+            _rows(events, orders.newest(transactions), self._people(as_of), has_orders=has_orders, schema=OUTCOME)
+        )
 
     @property
     def suppressed(self) -> pa.Array:
@@ -275,7 +294,7 @@ class Archive:
         """Rows of the exports that a night may look back on, and undated ones."""
         first = (as_of - timedelta(days=self.config.training.history_days)).date()
         undated = pc.equal(rows["day"], pa.scalar(UNDATED, pa.date32()))
-        return rows.filter(pc.or_(undated, pc.greater_equal(rows["day"], pa.scalar(first, pa.date32()))))
+        return _where(rows, pc.or_(undated, pc.greater_equal(rows["day"], pa.scalar(first, pa.date32()))))
 
     @cached_property
     def _feeds(self) -> pa.Array:
@@ -309,11 +328,26 @@ def content_of(log: pa.Table, popularity: pa.Table) -> pa.Table:
     return pa.table([known.get(f.name, pa.nulls(first.num_rows, f.type)) for f in schema], schema=schema)
 
 
+def in_order(rows: pa.Table) -> pa.Table:
+    """Rows of a log in canonical order: by person, time, and what else tells them apart."""
+    person, ts = (np.asarray(rows[name].cast(pa.int64()).combine_chunks()) for name in _ORDER[:2])
+
+    def by_everything(some: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.asarray(pc.sort_indices(rows.take(some), _CANONICAL)).astype(np.int64)
+
+    return rows.take(ordered(person, ts, by_everything))
+
+
 def _before(rows: pa.Table, as_of: datetime) -> pa.Table:
     """Rows that could be known before `as_of`; a row cannot be known before it happened, whatever its file says."""
     limit = pa.scalar(as_of, schemas.TIMESTAMP)
     known = pc.less(rows["available_at"], limit)
-    return rows.filter(pc.and_(known, pc.less(rows["ts"], limit)) if "ts" in rows.column_names else known)
+    return _where(rows, pc.and_(known, pc.less(rows["ts"], limit)) if "ts" in rows.column_names else known)
+
+
+def _where(rows: pa.Table, kept: pa.ChunkedArray) -> pa.Table:
+    """Some of the rows; where that is all of them nothing is copied."""
+    return rows if pc.all(kept, min_count=0).as_py() else rows.filter(kept)
 
 
 def _replayed_days(config: Config) -> int:
@@ -325,15 +359,15 @@ def _between(rows: pa.Table, start: datetime, end: datetime) -> pa.Table:
     return rows.filter(pc.and_(pc.greater_equal(rows["ts"], first), pc.less(rows["ts"], last)))
 
 
-def _log(
+def _rows(
     events: pa.Table, transactions: pa.Table, people: People, *, has_orders: bool, schema: pa.Schema = LOG
 ) -> pa.Table:
-    """Events and orders in one log, in canonical order. Where there are orders they are the truth about purchases."""
+    """Events and orders in one log, in no order. Where there are orders they are the truth about purchases."""
     if has_orders:
         events = _without_purchases(events)
     rows = pa.concat_tables([events.select(schema.names).cast(schema), _purchases(transactions, schema)])
     persons = people.resolve(rows["person_id"].combine_chunks())
-    return rows.set_column(0, LOG.field("person_id"), persons).sort_by(_CANONICAL)
+    return rows.set_column(0, LOG.field("person_id"), persons)
 
 
 def _counts(popularity: pa.Table, *, has_orders: bool) -> pa.Table:
@@ -359,15 +393,13 @@ def _snapshots(lake: Lake, table: str, first: date, until: date) -> pa.Table:
 def _latest(rows: pa.Table, as_of: datetime, config: Config, feeds: pa.Array | None = None) -> pa.Table:
     """Each source's newest snapshot whose day was over at `as_of`; of `feeds` every one."""
     last_day = clock.last_finished_day(as_of, config)
-    known = rows.filter(pc.less_equal(rows["day"], pa.scalar(last_day, pa.date32())))
-    added_up = pc.is_in(known["source"], value_set=pa.array([], pa.string()) if feeds is None else feeds)
-    feed, known = known.filter(added_up), known.filter(pc.invert(added_up))
+    known = _where(rows, pc.less_equal(rows["day"], pa.scalar(last_day, pa.date32())))
     newest = known.group_by("source").aggregate([("day", "max")])
-    parts = [
-        known.filter(pc.and_(pc.equal(known["source"], source), pc.equal(known["day"], pa.scalar(day, pa.date32()))))
-        for source, day in zip(newest["source"].to_pylist(), newest["day_max"].to_pylist(), strict=True)
-    ]
-    return pa.concat_tables([feed, *parts])
+    kept = pc.is_in(known["source"], value_set=pa.array([], pa.string()) if feeds is None else feeds)
+    for source, day in zip(newest["source"].to_pylist(), newest["day_max"].to_pylist(), strict=True):
+        of_day = pc.equal(known["day"], pa.scalar(day, pa.date32()))
+        kept = pc.or_(kept, pc.and_(of_day, pc.equal(known["source"], source)))
+    return _where(known, kept)
 
 
 def _once(catalogue: pa.Table) -> pa.Table:

@@ -98,7 +98,11 @@ def _write(folder: Path, rows: Rows, form: Table, connection: duckdb.DuckDBPyCon
 
 
 def _fill(groups: Iterable[pa.Table], form: Table, file: IO[bytes]) -> None:
-    with pq.ParquetWriter(file, form.schema, compression="zstd", compression_level=3) as writer:
+    # Scores hardly repeat: a dictionary of them would only be thrown away, after as long as all the rest takes.
+    repeated = [field.name for field in form.schema if not pa.types.is_floating(field.type)]
+    with pq.ParquetWriter(
+        file, form.schema, compression="zstd", compression_level=3, use_dictionary=repeated
+    ) as writer:
         for group in groups:
             _check_required(group, form)
             writer.write_table(group, row_group_size=ROWS_PER_GROUP)

@@ -17,7 +17,7 @@ import pytest
 import features
 from features import contents, covisits, habits, history, pairs, rfm, spec
 from features.history import DAY, History
-from tests.features import crm_cases, kernel_cases, pair_cases, word_cases
+from tests.features import crm_cases, kernel_cases, order_cases, pair_cases, word_cases
 from tests.features.calls import called, wanted
 from tests.features.images import image
 from tests.features.logs import (
@@ -112,8 +112,10 @@ CASES: Mapping[str, Case] = {
     "history.History.of": lambda world: world.history,
     "history.reached": lambda world: _sorted(world.log.append_column("hit", history.reached(world.log, GOALS["read"]))),
     **kernel_cases.CASES,
+    **order_cases.CASES,
     **pair_cases.CASES,
     "pairs.PairSpace.of": with_history(pairs.PairSpace.of),
+    "pairs.engaged": with_history(pairs.engaged),
     "pairs.Visits.of": with_history(pairs.Visits.of),
     "rfm.cut_points": lambda world: rfm.cut_points([world.people, world.people.slice(1)]),
     "rfm.scores": lambda world: rfm.scores(world.people, rfm.cut_points([world.people])),
@@ -201,6 +203,8 @@ def _call(name: str, handed: _Handed) -> None:
     }
     if name in kernel_cases.CASES:
         arguments = {**kernel_cases.arguments(handed.log)}
+    if name in order_cases.CASES:
+        arguments = {**order_cases.arguments(handed.log)}
     if name in crm_cases.CASES:
         arguments = {**crm_cases.arguments(handed.log)}
     if name in pair_cases.CASES:

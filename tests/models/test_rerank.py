@@ -91,12 +91,15 @@ def test_people_do_not_fill_each_others_lists() -> None:
 def test_lists_are_those_of_the_greedy_definition(seed: int, k: int, spread: float, pinned: bool) -> None:
     """Caps on categories and authors, pins and a spread: each place by looking at all that is left, as defined."""
     rng = np.random.default_rng(seed)
-    contents = int(rng.integers(1, 12))
+    contents = int(rng.integers(1, 31))  # enough for what is best by far to be looked at first
     groups, most = rng.integers(-1, 3, (contents, 2)), rng.integers(1, 4, 2)
-    likeness = Likeness.of(rng.integers(0, contents, 20), rng.integers(0, 6, 20), contents)
+    likeness = Likeness.of(rng.integers(0, contents, 40), rng.integers(0, 12, 40), contents)
     limits = Limits(k, groups, most, spread, likeness)
     person = np.repeat(np.arange(3), contents)
-    content, relevance = np.tile(np.arange(contents), 3), rng.choice([0.0, 0.1, 0.5, 0.50001, np.nan], 3 * contents)
+    content, relevance = (
+        np.tile(np.arange(contents), 3),
+        rng.choice([0.0, 0.1, 0.5, 0.50001, np.nan, *rng.random(9)], 3 * contents),
+    )
     place = np.zeros(len(person), np.int64)
     if pinned:
         place[rng.choice(contents)] = rng.integers(1, k + 1)  # of the first person

@@ -1,0 +1,46 @@
+"""The ordering of rows for `tests.features.test_purity`: what it is called with, and what it gives of a log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from features import order
+
+
+def _columns(log: pa.Table) -> list[Any]:
+    """Person, time and content of the rows; next to all tie with another one in the first two."""
+    person, ts = (np.asarray(log[name].cast(pa.int64()).combine_chunks()) for name in ("person_id", "ts"))
+    content = np.asarray(log["content_id"].combine_chunks().dictionary_encode().cast(pa.string()).to_numpy(False), str)
+    return [person, ts // 10**11, content]
+
+
+def arguments(log: pa.Table) -> dict[str, Any]:
+    """By the names of their parameters."""
+    columns = _columns(log)
+    return {
+        "first": columns[0],
+        "second": columns[1],
+        "rest": lambda rows: np.lexsort([column[rows] for column in columns[::-1]]),
+        "values": columns[0],
+    }
+
+
+def _ordered(world: Any) -> list[Any]:
+    """The rows themselves: their places are those in which they came."""
+    given = arguments(world.log)
+    found = order.ordered(given["first"], given["second"], given["rest"])
+    return [column[found].tolist() for column in _columns(world.log)]
+
+
+def _numbered(world: Any) -> list[Any]:
+    """The same, with the place of each value beside it."""
+    values = _columns(world.log)[0]
+    different, place = order.numbered(values)
+    return [different.tolist(), sorted(zip(values.tolist(), place.tolist(), strict=True))]
+
+
+CASES: Mapping[str, Callable[[Any], Any]] = {"order.numbered": _numbered, "order.ordered": _ordered}
