@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from models.engagement import DAY, Dense, Engagement, Linear, Matrix
+from models.products import Tiles
 
 _compiled: Any = numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
 _inlined: Any = numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"}, inline="always")
@@ -51,7 +52,7 @@ def als(
         _solve(read, confident, content, person, regularisation)
         _solve(read_by, confident_of, person, content, regularisation)
     _solve(read, confident, content, person, regularisation)
-    return Linear(person, np.ascontiguousarray(content.T))
+    return Linear(sparse.csr_matrix(person), Tiles.of(content.T))  # BLAS rounds by who stands beside whom
 
 
 def ease(engagement: Engagement, regularisation: float, *, memory_days: float) -> Linear:
