@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from models.products import compiled
+from models.templates import NAMES, TEMPLATES
 
 Array = NDArray[Any]
 Integers = NDArray[np.int64]
@@ -38,28 +39,6 @@ _FEATURES = {
 
 THEMES = tuple(_FEATURES)
 """In the order in which they are given where no model says which is stronger."""
-
-TEMPLATES: Mapping[str, str] = {
-    "rule": "Picked by our editors",
-    "category_counted": "Because you read {count} pieces about {category} this week",
-    "category": "Because you like {category}",
-    "tag": "Because you read about {tag}",
-    "author": "More by {author}, whom you read",
-    "readers": "Popular with people who read what you read",
-    "new_since": "New since your last visit",
-    "new": "New",
-    "popular": "Popular right now",
-    "other": "Selected for you",
-}
-"""What is said unless the configuration says it otherwise."""
-
-NAMES: Mapping[str, tuple[str, ...]] = {
-    "category_counted": ("category", "count"),
-    "category": ("category",),
-    "tag": ("tag",),
-    "author": ("author",),
-}
-"""What a template may name in braces."""
 
 _KINDS, _MANY, _THEMES = tuple(TEMPLATES), 1 << 24, len(THEMES)
 _RULE, _COUNTED, _LIKED, _TAG, _AUTHOR, _READERS, _SINCE, _NEW, _POPULAR, _OTHER = range(len(_KINDS))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from models.reasons import NAMES, TEMPLATES
+from models.templates import NAMES, TEMPLATES
 from pipeline.settings import Settings, nearest
 
 FIELDS = ("category", "tag", "author")

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features import spec
-from models.reasons import MOST, NAMES, TEMPLATES, THEMES, Facts, Words, themes
+from models.reasons import MOST, THEMES, Facts, Words, themes
+from models.templates import NAMES, TEMPLATES
 
 NOTHING: dict[str, Any] = {
     "category": -1,

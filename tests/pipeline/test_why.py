@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from models.reasons import TEMPLATES
+from models.templates import TEMPLATES
 from pipeline import config as configuration
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError
