@@ -12,15 +12,12 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property, lru_cache, partial
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from expectations import schemas
-from features.order import ordered
 from features.spec import Spec
-from pipeline import clock, identify, measuring, orders, suppress
+from pipeline import clock, identify, log, measuring, orders, suppress
 from pipeline.config import Config
 from pipeline.consent import Consent
 from pipeline.errors import ShortlistError
@@ -29,77 +26,49 @@ from pipeline.lake import UNDATED, Lake
 from pipeline.measuring import ByNight, Measurements
 from pipeline.persons import SLACK
 
-LOG = pa.schema(
-    [
-        ("person_id", pa.int64()),
-        ("ts", schemas.TIMESTAMP),
-        ("content_id", pa.string()),
-        ("event", pa.string()),
-        ("dwell_seconds", pa.float64()),
-        ("value", pa.float64()),
-        ("position", pa.int32()),
-        ("device", pa.string()),
-        ("country", pa.string()),
-        ("channel", pa.string()),
-    ]
-)
-"""What people did. Orders appear as `purchase` (and `refund`, with a negative value)."""
-
-OUTCOME = LOG.append(pa.field("propensity", pa.float64()))
-"""The same after a night, and with what chance impressions were shown: only who learns from them asks."""
-
-EVENTS = (*OUTCOME.names, "available_at", "customer_id", "session_id", "source", "day")
+EVENTS = (*log.OUTCOME.names, "available_at", "customer_id", "session_id", "source", "day")
 """What an archive has of events: ids of single events say nothing, and weigh as much as all the rest."""
 
-POPULARITY = pa.schema(
-    [("content_id", pa.string()), ("event", pa.string()), ("ts", schemas.TIMESTAMP), ("count", pa.float64())]
-)
-"""What nobody in particular did, by the hour or day that begins at `ts`."""
 
-_ORDER = (
-    "person_id",
-    "ts",
-    "event",
-    "content_id",
-    "position",
-    "value",
-    "dwell_seconds",
-    "device",
-    "country",
-    "channel",
-)
-_CANONICAL = [(name, "ascending") for name in _ORDER]
+class Once:
+    """A table that is made when it is first asked for; what it is made of, which may be as large, is let go of then."""
+
+    def __init__(self, make: Callable[[], pa.Table]) -> None:
+        self._make: Callable[[], pa.Table] | None = make
+        self._made: pa.Table | None = None
+
+    def __call__(self) -> pa.Table:
+        """The table."""
+        if self._make is not None:
+            self._made, self._make = self._make(), None
+        return self._made
 
 
 @dataclass(frozen=True)
 class Night:
-    """All known strictly before `as_of`: `content`, `customers`, who may be ranked, and what people did.
+    """All known strictly before `as_of`: `people` (sorted) and what they did, `content`, `customers`, and `consent`.
 
-    That is `rows`, in no order, and in canonical order `log`, for which only those wait who ask for it. `popularity`
-    are counts of what nobody in particular did. A customer's `person_id` is the log's.
+    `popularity` are counts of what nobody in particular did. A customer's `person_id` is the log's.
     """
 
     as_of: datetime
-    rows: pa.Table
+    people: pa.Array
     popularity: pa.Table
     content: pa.Table
     customers: pa.Table
     consent: Consent
-    _measured: Callable[[], pa.Table] = field(repr=False)
+    _log: Once = field(repr=False)
+    _measured: Once = field(repr=False)
 
-    @cached_property
+    @property
     def log(self) -> pa.Table:
-        """What people did, in canonical order."""
-        found = in_order(self.rows)
-        object.__setattr__(self, "rows", found)  # any order will do for them: the log is in memory once
-        return found
+        """What people did, in canonical order: only those wait for that who ask for it."""
+        return self._log()
 
-    @cached_property
+    @property
     def measured(self) -> pa.Table:
         """What the person kernel says of everybody on this night, from all that was ever known of them."""
-        found = self._measured()
-        object.__setattr__(self, "_measured", lambda: found)  # lets go of the archive, which is as large as the log
-        return found
+        return self._measured()
 
     @property
     def suppressed(self) -> pa.Array:
@@ -108,8 +77,7 @@ class Night:
 
     def rankable(self, config: Config) -> pa.Array:
         """The people of the log who may be ranked, sorted: not suppressed, and consenting where silence means no."""
-        people = pc.unique(self.rows["person_id"]).sort()
-        return people.filter(self.consent.may(people, config.privacy))
+        return self.people.filter(self.consent.may(self.people, config.privacy))
 
 
 @dataclass(frozen=True)
@@ -190,14 +158,22 @@ class Archive:
         )
         transactions = orders.newest(transactions)
         has_orders = transactions.num_rows > 0
-        rows = _rows(events, transactions, people, has_orders=has_orders)
-        counts = _counts(popularity, has_orders=has_orders)
+        rows = log.of(events, transactions, people, has_orders=has_orders)
+        counts = log.counts(popularity, has_orders=has_orders)
         customers = _latest(self._history(self.customers, as_of), as_of, self.config)
         consent = Consent.of(self._suppressed(as_of, people), customers, events, transactions, people)
         customers = customers.append_column("person_id", people.resolve(customers["customer_id"].combine_chunks()))
         content = self._content(as_of, rows, counts)
-        measured = partial(self._measurements.of, as_of, content)
-        return Night(as_of, rows, counts, content, customers, consent, measured)
+        return Night(
+            as_of=as_of,
+            people=pc.unique(rows["person_id"]).sort(),
+            popularity=counts,
+            content=content,
+            customers=customers,
+            consent=consent,
+            _log=Once(partial(log.in_order, rows)),
+            _measured=Once(partial(self._measurements.of, as_of, content)),
+        )
 
     def known_at(self, until: datetime) -> Archive:
         """What an archive would hold that had been loaded then: without what happened before, but was told later."""
@@ -246,8 +222,8 @@ class Archive:
     def _happened(self, as_of: datetime, horizon: timedelta) -> pa.Table:
         events, transactions = (_between(t, as_of, as_of + horizon) for t in (self.events, self.transactions))
         has_orders = transactions.num_rows > 0 or _before(self.transactions, as_of).num_rows > 0
-        return in_order(
-            _rows(events, orders.newest(transactions), self._people(as_of), has_orders=has_orders, schema=OUTCOME)
+        return log.in_order(
+            log.of(events, orders.newest(transactions), self._people(as_of), has_orders=has_orders, schema=log.OUTCOME)
         )
 
     @property
@@ -304,38 +280,10 @@ class Archive:
         names = [source.name for source in self.config.sources if sources.is_partial(source, "content")]
         return pa.array(names, pa.string())
 
-    def _content(self, as_of: datetime, log: pa.Table, popularity: pa.Table) -> pa.Table:
+    def _content(self, as_of: datetime, rows: pa.Table, popularity: pa.Table) -> pa.Table:
         catalogue = _once(_latest(self._history(self.content, as_of), as_of, self.config, self._feeds))
         facts = catalogue.select(list(schemas.NATIVE["content"].names))
-        return facts if facts.num_rows else content_of(log, popularity)
-
-
-def content_of(log: pa.Table, popularity: pa.Table) -> pa.Table:
-    """A catalogue of what people did, for companies that export none: first seen is published; no more is known."""
-    columns = ["content_id", "ts"]
-    first = (
-        pa.concat_tables([log.select(columns), popularity.select(columns)])
-        .group_by("content_id")
-        .aggregate([("ts", "min")])
-        .sort_by("content_id")
-    )
-    schema = schemas.NATIVE["content"].schema
-    known = {
-        "content_id": first["content_id"],
-        "published_at": first["ts_min"],
-        "status": pa.array(["published"] * first.num_rows, pa.string()),
-    }
-    return pa.table([known.get(f.name, pa.nulls(first.num_rows, f.type)) for f in schema], schema=schema)
-
-
-def in_order(rows: pa.Table) -> pa.Table:
-    """Rows of a log in canonical order: by person, time, and what else tells them apart."""
-    person, ts = (np.asarray(rows[name].cast(pa.int64()).combine_chunks()) for name in _ORDER[:2])
-
-    def by_everything(some: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.asarray(pc.sort_indices(rows.take(some), _CANONICAL)).astype(np.int64)
-
-    return rows.take(ordered(person, ts, by_everything))
+        return facts if facts.num_rows else log.content_of(rows, popularity)
 
 
 def _before(rows: pa.Table, as_of: datetime) -> pa.Table:
@@ -357,31 +305,6 @@ def _replayed_days(config: Config) -> int:
 def _between(rows: pa.Table, start: datetime, end: datetime) -> pa.Table:
     first, last = (pa.scalar(t, schemas.TIMESTAMP) for t in (start, end))
     return rows.filter(pc.and_(pc.greater_equal(rows["ts"], first), pc.less(rows["ts"], last)))
-
-
-def _rows(
-    events: pa.Table, transactions: pa.Table, people: People, *, has_orders: bool, schema: pa.Schema = LOG
-) -> pa.Table:
-    """Events and orders in one log, in no order. Where there are orders they are the truth about purchases."""
-    if has_orders:
-        events = _without_purchases(events)
-    rows = pa.concat_tables([events.select(schema.names).cast(schema), _purchases(transactions, schema)])
-    persons = people.resolve(rows["person_id"].combine_chunks())
-    return rows.set_column(0, LOG.field("person_id"), persons)
-
-
-def _counts(popularity: pa.Table, *, has_orders: bool) -> pa.Table:
-    return (_without_purchases(popularity) if has_orders else popularity).select(POPULARITY.names).cast(POPULARITY)
-
-
-def _without_purchases(rows: pa.Table) -> pa.Table:
-    return rows.filter(pc.not_equal(rows["event"], "purchase"))
-
-
-def _purchases(transactions: pa.Table, schema: pa.Schema) -> pa.Table:
-    sold = orders.as_events(transactions)
-    known = {name: sold[name] for name in schema.names if name in sold.column_names}
-    return pa.table([known.get(f.name, pa.nulls(sold.num_rows, f.type)) for f in schema], schema=schema)
 
 
 def _snapshots(lake: Lake, table: str, first: date, until: date) -> pa.Table:
