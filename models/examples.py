@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models import rerank
+from models.places import place_within
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
@@ -28,7 +28,7 @@ class Kind:
 
 def places(group: Array, relevance: Array) -> Ints:
     """The place of each row (N,) in its list, from 1 on: by relevance, ties in the rows' order."""
-    return rerank.place_within((np.asarray(group),), np.asarray(relevance), np.arange(len(group))) + 1
+    return place_within((np.asarray(group),), np.asarray(relevance), np.arange(len(group))) + 1
 
 
 def kinds(place: Ints, y: Array, p: Array, listed: int, most: int = 50) -> Sequence[Kind]:

@@ -18,10 +18,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from models.caps import count, counters, room
 from models.exploration import Keys, mixed
 from models.likeness import Likeness, alike
 from models.products import compiled
-from models.rerank import Limits, Listed, count, counters, room, top
+from models.rerank import Limits, Listed, top
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

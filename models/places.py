@@ -1,4 +1,4 @@
-"""The first choices of people among thousands of contents, without sorting the thousands."""
+"""The first choices of people among thousands of contents, without sorting the thousands; and places in a group."""
 
 from __future__ import annotations
 
@@ -198,3 +198,21 @@ def _sort_rows(found: Choices, source: NDArray[np.int32], brought: NDArray[np.in
                 found[person, many], source[person, many] = content, brought[content]
                 brought[content] = EMPTY
                 many += 1
+
+
+def place_within(groups: tuple[NDArray[Any], ...], relevance: NDArray[Any], content: NDArray[Any]) -> Rows:
+    """The place of each pair within its group by relevance, from 0."""
+    order = np.lexsort((content, -relevance, *reversed(groups)))
+    changed = np.zeros(len(order), bool)
+    for group in groups:
+        sorted_group = group[order]
+        changed[1:] |= sorted_group[1:] != sorted_group[:-1]
+    found = np.empty(len(order), np.int64)
+    found[order] = _since(changed)
+    return found
+
+
+def _since(changed: NDArray[np.bool_]) -> Rows:
+    """How many places ago `changed` was last true (or the array began)."""
+    at = np.arange(len(changed))
+    return at - np.maximum.accumulate(np.where(changed, at, 0)) if len(at) else at

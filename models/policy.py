@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.caps import count, counters, room
 from models.likeness import Likeness
 from models.lottery import LEAST, lost, nearer
 from models.products import compiled
-from models.rerank import Limits, count, counters, room
+from models.rerank import Limits
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -10,6 +10,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from models.about import About, forget, nearest, nothing_yet, tell
+from models.caps import count, room
 from models.likeness import NOTHING, Likeness
 from models.places import nth_largest
 from models.products import without_counting
@@ -87,7 +89,7 @@ def top(
     pair, rank = np.empty((2, min(limits.k * (len(starts) - 1), len(person))), np.int64)
     rules = limits.k, limits.groups, limits.most, limits.spread, limits.likeness
     codes, traits, most = limits.sizes
-    full, about = np.zeros((codes, limits.groups.shape[1]), np.int64), _about(traits, most * limits.k, limits.k)
+    full, about = np.zeros((codes, limits.groups.shape[1]), np.int64), nothing_yet(traits, most * limits.k, limits.k)
     own = _own(int(np.diff(starts).max(initial=0)), limits.k)
     listed = _walk(order, starts, content, worth, place, *rules, pair, rank, full, about, own)
     return Listed(pair[:listed], rank[:listed])
@@ -108,7 +110,7 @@ def _walk(
     pair: Integers,
     rank: Integers,
     full: Integers,
-    about: _About,
+    about: About,
     own: _Own,
 ) -> int:
     """Write the listed pairs and their ranks; returns how many.
@@ -132,7 +134,7 @@ def _walk(
                     waiting -= 1
                     best = _popped(waiting, content, own)
                     if room(content[best], groups, full, most):
-                        held = _shown(content[best], held, groups, full, likeness, about, own)
+                        held = _shown(content[best], held, groups, full, likeness, about)
                     else:
                         best = -1
             if best >= 0:
@@ -140,7 +142,7 @@ def _walk(
                 listed += 1
         for at in range(first, listed):
             count(content[pair[at]], groups, full, -1)
-        _forget(about)
+        forget(about)
     return listed
 
 
@@ -148,7 +150,7 @@ class _Own(NamedTuple):
     """A person's pairs by number: which they are, and what each is worth by now.
 
     `heap` has numbers, the best first. `nearest` is the likeness to what is listed, of which `against` so many are
-    compared. `given` (k,) are the pairs that have their place, -1 is none; `shown` (k,) contents that are listed.
+    compared. `given` (k,) are the pairs that have their place, -1 is none.
     """
 
     pairs: Integers
@@ -157,7 +159,6 @@ class _Own(NamedTuple):
     nearest: Array
     against: Integers
     given: Integers
-    shown: Integers
     lanes: Array
 
 
@@ -169,7 +170,6 @@ def _own(most: int, k: int) -> _Own:
         np.empty(most, np.int64),
         np.empty(most),
         np.empty(most, np.int64),
-        np.empty(k, np.int64),
         np.empty(k, np.int64),
         np.empty(_LANES * k),
     )
@@ -192,22 +192,21 @@ def _taken(order: Integers, begin: int, end: int, worth: Array, place: Integers,
 
 
 @_inlined  # type: ignore[untyped-decorator]
-def _pinned(content: Integers, groups: Integers, full: Integers, likeness: Likeness, about: _About, own: _Own) -> int:
+def _pinned(content: Integers, groups: Integers, full: Integers, likeness: Likeness, about: About, own: _Own) -> int:
     """Show what has its place; returns how many that are."""
     held = 0
     for one in own.given:
         if one >= 0:
-            held = _shown(content[one], held, groups, full, likeness, about, own)
+            held = _shown(content[one], held, groups, full, likeness, about)
     return held
 
 
 @_inlined  # type: ignore[untyped-decorator]
-def _shown(one: int, held: int, groups: Integers, full: Integers, likeness: Likeness, about: _About, own: _Own) -> int:
+def _shown(one: int, held: int, groups: Integers, full: Integers, likeness: Likeness, about: About) -> int:
     """Count a content in its groups, and among what is shown; returns how many that are."""
     count(one, groups, full, 1)
-    own.shown[held] = one
     if len(likeness.starts) > 1:
-        _tell(one, held, likeness, about)
+        tell(one, held, likeness, about)
     return held + 1
 
 
@@ -247,114 +246,18 @@ def _settle(
     worth: Array,
     content: Integers,
     likeness: Likeness,
-    about: _About,
+    about: About,
     own: _Own,
 ) -> None:
     """Until the best of the heap is worth what it is beside all that is listed."""
     while waiting > 0 and own.against[own.heap[0]] < held:
         one = own.heap[0]
         pair = own.pairs[one]
-        own.nearest[one] = _nearest(own.nearest[one], content[pair], own.against[one], held, likeness, about)
+        own.nearest[one] = nearest(own.nearest[one], content[pair], own.against[one], held, likeness, about)
         own.against[one] = held
         if worth[pair] > 0:
             own.value[one] = worth[pair] * (1 - spread * own.nearest[one])
         _sink(0, waiting, content, own)
-
-
-class _About(NamedTuple):
-    """What a list is about so far: by trait which of the listed have it, the last one first, and with what weight.
-
-    `newest` (traits,) leads to an entry and `before` from it to the next, -1 is none; `many` (1,) entries there are.
-    `shared` (k,) is 0 between uses.
-    """
-
-    newest: Integers
-    before: Integers
-    trait: Integers
-    whose: Integers
-    weight: Array
-    many: Integers
-    shared: Array
-
-
-def _about(traits: int, most: int, k: int) -> _About:
-    """Of a list of up to `k` contents, which have at most so many traits together: nothing yet."""
-    entries = np.empty((3, most), np.int64)
-    return _About(
-        np.full(traits, -1),
-        entries[0],
-        entries[1],
-        entries[2],
-        np.empty(most),
-        np.zeros(1, np.int64),
-        np.zeros(k),
-    )
-
-
-@_inlined  # type: ignore[untyped-decorator]
-def _tell(one: int, place: int, likeness: Likeness, about: _About) -> None:
-    """A content stands in the list, as so many others before it."""
-    for at in range(likeness.starts[one], likeness.starts[one + 1]):
-        entry, trait = about.many[0], likeness.traits[at]
-        about.before[entry], about.newest[trait] = about.newest[trait], entry
-        about.trait[entry], about.whose[entry], about.weight[entry] = trait, place, likeness.weights[at]
-        about.many[0] += 1
-
-
-@_inlined  # type: ignore[untyped-decorator]
-def _forget(about: _About) -> None:
-    """The list is finished."""
-    for entry in range(about.many[0]):
-        about.newest[about.trait[entry]] = -1
-    about.many[0] = 0
-
-
-@_inlined  # type: ignore[untyped-decorator]
-def _nearest(found: float, one: int, since: int, held: int, likeness: Likeness, about: _About) -> float:
-    """The likeness to the most alike of the listed; to those before `since` it is `found`.
-
-    Most contents share nothing, so we go by traits. What two share is added up in the order of traits, as
-    `models.likeness.alike` does: the same to the last bit.
-    """
-    for at in range(likeness.starts[one], likeness.starts[one + 1]):
-        entry = about.newest[likeness.traits[at]]
-        while entry >= 0 and about.whose[entry] >= since:
-            about.shared[about.whose[entry]] += likeness.weights[at] * about.weight[entry]
-            entry = about.before[entry]
-    for other in range(since, held):
-        found = max(found, about.shared[other])
-        about.shared[other] = 0.0
-    return found
-
-
-@_inlined  # type: ignore[untyped-decorator]
-def counters(groups: Integers) -> Integers:
-    """Of every group (codes, G) how many of its contents stand in a list: none yet."""
-    codes = 0
-    for row in range(groups.shape[0]):
-        for group in range(groups.shape[1]):
-            codes = max(codes, groups[row, group] + 1)
-    return np.zeros((codes, groups.shape[1]), np.int64)
-
-
-@_inlined  # type: ignore[untyped-decorator]
-def room(content: int, groups: Integers, full: Integers, most: Integers) -> bool:
-    """Whether none of a content's groups is full."""
-    found = True
-    for group in range(groups.shape[1]):
-        code = groups[content, group]
-        if code >= 0 and full[code, group] >= most[group]:
-            found = False
-    return found
-
-
-@_inlined  # type: ignore[untyped-decorator]
-def count(content: int, groups: Integers, full: Integers, more: int) -> None:
-    """Count a content in, or out, of its groups."""
-    for group in range(groups.shape[1]):
-        code = groups[content, group]
-        if code >= 0:
-            full[code, group] += more
 
 
 @_inlined  # type: ignore[untyped-decorator]
@@ -387,21 +290,3 @@ def _better(one: int, other: int, content: Integers, own: _Own) -> bool:
         own.value[one] == own.value[other] and content[own.pairs[one]] < content[own.pairs[other]]
     )
     return found
-
-
-def place_within(groups: tuple[Array, ...], relevance: Array, content: Array) -> Integers:
-    """The place of each pair within its group by relevance, from 0."""
-    order = np.lexsort((content, -relevance, *reversed(groups)))
-    changed = np.zeros(len(order), bool)
-    for group in groups:
-        sorted_group = group[order]
-        changed[1:] |= sorted_group[1:] != sorted_group[:-1]
-    found = np.empty(len(order), np.int64)
-    found[order] = _since(changed)
-    return found
-
-
-def _since(changed: NDArray[np.bool_]) -> Integers:
-    """How many places ago `changed` was last true (or the array began)."""
-    at = np.arange(len(changed))
-    return at - np.maximum.accumulate(np.where(changed, at, 0)) if len(at) else at

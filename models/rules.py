@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expectations.schemas import Action
-from models.rerank import place_within
+from models.places import place_within
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
