@@ -83,8 +83,9 @@ def _busy(history: History) -> dict[str, Floats]:
 
 def _people(history: History, days: float) -> Floats:
     """Distinct people who did something with the content in the last `days`."""
-    lately = history.readings.last >= history.as_of - np.int64(days * DAY)
-    return np.bincount(history.readings.content[lately], minlength=history.catalogue.size).astype(np.float64)
+    return np.bincount(history.readings.content[history.read_within(days)], minlength=history.catalogue.size).astype(
+        np.float64
+    )
 
 
 def _readers(history: History, days: float) -> Floats:

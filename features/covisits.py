@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, TypeAlias
 
 import numpy as np
 from scipy import sparse
 
-from features.history import DAY, Flags, Floats, History
+from features.history import DAY, Flags, Floats, History, Matrix
 
 WINDOW_DAYS = 30
 HALF_LIFE_DAYS = 7.0
 NEIGHBOURS = 100
-
-Matrix: TypeAlias = Any
-"""A `scipy.sparse.csr_matrix`: scipy comes without types, so the alias tells people what it cannot tell mypy."""
 
 
 def covisits(history: History) -> Matrix:
@@ -24,8 +20,7 @@ def covisits(history: History) -> Matrix:
     A person counts once a content, with the weight of the latest engagement; the diagonal is zero and only the
     `NEIGHBOURS` strongest of each row are kept (ties by the smaller index).
     """
-    readings = history.readings
-    lately = readings.last >= history.as_of - np.int64(WINDOW_DAYS * DAY)
+    readings, lately = history.readings, history.read_within(WINDOW_DAYS)
     weight = np.exp2(-(history.as_of - readings.last[lately]) / DAY / HALF_LIFE_DAYS)
     shape = (len(history.people), history.catalogue.size)
     by_person = sparse.csr_matrix((weight, (readings.person[lately], readings.content[lately])), shape=shape)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.history import DAY, Catalogue, History
+from features.history import Catalogue, History
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -70,7 +70,7 @@ class Habits:
 
 def _touched(history: History, days: int) -> tuple[Integers, Integers]:
     """Who did something with what, each pair once."""
-    lately = history.readings.last >= history.as_of - np.int64(days * DAY)
+    lately = history.read_within(days)
     return history.readings.person[lately], history.readings.content[lately]
 
 

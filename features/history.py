@@ -6,22 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from scipy import sparse
 
 from features.order import numbered, ordered
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+Matrix: TypeAlias = Any
+"""A `scipy.sparse.csr_matrix`: scipy comes without types, so the alias tells people what it cannot tell mypy."""
 
 DAY = 86_400_000_000
 """Microseconds."""
 
-BUSY_DAYS = 28
+BUSY_DAYS, _SEEN_DAYS = 28, 365
 
 UNDATED_DAYS = 365
 """The age given to content of which neither the catalogue nor the log says since when it exists."""
@@ -201,6 +205,17 @@ class History:
         ends[1:-1] = keys[order[1:]] != keys[order[:-1]]
         first, last = order[ends[:-1]], order[ends[1:]]
         return Readings(person[last], content[last], ts[first], ts[last])
+
+    def read_within(self, days: float) -> Flags:
+        """Which `readings` are also of the last `days` days."""
+        return self.readings.last >= self.as_of - np.int64(days * DAY)
+
+    @cached_property
+    def seen(self) -> Matrix:
+        """(people, contents): how often each person did something with each content in the last year."""
+        rows = self.active & self.within(_SEEN_DAYS)
+        shape = (len(self.people), self.catalogue.size)
+        return sparse.csr_matrix((np.ones(rows.sum()), (self.person[rows], self.content[rows])), shape=shape)
 
     def busy_days(self, ts: Ints) -> Floats:
         """How long ago instants are on the clock of what people do: things done since, by their mean number a day.

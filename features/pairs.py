@@ -14,11 +14,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import sparse
 
-from features.covisits import Matrix, covisits
-from features.history import DAY, Flags, Floats, History, Ints
+from features.covisits import covisits
+from features.history import DAY, Flags, Floats, History, Ints, Matrix
 
 _PRIOR = 1.0
-_AFFINITY_HALF_LIFE, _SEEN_DAYS, _COVISIT_HALF_LIFE = 30.0, 365, 3.0
+_AFFINITY_HALF_LIFE, _COVISIT_HALF_LIFE = 30.0, 3.0
 
 Dense = NDArray[np.float32]
 
@@ -95,7 +95,7 @@ class PairSpace:
             tag_share=_by_total(history, active, taste, _by_content(history, active, taste) @ tagged),
             recent=_by_content(history, active, strength * history.decay(_COVISIT_HALF_LIFE)),
             together=covisits(history),
-            seen=engaged(history),
+            seen=history.seen,
             visits=Visits.of(history),
         )
 
@@ -134,11 +134,6 @@ class PairBlock:
     def _of(self, matrix: Matrix) -> Matrix:
         """The block's columns: a log may know a hundred times as much content as can be listed."""
         return matrix if len(self.content) == matrix.shape[1] else matrix[:, self.content]
-
-
-def engaged(history: History) -> Matrix:
-    """(people, contents): how often each person did something with each content in the last year."""
-    return _by_content(history, history.active & history.within(_SEEN_DAYS), np.ones(history.rows))
 
 
 def _after(values: Ints, starts: Ints, person: Ints, least: Ints) -> Ints:

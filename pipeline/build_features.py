@@ -18,7 +18,7 @@ from features.contents import content_features
 from features.crm import Vocabulary
 from features.history import DAY, GoalRule, History
 from features.pair_night import PairsOfNight
-from features.pairs import PairBlock, PairSpace, engaged
+from features.pairs import PairBlock, PairSpace
 from features.people import person_features
 from models import candidates, rules, scorer
 from models.candidates import Candidates
@@ -85,11 +85,6 @@ class NightFeatures:
     def space(self) -> PairSpace:
         """What candidates are chosen by: of no interest to who only wants features of people and contents."""
         return PairSpace.of(self.history)
-
-    @cached_property
-    def seen(self) -> Matrix:
-        """What everybody engaged with, for who asks for no more of the `space`."""
-        return engaged(self.history)
 
     def person_matrix(
         self, goals: tuple[str, ...], cuts: Cuts | None, vocabulary: Vocabulary = NO_CRM

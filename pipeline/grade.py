@@ -188,7 +188,7 @@ def wanted(found: NightFeatures, archive: Archive, config: Config, window: timed
         weights = np.full(int(could.sum()), config.goals[goal].worth)
         total = total + sparse.csr_matrix((weights, (person[could], content[could])), shape=total.shape)
     if config.ranking.hide_engaged:
-        total = total - total.multiply(found.seen > 0)
+        total = total - total.multiply(found.history.seen > 0)
     total.eliminate_zeros()
     return sparse.csr_matrix(total)
 
@@ -222,7 +222,7 @@ def _allowed(found: NightFeatures, people: Ints, content: Ints, config: Config) 
     """What may be listed for whom, whatever its quality: (people, contents)."""
     if not config.ranking.hide_engaged:
         return np.ones((len(people), len(content)), bool)
-    unread: NDArray[np.bool_] = found.seen[people][:, content].toarray() == 0
+    unread: NDArray[np.bool_] = found.history.seen[people][:, content].toarray() == 0
     return unread
 
 

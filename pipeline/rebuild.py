@@ -213,7 +213,7 @@ def _shown(found: NightFeatures, day: pa.Table, config: Config) -> _Pairs | None
     person, content = pairs // history.catalogue.size, pairs % history.catalogue.size
     fair = history.catalogue.listed[content]
     if config.ranking.hide_engaged and len(person):  # scipy gives no array for no pairs
-        fair &= np.asarray(found.seen[person, content]).ravel() == 0
+        fair &= np.asarray(found.history.seen[person, content]).ravel() == 0
     logged = None if np.isnan(propensity).all() else propensity[order][first]
     return _Pairs(person, content, position[order][first], propensity=logged).where(fair)
 

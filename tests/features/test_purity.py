@@ -115,7 +115,6 @@ CASES: Mapping[str, Case] = {
     **order_cases.CASES,
     **pair_cases.CASES,
     "pairs.PairSpace.of": with_history(pairs.PairSpace.of),
-    "pairs.engaged": with_history(pairs.engaged),
     "pairs.Visits.of": with_history(pairs.Visits.of),
     "rfm.cut_points": lambda world: rfm.cut_points([world.people, world.people.slice(1)]),
     "rfm.scores": lambda world: rfm.scores(world.people, rfm.cut_points([world.people])),
