@@ -82,8 +82,8 @@ def going_back_to(tracker: Tracker, as_of: datetime, to: str | None) -> str:
     if not tracker.exists:
         raise ShortlistError(f"no model was ever trained (nothing in {tracker.folder}), so there is none to go back to")
     with exclusive(tracker) as client:
-        instant, known = records.utc(as_of), stints.of(_promoted(client, tracker))
-        return str(stints.back(known, _served(client, tracker, known, instant), instant, to, "").version)
+        known, current = _known(client, tracker, as_of)
+        return str(stints.back(known, current, records.utc(as_of), to, "").version)
 
 
 def predecessor(tracker: Tracker, as_of: datetime) -> str | None:
@@ -91,9 +91,8 @@ def predecessor(tracker: Tracker, as_of: datetime) -> str | None:
     if not tracker.exists:
         return None
     with exclusive(tracker) as client:
-        instant, known = records.utc(as_of), stints.of(_promoted(client, tracker))
-        current = _served(client, tracker, known, instant)
-        found = None if current is None else stints.previous(known, current, instant)
+        known, current = _known(client, tracker, as_of)
+        found = None if current is None else stints.previous(known, current, records.utc(as_of))
         return None if found is None else str(found)
 
 
@@ -117,7 +116,7 @@ def champion(tracker: Tracker, as_of: datetime) -> ModelVersion | None:
     if not tracker.exists:
         return None
     with exclusive(tracker) as client:
-        number = _served(client, tracker, stints.of(_promoted(client, tracker)), records.utc(as_of))
+        _, number = _known(client, tracker, as_of)
         return None if number is None else _version(tracker, client.get_model_version(tracker.model_name, str(number)))
 
 
@@ -126,9 +125,9 @@ def serving_since(tracker: Tracker, as_of: datetime) -> datetime | None:
     if not tracker.exists:
         return None
     with exclusive(tracker) as client:
-        instant, known = records.utc(as_of), stints.of(_promoted(client, tracker))
-        current = _served(client, tracker, known, instant)
-        return max((one.as_of for one in known if one.version == current and one.as_of <= instant), default=None)
+        known, current = _known(client, tracker, as_of)
+        begun = (one.as_of for one in known if one.version == current)
+        return max((instant for instant in begun if instant <= records.utc(as_of)), default=None)
 
 
 def versions(tracker: Tracker) -> list[ModelVersion]:
@@ -205,6 +204,12 @@ def _promoted(client: MlflowClient, tracker: Tracker) -> list[stints.Version]:
     """Every version that served at any time, as its tags tell it."""
     found = _search_versions(client, tracker, "tags.promoted = 'true'")
     return [stints.Version(int(one.version), dict(one.tags)) for one in found]
+
+
+def _known(client: MlflowClient, tracker: Tracker, as_of: datetime) -> tuple[list[stints.Stint], int | None]:
+    """Every stint, and the version that serves at an instant."""
+    known = stints.of(_promoted(client, tracker))
+    return known, _served(client, tracker, known, records.utc(as_of))
 
 
 def _served(client: MlflowClient, tracker: Tracker, known: Sequence[stints.Stint], as_of: datetime) -> int | None:
