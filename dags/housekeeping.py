@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from airflow.sdk import dag
 from airflow.timetables.trigger import CronTriggerTimetable
-from shortlist_tasks import DAG_DEFAULTS, alert, as_of_param, step
+from shortlist_tasks import DAG_DEFAULTS, NEXT_TICK, alert, as_of_param, step
 
 
 @dag(
-    schedule=CronTriggerTimetable("0 5 * * 0", timezone="UTC", run_immediately=False),
+    schedule=CronTriggerTimetable("0 5 * * 0", timezone="UTC", run_immediately=NEXT_TICK),
     params={"as_of": as_of_param()},
     **DAG_DEFAULTS,
 )

@@ -8,7 +8,16 @@ from typing import Any
 from airflow.sdk import dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.timetables.trigger import CronTriggerTimetable
-from shortlist_tasks import DAG_DEFAULTS, LAKE, alert, as_of_param, day_param, in_backfill, is_last_to_get_here
+from shortlist_tasks import (
+    DAG_DEFAULTS,
+    LAKE,
+    NEXT_TICK,
+    alert,
+    as_of_param,
+    day_param,
+    in_backfill,
+    is_last_to_get_here,
+)
 
 
 def asked_day(text: str | None) -> date | None:
@@ -18,7 +27,7 @@ def asked_day(text: str | None) -> date | None:
 
 @dag(
     # Another cadence or time zone than a day in UTC needs another line here: when the exports of a night have arrived.
-    schedule=CronTriggerTimetable("0 3 * * *", timezone="UTC", run_immediately=False),
+    schedule=CronTriggerTimetable("0 3 * * *", timezone="UTC", run_immediately=NEXT_TICK),
     params={
         "as_of": as_of_param(),
         "start_date": day_param("First day", "First day to look at again; by itself, to the last finished day."),

@@ -121,6 +121,11 @@ def test_nothing_runs_by_surprise(parsed: dict[str, Any]) -> None:
         "housekeeping": None,
         "personalize": False,
     }
+    assert {dag_id: dag["first_night_hours"] for dag_id, dag in parsed["dags"].items()} == {
+        "ingest": pytest.approx(24 - 1 / 60),
+        "housekeeping": pytest.approx(7 * 24 - 1 / 60),
+        "personalize": None,
+    }
 
 
 def test_alerts_come_last(parsed: dict[str, Any]) -> None:

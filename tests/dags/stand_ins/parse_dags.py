@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from airflow.dag_processing.dagbag import BundleDagBag
+from airflow.timetables.base import TimeRestriction
 
 
 def described(dag: Any) -> dict[str, Any]:
@@ -22,9 +25,23 @@ def described(dag: Any) -> dict[str, Any]:
         "max_active_runs": dag.max_active_runs,
         "deadlines": [_deadline(one) for one in dag.deadline or ()],
         "paused_at_first": dag.is_paused_upon_creation,
+        "first_night_hours": None if isinstance(schedule, list) else _first_night_hours(schedule),
         "params": {name: param.schema for name, param in dag.params.items()},
         "tasks": {task.task_id: _task(task) for task in dag.tasks},
     }
+
+
+def _first_night_hours(timetable: Any) -> float:
+    """How long a DAG that is turned on a minute after its time waits for its first run."""
+
+    def first() -> Any:
+        run = timetable.next_dagrun_info(
+            last_automated_data_interval=None, restriction=TimeRestriction(earliest=None, latest=None, catchup=False)
+        )
+        return run.run_after
+
+    with mock.patch("airflow.timetables.trigger.utcnow", return_value=first() + timedelta(minutes=1)) as now:
+        return float((first() - now.return_value).total_seconds() / 3600)
 
 
 def _deadline(one: Any) -> dict[str, Any]:
