@@ -86,5 +86,7 @@ class PairsOfNight:
 
 def _column(log: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
     """What the log says; missing where it says nothing. All of it was known as it happened, and for ever."""
-    column = log[field.name].cast(field.type) if field.name in log.column_names else pa.nulls(log.num_rows, field.type)
-    return column.dictionary_encode() if pa.types.is_string(field.type) else column
+    column = log[field.name] if field.name in log.column_names else pa.nulls(log.num_rows, field.type)
+    if pa.types.is_dictionary(column.type):
+        return column
+    return column.cast(field.type).dictionary_encode() if pa.types.is_string(field.type) else column.cast(field.type)

@@ -38,12 +38,14 @@ class Visits:
         """Of what people did."""
         person, ts = history.person[history.active], history.ts[history.active]
         every = np.arange(len(history.people) + 1)
-        days = np.unique(np.column_stack([person, ts // DAY]), axis=0)
+        days = ts // DAY
+        another = np.ones(len(ts), bool)
+        another[1:] = (person[1:] != person[:-1]) | (days[1:] != days[:-1])
         return cls(
             starts=np.searchsorted(person, every),
             ts=ts,
-            day_starts=np.searchsorted(days[:, 0], every),
-            days=days[:, 1],
+            day_starts=np.searchsorted(person[another], every),
+            days=days[another],
             published=history.catalogue.published,
         )
 
@@ -119,7 +121,10 @@ class PairBlock:
     def liked(self) -> Dense:
         """The largest of the shares of the content's category, of its author and (mean over them) of its tags; or 0."""
         author = _spread(self.space.author_share[self.rows], self.space.author[self.content])
-        tags = _dense(self.space.tag_share[self.rows] @ self.space.tagged[self.content].T)
+        tagged = self.space.tagged[self.content]
+        used = np.unique(tagged.indices)  # the catalogue may know many more, and what follows is dense
+        theirs = self.space.tag_share[self.rows][:, used].toarray()
+        tags: Dense = (tagged[:, used] @ theirs.T).T.astype(np.float32, order="C")
         return np.maximum(np.fmax(np.nan_to_num(self.affinity()), np.nan_to_num(author)), tags)
 
     @cached_property

@@ -16,6 +16,7 @@ from models.rules import Facts, Field, Rules
 from pipeline import rule_settings
 from pipeline.build_features import NightFeatures
 from pipeline.config import Config
+from pipeline.log import last_known
 
 DEFAULT_FACTORS = {"boost": 1.5, "bury": 0.5}
 CRM = "crm."
@@ -87,10 +88,9 @@ def people(found: NightFeatures, segment: NDArray[Any]) -> Facts:
 
 def last_seen(log: pa.Table, name: str, ids: NDArray[np.int64]) -> Field:
     """Each person's last known value; the log is in the order of time."""
-    known = log.filter(pc.is_valid(log[name]))
-    last = known.group_by("person_id", use_threads=False).aggregate([(name, "last")])
+    last = last_known(log, name)
     at = np.searchsorted(ids, np.asarray(last["person_id"].combine_chunks()))
-    return Field(at, np.array(last[f"{name}_last"].to_pylist(), object))
+    return Field(at, np.array(last[name].to_pylist(), object))
 
 
 def contents(found: NightFeatures) -> Facts:

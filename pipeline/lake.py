@@ -20,6 +20,8 @@ from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import DeltaError
@@ -155,14 +157,17 @@ class Lake:
         since: date | None = None,
         until: date | None = None,
         days: Sequence[date] | None = None,
+        words: Collection[str] = (),
     ) -> pa.Table:
         """Rows of the days `since` <= day <= `until` (or of exactly `days`), in no particular order.
 
-        An absent table reads as an empty one. Undated snapshots lie outside every range but can be asked for.
+        An absent table reads as an empty one. Undated snapshots lie outside every range but can be asked for. Columns
+        of text that are among `words` come dictionary-encoded, as they lie in the files.
         """
         schema = schemas.LAKE[table].schema
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
+        schema = pa.schema([f.with_type(schemas.WORD) if f.name in words else f for f in schema])
         stored = delta.opened(self.path(table))
         if not stored or days == ():
             return schema.empty_table()
@@ -177,7 +182,9 @@ class Lake:
             filters.append(("day", "in", list(days)))
         known = {field.name for field in stored.schema().fields}
         there = [name for name in schema.names if name in known]
-        found = stored.to_pyarrow_table(filters=filters or None, columns=there)
+        options = ds.ParquetReadOptions(dictionary_columns=set(words).intersection(there))
+        dataset = stored.to_pyarrow_dataset(parquet_read_options=options)
+        found = dataset.to_table(columns=there, filter=pq.filters_to_expression(filters) if filters else None)
         for field in (field for field in schema if field.name not in known):  # a table from before the column
             found = found.append_column(field, pa.nulls(found.num_rows, field.type))
         return found.select(schema.names).cast(schema)

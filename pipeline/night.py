@@ -29,6 +29,11 @@ from pipeline.persons import SLACK
 EVENTS = (*log.OUTCOME.names, "available_at", "customer_id", "session_id", "source", "day")
 """What an archive has of events: ids of single events say nothing, and weigh as much as all the rest."""
 
+WORDS = [field.name for field in log.LOG if pa.types.is_dictionary(field.type)]
+
+
+_KEPT = "kept"
+
 
 class Once:
     """A table that is made when it is first asked for; what it is made of, which may be as large, is let go of then."""
@@ -116,10 +121,9 @@ class Archive:
         """
         first = (until - timedelta(days=history_days or _replayed_days(config))).date()
         last = (until + SLACK).date()
-        columns = {"events": EVENTS}
-        events, transactions, popularity = (
-            _before(lake.read(table, columns=columns.get(table), since=first, until=last), until)
-            for table in ("events", "transactions", "popularity")
+        events = _before(lake.read("events", columns=EVENTS, words=WORDS, since=first, until=last), until)
+        transactions, popularity = (
+            _before(lake.read(table, since=first, until=last), until) for table in ("transactions", "popularity")
         )
         if not (events.num_rows or transactions.num_rows or popularity.num_rows):
             raise ShortlistError(
@@ -294,8 +298,16 @@ def _before(rows: pa.Table, as_of: datetime) -> pa.Table:
 
 
 def _where(rows: pa.Table, kept: pa.ChunkedArray) -> pa.Table:
-    """Some of the rows; where that is all of them nothing is copied."""
-    return rows if pc.all(kept, min_count=0).as_py() else rows.filter(kept)
+    """Some of the rows. What is kept whole is not copied: of a long log that is all but the newest days."""
+    if pc.all(kept, min_count=0).as_py():
+        return rows
+    parts = rows.append_column(_KEPT, kept).to_batches()
+    return pa.Table.from_batches([_of_batch(part) for part in parts], schema=rows.schema)
+
+
+def _of_batch(part: pa.RecordBatch) -> pa.RecordBatch:
+    kept, known = part[_KEPT], part.drop_columns([_KEPT])
+    return known if kept.true_count == part.num_rows else known.filter(kept)
 
 
 def _replayed_days(config: Config) -> int:

@@ -18,6 +18,7 @@ from models.neighbours import cosines
 from pipeline.build_features import NightFeatures
 from pipeline.config import Config
 from pipeline.grade import wanted
+from pipeline.log import last_known
 from pipeline.night import Archive
 from pipeline.rebuild import active
 
@@ -135,7 +136,6 @@ class OpenNight:
 
 def _countries(log: pa.Table, people: Ints) -> NDArray[Any]:
     """Where each person (sorted ids) was seen last."""
-    known = log.filter(pc.and_(pc.is_valid(log["country"]), pc.is_in(log["person_id"], value_set=pa.array(people))))
-    last = known.group_by("person_id", use_threads=False).aggregate([("country", "last")])
-    names = dict(zip(last["person_id"].to_pylist(), last["country_last"].to_pylist(), strict=True))
+    last = last_known(log.filter(pc.is_in(log["person_id"], value_set=pa.array(people))), "country")
+    names = dict(zip(last["person_id"].to_pylist(), last["country"].to_pylist(), strict=True))
     return np.array([names.get(person, "unknown") for person in people.tolist()], object)

@@ -110,7 +110,7 @@ def copy_of(tmp_path: Path) -> Callable[[World], World]:
 def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The configuration of a world that nothing was run in: a day of web analytics, 2026-06-30.
 
-    It does not look back: a night that a running Airflow makes up for today, without exports, has one load that fails.
+    It does not look back: of a night without exports one load fails.
     """
     folder = tmp_path_factory.mktemp("tiny") / "world"
     folder.mkdir()
