@@ -17,6 +17,7 @@ from features import crm, rfm, spec
 from features.contents import content_features
 from features.crm import Vocabulary
 from features.history import DAY, GoalRule, History
+from features.order import ordered
 from features.pair_night import PairsOfNight
 from features.pairs import PairBlock, PairSpace
 from features.people import person_features
@@ -163,7 +164,8 @@ class NightFeatures:
         place = np.full(max(history.catalogue.size, 1), -1)
         place[self.shelf] = np.arange(len(self.shelf))
         rows = np.flatnonzero(history.active & (place[history.content] >= 0))
-        order = rows[np.lexsort((history.content[rows], history.ts[rows], history.person[rows]))]
+        person, ts, content = (column[rows] for column in (history.person, history.ts, history.content))
+        order = rows[ordered(person, ts, lambda some: np.lexsort((content[some], ts[some], person[some])))]
         return Engagement(
             as_of=history.as_of,
             people=len(history.people),
