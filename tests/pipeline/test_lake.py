@@ -143,6 +143,16 @@ def test_columns_come_in_the_order_asked_for(lake: Lake) -> None:
     assert found.schema.field("day").type == pa.date32()
 
 
+def test_text_may_come_as_a_number_a_word(lake: Lake) -> None:
+    """It says the same, whether there are rows or none."""
+    put(lake, "web", MONDAY, "b", "a", "b")
+    put(lake, "web", MONDAY + DAY, "c")
+    for days in ([MONDAY, MONDAY + DAY], [MONDAY + 2 * DAY]):
+        plain, found = lake.read("loads", days=days), lake.read("loads", days=days, words=["files"])
+        assert found.schema.field("files").type == schemas.WORD
+        assert in_order(found.cast(plain.schema)) == in_order(plain)
+
+
 def test_the_files_of_a_day_are_sorted_and_the_same_whatever_came_first(tmp_path: Path) -> None:
     """The same rows in another order give the same Parquet rows, sorted so that a reader prunes."""
     written = []
@@ -262,6 +272,7 @@ def test_a_table_from_before_a_column_takes_it_with_the_next_load(lake: Lake) ->
         str(lake.path("content")), pa.Table.from_pylist([old], schema=older), partition_by=["source", "day"]
     )
     assert lake.read("content").to_pylist() == [dict.fromkeys(schema.names) | old]
+    assert lake.read("content", words=["format"])["format"].type == schemas.WORD
     new = old | {"content_id": "new", "format": "video", "day": date(2026, 6, 30)}
     lake.replace_day("content", pa.Table.from_pylist([new], schema=schema), "cms", date(2026, 6, 30))
     found = {row["content_id"]: row["format"] for row in lake.read("content").to_pylist()}

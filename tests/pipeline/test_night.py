@@ -7,8 +7,13 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from expectations import schemas
 from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.night import Archive, Night
@@ -20,6 +25,7 @@ from tests.pipeline.lakes import (
     config_in,
     event,
     night_of,
+    table,
     tables,
     written,
 )
@@ -57,6 +63,35 @@ def test_a_row_is_known_when_it_happened_and_came_in_before(
     rows = [{**event(ts), "available_at": available_at}]
     assert night(events=rows).log.num_rows == known
     assert night(transactions=[{**rows[0], "amount": 1.0}]).log.num_rows == known
+
+
+@given(st.lists(st.lists(st.booleans(), max_size=4), min_size=1, max_size=4))
+def test_what_came_later_is_left_out_wherever_it_lies(config: Config, days: list[list[bool]]) -> None:
+    """Rows come in pieces, a day each: what is left is what was known, in its order. Whole pieces are not copied."""
+    pieces = [
+        table("events", [event(NIGHT - HOUR, n) | {"available_at": NIGHT - HOUR * (not late)} for n, late in piece])
+        for piece in (list(enumerate(day)) for day in days)
+    ]
+    events = pa.concat_tables(pieces)
+    found = archive({**tables(), "events": events}, config).known_at(NIGHT).events
+    assert found.equals(events.filter(pc.less(events["available_at"], pa.scalar(NIGHT, schemas.TIMESTAMP))))
+    whole = [one["person_id"].chunk(0) for one, day in zip(pieces, days, strict=True) if day and not any(day)]
+    assert {address(chunk) for chunk in whole} <= {address(chunk) for chunk in found["person_id"].chunks}
+
+
+def address(chunk: pa.Array) -> int:
+    """Where its values lie."""
+    return int(chunk.buffers()[1].address)
+
+
+def test_words_of_a_log_are_those_that_stand_in_it(config: Config) -> None:
+    """Nor their order nor their number tells what else the lake holds, what comes later or what came first."""
+    rows = [event(FIRST + 5 * DAY, content=content) for content in ("c03", "c01", "c03", "c02")]
+    later = [event(NIGHT + DAY, content="c00"), {**event(FIRST + 5 * DAY, content="c04"), "available_at": NIGHT}]
+    for some in (rows, rows[::-1], [*later, *rows]):
+        whole = archive(tables(events=some), config).night(NIGHT).log["content_id"].combine_chunks()
+        assert whole.dictionary.to_pylist() == ["c01", "c02", "c03"]
+        assert sorted(whole.to_pylist()) == ["c01", "c02", "c03", "c03"]
 
 
 @pytest.mark.parametrize(("seen_at", "person"), [(NIGHT - HOUR, 101), (NIGHT, 1), (NIGHT + HOUR, 1)])
