@@ -22,8 +22,9 @@ def ordered(first: Array, second: Array, rest: Callable[[Ints], Ints]) -> Ints:
         rest: Is given some rows, and says in which order they are by everything, `first` and `second` at the head.
     """
     order = _by_both(first, second)
+    first, second = first[order], second[order]
     same = np.zeros(len(order) + 1, bool)  # whether a row is as the one before; none is before the first or the end
-    same[1:-1] = (first[order[1:]] == first[order[:-1]]) & (second[order[1:]] == second[order[:-1]])
+    same[1:-1] = (first[1:] == first[:-1]) & (second[1:] == second[:-1])
     tied = np.flatnonzero(same[1:] | same[:-1])
     rows = order[tied]
     order[tied] = rows[rest(rows)]

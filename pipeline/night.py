@@ -30,6 +30,7 @@ EVENTS = (*log.OUTCOME.names, "available_at", "customer_id", "session_id", "sour
 """What an archive has of events: ids of single events say nothing, and weigh as much as all the rest."""
 
 WORDS = [field.name for field in log.LOG if pa.types.is_dictionary(field.type)]
+"""Those of them that are text, and have few different words."""
 
 
 _KEPT = "kept"
