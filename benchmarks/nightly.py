@@ -243,15 +243,19 @@ def _kernels() -> Iterator[tuple[str, Any, str]]:
     import pyarrow.parquet as pq
 
     from features import pair_night
+    from features.pairs import PairSpace
     from models import candidates, drift, rerank
+    from models.classifier import GoalModel
     from models.contributions import Contributions
     from models.engagement import Linear, Ratio
     from models.reasons import Words
     from models.scorer import Scorer
-    from pipeline import persons, since
+    from pipeline import build_features, persons, since
 
     yield "people from the state", since, "resumed"
     yield "people of past nights", persons, "kernel"
+    yield "features of contents", build_features, "content_features"
+    yield "candidates, tastes", PairSpace, "of"
     yield "candidates, fit", candidates, "personal"
     yield "candidates, scores", Linear, "scores"
     yield "candidates, scores", Ratio, "scores"
@@ -263,6 +267,7 @@ def _kernels() -> Iterator[tuple[str, Any, str]]:
     yield "lists", rerank, "top"
     yield "reasons", Contributions, "by_theme"
     yield "reasons", Words, "reasons"
+    yield "models on past nights", GoalModel, "predict"
     yield "drift test", drift, "check"
     yield "Parquet", pq.ParquetWriter, "write_table"
 
