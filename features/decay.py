@@ -41,7 +41,10 @@ _C1, _C2, _C3 = 0.6931471805599453, 0.24022650695910072, 0.05550410866482158
 
 @_compiled
 def power_of_two(x: float) -> float:
-    """2^x to a relative 4e-16, by additions and multiplications alone; 0 below 2^-1022, 2^1022 above."""
+    """2^x to a relative 6e-16, by additions and multiplications alone; 0 below 2^-1022, 2^1022 above.
+
+    Five roundings of at most 1.11e-16 each (two entries of tables, the polynomial, two products) and 0.4e-16 left out.
+    """
     if x < -_LARGEST:
         return 0.0
     if x >= _LARGEST:
