@@ -21,9 +21,6 @@ import pyarrow as pa
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
-WORD = pa.dictionary(pa.int32(), pa.string())
-"""Text of a long log in memory: a year has few different words, and a number each is a fraction of the space."""
-
 EVENTS = ("impression", "view", "click", "like", "save", "share", "comment", "follow", "purchase")
 """Canonical event names; anything else is `custom:<name>`."""
 

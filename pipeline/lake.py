@@ -34,6 +34,9 @@ from pipeline.day_files import ORDER, PARTITIONS, DataFile, DayFiles
 from pipeline.errors import ShortlistError
 from pipeline.shard_reader import Part
 
+WORD = pa.dictionary(pa.int32(), pa.string())
+"""Text of a long log in memory: a year has few different words, and a number each is a fraction of the space."""
+
 UNDATED = date(1970, 1, 1)
 """The `day` of a snapshot that carries no date of its own: it is valid for every night."""
 
@@ -167,7 +170,7 @@ class Lake:
         schema = schemas.LAKE[table].schema
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
-        schema = pa.schema([f.with_type(schemas.WORD) if f.name in words else f for f in schema])
+        schema = pa.schema([f.with_type(WORD) if f.name in words else f for f in schema])
         stored = delta.opened(self.path(table))
         if not stored or days == ():
             return schema.empty_table()

@@ -11,6 +11,7 @@ from expectations import schemas
 from features.order import ordered
 from pipeline import orders
 from pipeline.identify import People
+from pipeline.lake import WORD
 
 
 def _log(text: pa.DataType) -> pa.Schema:
@@ -30,7 +31,7 @@ def _log(text: pa.DataType) -> pa.Schema:
     )
 
 
-LOG = _log(schemas.WORD)
+LOG = _log(WORD)
 """What people did. Orders appear as `purchase` (and `refund`, with a negative value)."""
 
 OUTCOME = _log(pa.string()).append(pa.field("propensity", pa.float64()))

@@ -24,7 +24,7 @@ from pipeline import lake_history
 from pipeline.config import parse
 from pipeline.day_files import DataFile
 from pipeline.errors import ShortlistError
-from pipeline.lake import UNDATED, Lake
+from pipeline.lake import UNDATED, WORD, Lake
 from tests.pipeline.small import in_order
 
 MONDAY = date(2026, 6, 1)
@@ -149,7 +149,7 @@ def test_text_may_come_as_a_number_a_word(lake: Lake) -> None:
     put(lake, "web", MONDAY + DAY, "c")
     for days in ([MONDAY, MONDAY + DAY], [MONDAY + 2 * DAY]):
         plain, found = lake.read("loads", days=days), lake.read("loads", days=days, words=["files"])
-        assert found.schema.field("files").type == schemas.WORD
+        assert found.schema.field("files").type == WORD
         assert in_order(found.cast(plain.schema)) == in_order(plain)
 
 
@@ -272,7 +272,7 @@ def test_a_table_from_before_a_column_takes_it_with_the_next_load(lake: Lake) ->
         str(lake.path("content")), pa.Table.from_pylist([old], schema=older), partition_by=["source", "day"]
     )
     assert lake.read("content").to_pylist() == [dict.fromkeys(schema.names) | old]
-    assert lake.read("content", words=["format"])["format"].type == schemas.WORD
+    assert lake.read("content", words=["format"])["format"].type == WORD
     new = old | {"content_id": "new", "format": "video", "day": date(2026, 6, 30)}
     lake.replace_day("content", pa.Table.from_pylist([new], schema=schema), "cms", date(2026, 6, 30))
     found = {row["content_id"]: row["format"] for row in lake.read("content").to_pylist()}
