@@ -260,10 +260,12 @@ def _in_time(rows: pa.Table, before: datetime) -> pa.Table:
 
 
 def _since(log: Any, before: datetime, spec: Any) -> Any:
-    """The files of the days that `features.kernel.advanced` asks for: new ones, and what leaves a window."""
+    """The files of the days that `features.kernel.advanced` asks for: the new one, and those that leave a window.
+
+    Of each window the day before as well, which tells whether the first row that leaves began a session.
+    """
     windows = {measure.days for measure in spec.measures if hasattr(measure, "days")}
-    days = {before.date() + timedelta(days=ahead) for ahead in range(2)}
-    days |= {before.date() - timedelta(days=window + back) for window in windows for back in (1, 0, -1)}
+    days = {before.date(), *(before.date() - timedelta(days=window + back) for window in windows for back in (0, 1))}
     return replace(log, events=[part for part in log.events if part.day in days])
 
 

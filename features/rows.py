@@ -93,6 +93,16 @@ class Codes:
         """Names of the bits of `Rows.mask`."""
         return (*CLASSES, *(f"goal:{name}" for name in self.goals))
 
+    def mask_of(self, event: str) -> int:
+        """The bits of an event's classes; kept, since every shard asks for the same few."""
+        if event not in self._masks:
+            self._masks[event] = _classes_of(event, self)
+        return self._masks[event]
+
+    @cached_property
+    def _masks(self) -> dict[str, int]:
+        return {}
+
     @cached_property
     def category_at(self) -> _Places:
         """Content to its category's place."""
@@ -140,8 +150,9 @@ def encoded(shard: pa.Table, codes: Codes) -> Rows:
     Raises:
         ValueError: A column is missing, or the rows are not sorted by person and ts.
     """
-    if missing := [name for name in SHARD.names if name not in shard.column_names]:
-        raise ValueError(f"the shard has no {', '.join(missing)}; it has {', '.join(shard.column_names)}")
+    there = shard.column_names
+    if missing := [name for name in SHARD.names if name not in there]:
+        raise ValueError(f"the shard has no {', '.join(missing)}; it has {', '.join(there)}")
     person, ts = _ints(shard["person_id"]), _ints(shard["ts"])
     _require_order(person, ts)
     event, content = _Text.of(shard["event"]), _Text.of(shard["content_id"])
@@ -203,7 +214,7 @@ def _kind(event: str) -> int:
 def _mask(event: _Text, dwell_ms: Ints, device: _Text, codes: Codes) -> Ints:
     """The classes of each row, by bit; `session` is set by who cuts sessions."""
     devices = [name == "mobile" for name in (*device.words.to_pylist(), None)]
-    events = [_classes_of(name, codes) if name is not None else 0 for name in (*event.words.to_pylist(), None)]
+    events = [codes.mask_of(name) if name is not None else 0 for name in (*event.words.to_pylist(), None)]
     active = 1 << CLASSES.index("active")
     mobile = 1 << CLASSES.index("mobile")
     both = [[mask | (mobile if mask & active and is_mobile else 0) for is_mobile in devices] for mask in events]

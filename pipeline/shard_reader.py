@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from expectations import schemas
 from pipeline.day_files import PARTITIONS
@@ -43,13 +44,39 @@ class Words:
 
     array: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
 
-    def codes(self, words: pa.Array) -> pa.Array:
-        """The place of each of these words, which differ from each other; new ones are added."""
-        found = pc.index_in(words, value_set=self.array)
-        if found.null_count:
-            self.array = pa.concat_arrays([self.array, words.filter(pc.is_null(found))])
-            found = pc.index_in(words, value_set=self.array)
-        return found
+    def codes(self, lists: Sequence[pa.Array]) -> list[pa.Array]:
+        """The places of the words of each list, which has none twice; new ones are added. For all, one look-up."""
+        one = pa.chunked_array([_each_once(words) for words in (self.array, *lists)]).unify_dictionaries()
+        self.array = one.chunk(0).dictionary
+        return [chunk.indices for chunk in one.chunks[1:]]
+
+
+def _each_once(words: pa.Array) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(np.arange(len(words), dtype=np.int32)), words)
+
+
+@dataclass(eq=False)
+class _List:
+    """The words of a text column of a file, for as long as they stay the same, and their codes, once they have any."""
+
+    words: pa.Array
+    codes: pa.Array | None = None
+
+
+@dataclass(eq=False)
+class _Batch:
+    """Rows of a file that are in memory. Text is places in the column's list, and codes as soon as it is `coded`."""
+
+    shard: NDArray[np.int16]
+    columns: list[pa.Array]
+    lists: Mapping[int, _List]
+    coded: bool = False
+
+    def code(self) -> None:
+        """Put the codes in the place of the places in lists."""
+        for at, one in self.lists.items():
+            self.columns[at] = pc.take(one.codes, self.columns[at])
+        self.coded = True
 
 
 class ShardReader:
@@ -58,78 +85,89 @@ class ShardReader:
     def __init__(self, table: str, columns: Sequence[str], parts: Sequence[Part], shards: range) -> None:
         """Of `parts`, the rows of `shards`."""
         self._schema = pa.schema([schemas.LAKE[table].schema.field(name) for name in columns])
-        self._words = {f.name: Words() for f in self._schema if pa.types.is_string(f.type)}
+        self._words = {at: Words() for at, about in enumerate(self._schema) if pa.types.is_string(about.type)}
         rows = max(_AT_ONCE // max(len(parts), 1), _LEAST)
-        self._cursors = [_Cursor(part, self._schema, self._words, shards, rows) for part in parts]
+        self._cursors = [_Cursor(part, self._schema, shards, rows) for part in parts]
 
     def take(self, shards: range) -> pa.Table:
         """All rows of these shards: those of a file together, files in order; text is dictionary-encoded."""
-        found = [piece for cursor in self._cursors for piece in cursor.take(shards)]
-        arrays = [pa.concat_arrays(columns) for columns in zip(*found, strict=True)] if found else None
-        return pa.table(
-            {f.name: self._column(f, arrays[at] if arrays is not None else None) for at, f in enumerate(self._schema)}
-        )
+        found = [rows for cursor in self._cursors for rows in cursor.take(shards)]
+        self._code([batch for batch, _, _ in found if not batch.coded])
+        return pa.table({about.name: self._column(at, about, found) for at, about in enumerate(self._schema)})
 
     def words(self, column: str) -> list[str]:
         """Every word of a text column that was met so far."""
-        found: list[str] = self._words[column].array.to_pylist()
+        found: list[str] = self._words[self._schema.get_field_index(column)].array.to_pylist()
         return found
 
-    def _column(self, about: pa.Field, found: pa.Array | None) -> pa.Array:
-        if about.name not in self._words:
-            return pa.array([], about.type) if found is None else found
-        codes = pa.array([], pa.int32()) if found is None else found
-        return pa.DictionaryArray.from_arrays(codes, self._words[about.name].array)
+    def _code(self, batches: Sequence[_Batch]) -> None:
+        """Code text, with one look-up for all files: each takes the time to look at all words that are known."""
+        for at, words in self._words.items():
+            lists = {id(one): one for batch in batches if (one := batch.lists[at]).codes is None}.values()
+            for one, codes in zip(lists, words.codes([one.words for one in lists]), strict=True):
+                one.codes = codes
+        for batch in batches:
+            batch.code()
+
+    def _column(self, at: int, about: pa.Field, found: Sequence[_Rows]) -> pa.Array:
+        pieces = [batch.columns[at].slice(start, end - start) for batch, start, end in found]
+        if at not in self._words:
+            return pa.concat_arrays(pieces) if pieces else pa.array([], about.type)
+        codes = pa.concat_arrays(pieces) if pieces else pa.array([], pa.int32())
+        return pa.DictionaryArray.from_arrays(codes, self._words[at].array)
+
+
+_Rows = tuple[_Batch, int, int]
+"""Those of a batch, from one row until another."""
 
 
 class _Cursor:
     """One file, as far as it has been read."""
 
-    def __init__(self, part: Part, schema: pa.Schema, words: Mapping[str, Words], shards: range, rows: int) -> None:
-        self._part, self._schema, self._words = part, schema, words
-        self._last: dict[str, tuple[pa.Array, pa.Array]] = {}
+    def __init__(self, part: Part, schema: pa.Schema, shards: range, rows: int) -> None:
+        self._part, self._schema = part, schema
         self._batches = self._read(shards, rows)
-        self._arrays: list[pa.Array] = []
-        self._shard = np.zeros(0, np.int16)
+        self._batch = _Batch(np.zeros(0, np.int16), [], {})
         self._at = self._following = 0
 
-    def take(self, shards: range) -> Iterator[list[pa.Array]]:
+    def take(self, shards: range) -> Iterator[_Rows]:
         """What is left of the shards, in pieces; rows of earlier ones are passed over."""
         while True:
-            start, end = np.searchsorted(self._shard[self._at :], [shards.start, shards.stop]) + self._at
+            shard = self._batch.shard
+            start, end = np.searchsorted(shard[self._at :], [shards.start, shards.stop]) + self._at
             if end > start:
-                yield [array.slice(start, end - start) for array in self._arrays]
+                yield self._batch, int(start), int(end)
             self._at = int(end)
-            if end < len(self._shard) or self._following >= shards.stop:
+            if end < len(shard) or self._following >= shards.stop:
                 return
             self._advance()
 
     def _advance(self) -> None:
         """Let go of the rows at hand, then read the next."""
-        self._arrays, self._shard, self._at = [], np.zeros(0, np.int16), 0
-        batch, self._following = next(self._batches, (None, SHARDS))
-        if batch is not None:
-            self._shard = batch.column(_SHARD).to_numpy()
-            self._arrays = [self._array(batch, about) for about in self._schema]
+        lists, self._batch, self._at = self._batch.lists, _Batch(np.zeros(0, np.int16), [], {}), 0
+        rows, self._following = next(self._batches, (None, SHARDS))
+        if rows is not None:
+            self._batch = self._of(rows, lists)
 
-    def _array(self, batch: pa.RecordBatch, about: pa.Field) -> pa.Array:
-        if about.name in PARTITIONS:
-            found = pa.repeat(pa.scalar(getattr(self._part, about.name), about.type), batch.num_rows)
-            found = found.dictionary_encode() if about.name in self._words else found
-        else:
-            found = batch.column(about.name)
-        return self._coded(about.name, found) if about.name in self._words else found
+    def _of(self, rows: pa.RecordBatch, before: Mapping[int, _List]) -> _Batch:
+        """Rows that were read; a row group has one list of words, so it is mostly the one of the rows before."""
+        columns, lists = [self._array(rows, about) for about in self._schema], {}
+        for at, column in enumerate(columns):
+            if pa.types.is_dictionary(column.type):
+                known = before.get(at)
+                lists[at] = known if known and known.words.equals(column.dictionary) else _List(column.dictionary)
+                columns[at] = column.indices
+        return _Batch(rows.column(_SHARD).to_numpy(), columns, lists)
 
-    def _coded(self, name: str, column: pa.DictionaryArray) -> pa.Array:
-        """The codes of the column's text; a row group has one dictionary, so it is mostly the one of the last batch."""
-        known = self._last.get(name)
-        if known is None or not known[0].equals(column.dictionary):
-            known = self._last[name] = (column.dictionary, self._words[name].codes(column.dictionary))
-        return pc.take(known[1], column.indices)
+    def _array(self, rows: pa.RecordBatch, about: pa.Field) -> pa.Array:
+        if about.name not in PARTITIONS:
+            return rows.column(about.name)
+        told = pa.repeat(pa.scalar(getattr(self._part, about.name), about.type), rows.num_rows)
+        return told.dictionary_encode() if pa.types.is_string(about.type) else told
 
     def _read(self, shards: range, rows: int) -> Iterator[tuple[pa.RecordBatch, int]]:
         """Rows, and the first shard that those after them can be of."""
-        text = [name for name in self._words if name not in PARTITIONS]
+        text = [one.name for one in self._schema if pa.types.is_string(one.type) and one.name not in PARTITIONS]
         columns = [_SHARD, *(name for name in self._schema.names if name not in (*PARTITIONS, _SHARD))]
         with pq.ParquetFile(
             self._part.path, read_dictionary=text, pre_buffer=False
