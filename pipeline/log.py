@@ -75,6 +75,13 @@ def of(
     return rows
 
 
+def persons(events: pa.Table, transactions: pa.Table, people: People, *, has_orders: bool) -> pa.Array:
+    """Who is in such a log, sorted."""
+    some = _without_purchases(events) if has_orders else events
+    ids = [column for rows in (some, orders.as_events(transactions)) for column in rows["person_id"].chunks]
+    return pc.unique(people.resolve(pc.unique(pa.chunked_array(ids, pa.int64())))).sort()
+
+
 def _used(text: pa.ChunkedArray) -> pa.Array:
     """The same text by the sorted list of the words that stand in it."""
     whole = text.unify_dictionaries().combine_chunks()

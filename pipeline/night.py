@@ -29,6 +29,9 @@ from pipeline.persons import SLACK
 EVENTS = (*log.OUTCOME.names, "available_at", "customer_id", "session_id", "source", "day")
 """What an archive has of events: ids of single events say nothing, and weigh as much as all the rest."""
 
+WHO = ("person_id", "ts", "event", "available_at", "customer_id", "day")
+"""Those of them that say who there is, and who may be ranked; `night` needs all."""
+
 WORDS = [field.name for field in log.LOG if pa.types.is_dictionary(field.type)]
 """Those of them that are text, and have few different words."""
 
@@ -87,6 +90,23 @@ class Night:
 
 
 @dataclass(frozen=True)
+class _Known:
+    """The rows of each table that were known at an instant, who was who, and who agreed to what."""
+
+    people: People
+    events: pa.Table
+    transactions: pa.Table
+    popularity: pa.Table
+    customers: pa.Table
+    consent: Consent
+
+    @property
+    def has_orders(self) -> bool:
+        """Whether orders are the truth about purchases."""
+        return bool(self.transactions.num_rows > 0)
+
+
+@dataclass(frozen=True)
 class Archive:
     """The lake's rows up to the latest night asked for, read once; `night` cuts any earlier instant out of it."""
 
@@ -111,18 +131,20 @@ class Archive:
         until: datetime,
         history_days: int | None = None,
         on_slice: Callable[[int, int], None] | None = None,
+        columns: Sequence[str] = EVENTS,
     ) -> Archive:
         """All rows that became available before `until`, at most `history_days` old.
 
         Without `history_days`, as many as the oldest night that training replays needs behind it. `on_slice` is told
-        how many of how many slices are done whenever people are measured.
+        how many of how many slices are done whenever people are measured. With `columns` WHO, events take a third of
+        the memory, and the archive knows `rankable` and `suppressed`, but no night.
 
         Raises:
             ShortlistError: The lake holds no engagement at all.
         """
         first = (until - timedelta(days=history_days or _replayed_days(config))).date()
         last = (until + SLACK).date()
-        events = _before(lake.read("events", columns=EVENTS, words=WORDS, since=first, until=last), until)
+        events = _before(lake.read("events", columns=columns, words=WORDS, since=first, until=last), until)
         transactions, popularity = (
             _before(lake.read(table, since=first, until=last), until) for table in ("transactions", "popularity")
         )
@@ -153,6 +175,32 @@ class Archive:
         Raises:
             ValueError: `as_of` lies after what this archive holds.
         """
+        known = self._known(as_of)
+        rows = log.of(known.events, known.transactions, known.people, has_orders=known.has_orders)
+        counts = log.counts(known.popularity, has_orders=known.has_orders)
+        content = self._content(as_of, rows, counts)
+        return Night(
+            as_of=as_of,
+            people=pc.unique(rows["person_id"]).sort(),
+            popularity=counts,
+            content=content,
+            customers=_named(known.customers, known.people),
+            consent=known.consent,
+            _log=Once(partial(log.in_order, rows)),
+            _measured=Once(partial(self._measurements.of, as_of, content)),
+        )
+
+    def rankable(self, as_of: datetime) -> pa.Array:
+        """`Night.rankable` of that night, which need not be cut for it."""
+        known = self._known(as_of)
+        people = log.persons(known.events, known.transactions, known.people, has_orders=known.has_orders)
+        return people.filter(known.consent.may(people, self.config.privacy))
+
+    def customers_at(self, as_of: datetime) -> pa.Table:
+        """`Night.customers` of that night, which need not be cut for it."""
+        return _named(_latest(self._history(self.customers, as_of), as_of, self.config), self._people(as_of))
+
+    def _known(self, as_of: datetime) -> _Known:
         if as_of > self.until:
             raise ValueError(
                 f"this archive ends at {self.until.isoformat()}, so it cannot know the night {as_of.isoformat()}"
@@ -162,23 +210,9 @@ class Archive:
             self._history(_before(t, as_of), as_of) for t in (self.events, self.transactions, self.popularity)
         )
         transactions = orders.newest(transactions)
-        has_orders = transactions.num_rows > 0
-        rows = log.of(events, transactions, people, has_orders=has_orders)
-        counts = log.counts(popularity, has_orders=has_orders)
         customers = _latest(self._history(self.customers, as_of), as_of, self.config)
         consent = Consent.of(self._suppressed(as_of, people), customers, events, transactions, people)
-        customers = customers.append_column("person_id", people.resolve(customers["customer_id"].combine_chunks()))
-        content = self._content(as_of, rows, counts)
-        return Night(
-            as_of=as_of,
-            people=pc.unique(rows["person_id"]).sort(),
-            popularity=counts,
-            content=content,
-            customers=customers,
-            consent=consent,
-            _log=Once(partial(log.in_order, rows)),
-            _measured=Once(partial(self._measurements.of, as_of, content)),
-        )
+        return _Known(people, events, transactions, popularity, customers, consent)
 
     def known_at(self, until: datetime) -> Archive:
         """What an archive would hold that had been loaded then: without what happened before, but was told later."""
@@ -289,6 +323,11 @@ class Archive:
         catalogue = _once(_latest(self._history(self.content, as_of), as_of, self.config, self._feeds))
         facts = catalogue.select(list(schemas.NATIVE["content"].names))
         return facts if facts.num_rows else log.content_of(rows, popularity)
+
+
+def _named(customers: pa.Table, people: People) -> pa.Table:
+    """With each customer's `person_id`: the log's."""
+    return customers.append_column("person_id", people.resolve(customers["customer_id"].combine_chunks()))
 
 
 def _before(rows: pa.Table, as_of: datetime) -> pa.Table:

@@ -16,7 +16,7 @@ from pipeline.config import Config
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 from pipeline.manifest import JSON
-from pipeline.night import Archive
+from pipeline.night import WHO, Archive
 from pipeline.pseudonyms import Pseudonyms
 from pipeline.query import Rows
 from pipeline.ranked import ranked_files
@@ -72,11 +72,10 @@ def _distinct(rows: Rows, columns: str) -> pa.Table:
 
 def _terms(as_of: datetime, config: Config, lake: Lake, listed: pa.Table) -> Terms:
     """What the snapshot is held to, from the lake and not from the ranking: who must have a list, and who must not."""
-    archive = Archive.load(lake, config, as_of, config.training.history_days)
-    night = archive.night(as_of)
+    archive = Archive.load(lake, config, as_of, config.training.history_days, columns=WHO)
     return Terms(
         k=config.ranking.k,
-        expected_people=_people(identify.native_ids(lake, night.rankable(config))),
+        expected_people=_people(identify.native_ids(lake, archive.rankable(as_of))),
         declared=lambda table, rows: _declared(table, rows, as_of, config, lake),
         suppressed=suppress.objecting(listed, archive.suppressed, Pseudonyms.of(config)),
         spread=config.ranking.diversity > 0,

@@ -10,12 +10,17 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import Config
-from pipeline.night import Night
+from pipeline.night import WHO, Archive, Night
 from tests.pipeline.lakes import (
+    END,
     NIGHT,
     config_in,
     event,
+    fortnight,
+    joined,
     night_of,
+    tables,
+    written,
 )
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -115,3 +120,19 @@ def test_one_no_among_several_crms_is_enough(night: Callable[..., Night], config
     rows = [{"customer_id": 101, "consent_personalization": yes, "source": name} for name, yes in (("a", 0), ("b", 1))]
     rows = [{**row, "consent_personalization": bool(row["consent_personalization"])} for row in rows]
     assert rankable(night(events=[event(NIGHT - DAY, person=101)], customers=rows), config) == []
+
+
+@pytest.mark.parametrize("back", range(5))
+def test_who_may_be_ranked_is_known_without_a_night(back: int, tmp_path: Path) -> None:
+    """From a few columns of the events; whoever has nothing but a web purchase, where orders are known, is nobody."""
+    config, as_of = config_in(tmp_path), END - back * DAY
+    bought = [event(END - 6 * DAY, person=999, event="purchase")]
+    lake = written(joined(fortnight(), tables(events=bought)), config)
+    night = Archive.load(lake, config, END).night(as_of)
+    lean = Archive.load(lake, config, END, columns=WHO)
+    expected = night.rankable(config)
+    assert 0 < len(expected) < len(night.people)
+    assert lean.rankable(as_of).equals(expected)
+    assert 999 not in expected.to_pylist()
+    assert lean.customers_at(as_of).equals(night.customers)
+    assert night.customers.num_rows
