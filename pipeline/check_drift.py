@@ -22,6 +22,7 @@ from pipeline.decision_page import page_of
 from pipeline.drift_evidence import Evidence
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
+from pipeline.looked_at import LookedAt
 from pipeline.night import Archive
 from pipeline.performance_evidence import Performance
 from pipeline.records import ModelVersion, Tracker
@@ -108,8 +109,10 @@ def _known(
         "performance": compared_nights.for_performance(bundle, champion, as_of, config),
     }
     archive = Archive.load(lake, config, as_of)
-    archive.plan(sorted({night for one in nights.values() if not one.note for night in one.all}))
+    looked_at = LookedAt.of(archive, bundle, nights["drift"], nights["performance"], config)
+    beyond_chance = _beyond_chance_before(as_of, champion, config, lake)
     before = load_bundle(tracker, predecessor) if predecessor else None
+    rival = before if before and fits(before, config) else None
     looks = performance_evidence.look(champion, as_of, config)
     known = Known(
         as_of=as_of,
@@ -117,13 +120,9 @@ def _known(
         predecessor=predecessor,
         misfit=not fits(bundle, config),
         trained=trained,
-        evidence=drift_evidence.found(
-            archive, bundle, nights["drift"], _beyond_chance_before(as_of, champion, config, lake), as_of, config
-        ),
+        evidence=drift_evidence.found(archive, looked_at.people, bundle, nights["drift"], beyond_chance, as_of, config),
         drift_note=nights["drift"].note,
-        performance=performance_evidence.found(
-            archive, bundle, before if before and fits(before, config) else None, nights["performance"], looks, config
-        ),
+        performance=performance_evidence.found(looked_at.lists, bundle, rival, nights["performance"], looks, config),
         performance_note=nights["performance"].note,
         labels_reach=labels_reach(nights),
         matters=drift.matters(drift_evidence.importance(bundle)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -31,8 +31,6 @@ Ints = NDArray[np.int64]
 RAW = ("dwell_seconds", "device", "country", "channel", "value", "session_id")
 """Columns of events that nobody must fill; where a source does, and stops, its export is broken."""
 
-_DAY = timedelta(days=1)
-
 
 @dataclass(frozen=True)
 class Evidence:
@@ -48,6 +46,7 @@ class Evidence:
 
 def found(
     archive: Archive,
+    seen: Mapping[datetime, Seen],
     bundle: Bundle,
     nights: ComparedNights,
     before: Mapping[str, float],
@@ -56,17 +55,13 @@ def found(
 ) -> Evidence:
     """Compare what was known on the compared nights, and on tonight's and the reference's days.
 
-    `before` is what was beyond chance on the night before. Faults of the data need no nights since the training:
-    tonight alone is looked at.
+    `seen` has the people of the compared nights, unless they are not compared. `before` is what was beyond chance on
+    the night before. Faults of the data need no nights since the training: tonight alone is looked at.
     """
     faults = _faults(archive, bundle, nights.reference, as_of, config)
     if nights.note:
         return Evidence(None, {}, faults)
-    log_days = (nights.reference[0] - archive.first_ts()) / _DAY
-    then, now = (
-        [Seen.of(NightFeatures.of(archive.night(night), config), bundle, config, log_days) for night in side]
-        for side in (nights.reference, nights.current)
-    )
+    then, now = ([seen[night] for night in side] for side in (nights.reference, nights.current))
     promised = {goal: (_promised(goal, then), _promised(goal, now)) for goal in sorted(bundle.models)}
     return Evidence(compared(then, now, bundle, before, config), promised, faults)
 
@@ -210,7 +205,7 @@ def _of_crm(archive: Archive, sides: Sequence[tuple[int, datetime]], vocabulary:
     people, windows = [], []
     faults: dict[str, list[NDArray[np.bool_]]] = {}
     for side, night in sides:
-        known = archive.night(night).customers
+        known = archive.customers_at(night)
         some = np.unique(_ints(known["person_id"]))
         said = _coded(known, some, vocabulary)
         for one in vocabulary.attributes:

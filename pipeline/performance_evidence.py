@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from models import metrics, scorer
 from models.classifier import Bundle, GoalModel
 from models.performance import Dip, Figure, dips
-from pipeline.build_features import NightFeatures, crm_of
+from pipeline.build_features import crm_of
 from pipeline.compared_nights import ComparedNights
 from pipeline.config import Config
-from pipeline.night import Archive
-from pipeline.rebuild import lists_of
 from pipeline.records import ModelVersion
 from pipeline.rows import Rows, joined
 
@@ -44,7 +42,7 @@ class Performance:
 
 
 def found(
-    archive: Archive,
+    lists: Mapping[datetime, Rows],
     bundle: Bundle,
     predecessor: Bundle | None,
     nights: ComparedNights,
@@ -53,18 +51,13 @@ def found(
 ) -> Performance:
     """AUC a goal and NDCG@10 of the lists, then and now, at this many looks; nothing where no nights can be compared.
 
-    On the nights that it was tested on the model is asked as it was judged; since then, as it serves. Its predecessor
-    is asked on the very same nights since then: what it would have listed for the same people.
+    `lists` are of the compared nights. On those that it was tested on the model is asked as it was judged; since then,
+    as it serves. Its predecessor is asked on the very same nights since then: what it would have listed for the same
+    people.
     """
     if nights.note:
         return Performance()
-    then, now = (
-        [
-            lists_of(archive, NightFeatures.of(archive.night(night), config), config, config.retrain.dip_people)
-            for night in side
-        ]
-        for side in (nights.reference, nights.current)
-    )
+    then, now = ([lists[night] for night in side] for side in (nights.reference, nights.current))
     return Performance(
         compared(then, now, bundle, looks, config),
         against(now, bundle, predecessor, looks, config) if predecessor is not None else None,
