@@ -25,13 +25,17 @@ def top(scores: Dense, allowed: NDArray[np.bool_], content: Ints, k: int = K) ->
         allowed: (L, C).
         content: (C,) what the columns are.
     """
-    usable = np.where(allowed & ~np.isnan(scores), scores, -np.inf)
+    usable = allowed & (scores > -np.inf)
     width = min(k, usable.shape[1])
     found = np.full((len(usable), k), -1, np.int64)
     if not width:
         return found
-    best = np.argsort(-usable, axis=1, kind="stable")[:, :width]
-    there = np.take_along_axis(usable, best, axis=1) > -np.inf
+    if len(scores) == 1:  # one order for all: what is left of it is found without sorting each row
+        order = np.argsort(-scores[0], kind="stable")
+        best = order[np.argsort(~usable[:, order], axis=1, kind="stable")[:, :width]]
+    else:
+        best = np.argsort(np.where(usable, -scores, np.inf), axis=1, kind="stable")[:, :width]
+    there = np.take_along_axis(usable, best, axis=1)
     found[:, :width] = np.where(there, content[best], -1)
     return found
 

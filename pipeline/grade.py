@@ -195,10 +195,12 @@ def wanted(found: NightFeatures, archive: Archive, config: Config, window: timed
 
 def whose(rows: pa.Table, config: Config) -> Ints:
     """The pseudonyms of the people of published rows (N,)."""
-    ids, kinds = Pseudonyms.of(config), rows["id_type"].to_pylist()
-    natives = rows["person_id"].to_pylist()
-    known = {key: ids.one(key[0], key[1]) for key in set(zip(natives, kinds, strict=True))}
-    return np.array([known[key] for key in zip(natives, kinds, strict=True)], np.int64)
+    ids, kinds = Pseudonyms.of(config), rows["id_type"]
+    found = np.zeros(rows.num_rows, np.int64)
+    for kind in pc.unique(kinds).to_pylist():
+        theirs = pc.equal(kinds, kind)
+        found[np.asarray(theirs)] = ids.column(rows["person_id"].filter(theirs), kind)
+    return found
 
 
 def contents_of(rows: pa.Table, found: NightFeatures) -> Ints:
