@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from features.history import Floats
+Floats = NDArray[np.float64]  # not from `features.history`: the configuration needs our names, and not scipy
 
 RAW = ("rfm_recency_days", "rfm_frequency_90d", "rfm_monetary_365d")
 SCORES = ("r_score", "f_score", "m_score")

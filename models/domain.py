@@ -5,20 +5,23 @@ Trees learn from half of the people which window a row is of, and are asked abou
 feature's: by how much the current rows' mean rank stands above the reference's is the AUC minus one half, and chance is
 people turned round. The halves do not change places for a second answer: that repeats the first (each half's difference
 is what the other has learned), and counted as another it fires on 12 % of unchanged windows at 5 %.
+
+Every step comes by here, for the reports; xgboost and scipy's statistics take seconds to import, which who asks pays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xgboost as xgb
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from models import flips
+
+if TYPE_CHECKING:
+    import xgboost as xgb
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -63,6 +66,8 @@ def told_apart(
     nothing is told apart by it. None where there are too few features or people to learn from. The order of rows and
     features does not matter.
     """
+    from scipy.stats import rankdata
+
     if len(frame) < 2:
         return None
     place, half = _sampled(np.asarray(person))
@@ -100,6 +105,8 @@ def _sampled(person: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _learned(x: Array, y: Array) -> xgb.Booster:
+    import xgboost as xgb
+
     weight = np.where(y == 1, 0.5 / max((y == 1).sum(), 1), 0.5 / max((y == 0).sum(), 1)) * len(y)
     matrix = xgb.QuantileDMatrix(x, y, weight=weight, max_bin=64, nthread=1)
     return xgb.train({**_SETTINGS, "base_score": 0.5}, matrix, _TREES)

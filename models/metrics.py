@@ -3,6 +3,8 @@
 Shapes: `y` is 0 or 1 and `p` (or `score`) is a float, one a row, both (N,). A metric that is not defined (one class
 only, nobody engaged) is NaN, never a made-up number. Rows that tie get their average place, so no figure depends on
 the order of the rows.
+
+Every step comes by here, for the reports; what takes a second to import is imported by who needs it.
 """
 
 from __future__ import annotations
@@ -12,8 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.stats import rankdata
-from sklearn.metrics import average_precision_score
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -32,6 +32,8 @@ class Interval(NamedTuple):
 
 def auc(y: Array, score: Array) -> float:
     """Area under the ROC curve: the chance that a positive outscores a negative, ties counting one half."""
+    from scipy.stats import rankdata
+
     positive = np.asarray(y) > 0
     positives, negatives = int(positive.sum()), int((~positive).sum())
     if not positives or not negatives:
@@ -42,6 +44,8 @@ def auc(y: Array, score: Array) -> float:
 
 def pr_auc(y: Array, score: Array) -> float:
     """Average precision; a score without information gives the base rate."""
+    from sklearn.metrics import average_precision_score
+
     return float(average_precision_score(y, score)) if np.any(y) else float("nan")
 
 
@@ -80,6 +84,8 @@ def reliability(y: Array, p: Array, bins: int = 15) -> pa.Table:
 
 def equal_mass(p: Array, bins: int) -> NDArray[np.int64]:
     """The bin (N,) of each row, 0 to `bins` - 1, all of about as many rows; equal ones share that of their average."""
+    from scipy.stats import rankdata
+
     return np.asarray((rankdata(p) - 0.5) / max(len(p), 1) * bins, np.int64)
 
 

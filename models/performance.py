@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from models.resampling import Draws
 
@@ -113,7 +113,7 @@ def _judged(figure: Figure, spent: float, seed: int) -> Dip:
     drops = then - now
     drop = float(drops[0])
     spread, before, current = (_spread(values) for values in (drops, then, now))
-    reach = float(norm.isf(spent)) * spread
+    reach = float(-ndtri(spent)) * spread
     needed = _needed(figure, spent, before, current, positives[1])
     return Dip(
         figure.name,
@@ -141,7 +141,7 @@ def _verdict(low: float, positives: Sequence[int], needed: int | None, margin: f
 def _needed(figure: Figure, spent: float, before: float, current: float, positives: int) -> int | None:
     """Positives for the lower end of a drop of `detectable` to lie above the margin with POWER: errors shrink with
     the square root of their number, and the reference's stays as it is."""
-    allowed = (figure.detectable - figure.margin) / float(norm.isf(spent) + norm.ppf(POWER))
+    allowed = (figure.detectable - figure.margin) / float(ndtri(POWER) - ndtri(spent))
     left = allowed**2 - before**2
     if not math.isfinite(current) or not math.isfinite(before) or left <= 0:
         return None

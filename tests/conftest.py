@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from pipeline.cli import GARBAGE_AFTER
 from tests import worlds
+from tests.examples import examples
 from tests.worlds import World
 
 os.environ.update(worlds.QUIET)  # before a test imports what reads it
@@ -30,7 +31,9 @@ SMALL = {
 
 
 # No test is about time: a busy machine may be as slow as it likes. CI draws the same examples every time.
-settings.register_profile("house", deadline=None, derandomize="CI" in os.environ, print_blob=True)
+settings.register_profile(
+    "house", max_examples=examples(30), deadline=None, derandomize="CI" in os.environ, print_blob=True
+)
 settings.load_profile("house")
 
 SLOWEST = (

@@ -9,6 +9,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,7 +24,7 @@ from pipeline.errors import ShortlistError
 from tests.worlds import World
 from tests.zygote import Zygote
 
-KILLS = 8
+KILLS = 6
 SAME = ("run", "--as-of", "2026-07-01", "--json")
 NEXT = ("run", "--as-of", "2026-07-02", "--json")
 RETRAIN = (*NEXT, "--retrain")
@@ -119,16 +120,29 @@ def _world(zygote: Zygote, small_night: World, folder: Path) -> World:  # the zy
     return small_night.copied_to(folder)
 
 
-def test_the_same_night_again_publishes_nothing_new(
-    small_night: World, world: World, zygote: Zygote, tmp_path: Path
-) -> None:
-    """A second run of a night, even in another folder, finds its snapshot there already and changes no byte of it."""
+@dataclass(frozen=True)
+class Again:
+    """A night that was run once more: what it said, how long it took, and what readers saw before and after it."""
+
+    answer: Any
+    seconds: float
+    before: dict[str, bytes]
+    after: dict[str, bytes]
+
+
+@pytest.fixture(name="again", scope="module")
+def _again(zygote: Zygote, small_night: World, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Again:
+    world, log = World(folder, small_night.answer), tmp_path_factory.mktemp("again") / "run.log"
     before = published(world)
-    zygote.run(SAME, tmp_path / "run.log")
-    answer = said(tmp_path / "run.log")
-    assert answer["publish"]["name"] == small_night.report["publish"]["name"]
-    assert (answer["publish"]["created"], answer["finish"]["changed"]) == (False, False)
-    assert published(world) == before
+    seconds = zygote.run(SAME, log)
+    return Again(said(log), seconds, before, published(world))
+
+
+def test_the_same_night_again_publishes_nothing_new(small_night: World, again: Again) -> None:
+    """A second run of a night, even in another folder, finds its snapshot there already and changes no byte of it."""
+    assert again.answer["publish"]["name"] == small_night.report["publish"]["name"]
+    assert (again.answer["publish"]["created"], again.answer["finish"]["changed"]) == (False, False)
+    assert again.after == again.before
 
 
 def published(world: World) -> dict[str, bytes]:
@@ -149,23 +163,23 @@ def newest_days_only(world: World) -> None:
     world.config.write_text(text, encoding="utf-8")
 
 
-def test_killed_runs(world: World, zygote: Zygote, tmp_path: Path) -> None:
-    """Eight runs of the next night are killed, early to late, while a reader looks; then one run does it all."""
+def test_killed_runs(again: Again, world: World, zygote: Zygote, tmp_path: Path) -> None:
+    """Six runs of the next night are killed, early to late, while a reader looks; then one run does it all."""
     log = tmp_path / "run.log"
     newest_days_only(world)
     before = world.copied_to(tmp_path / "before")
     zygote.run(RETRAIN, log)
     training = said(log)["train"]["seconds"]
     undisturbed = rows(world)
-    rest = zygote.run(NEXT, log)  # without the loads: most of the killed runs find them done
+    rest = again.seconds  # without loads: most of the killed runs find them done
     shutil.rmtree(world.folder)
     before.copied_to(world.folder)
     draw = random.Random(20260702)
-    normal, trained = moments(3 * KILLS // 4, rest, draw), moments(KILLS // 4, rest + training, draw)
+    normal, trained = moments(2 * KILLS // 3, rest, draw), moments(KILLS // 3, rest + training, draw)
     with Reader(world.rankings) as reader:
         killed = 0
         for kill in range(KILLS):
-            arguments, after = (RETRAIN, trained) if kill % 4 == 3 else (NEXT, normal)
+            arguments, after = (RETRAIN, trained) if kill % 3 == 2 else (NEXT, normal)
             killed += zygote.kill(arguments, log, after.pop())
             reader.look()
         zygote.run(RETRAIN, log)

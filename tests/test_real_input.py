@@ -49,9 +49,10 @@ def follow(guide: str, data: str, folder: Path) -> Followed:
     (folder / "shortlist.toml").write_text(block(text, "toml"), encoding="utf-8")
     answers = {}
     for line in block(text, "sh").splitlines():
-        command, *arguments = shlex.split(line)
-        assert command == "shortlist"
-        answers[arguments[0]] = json.loads(worlds.shortlisted(folder, arguments[0], "--json", *arguments[1:]))
+        name, *arguments = shlex.split(line)
+        assert name == "shortlist"
+        command = worlds.shortlisted if arguments[0] == "run" else worlds.answered
+        answers[arguments[0]] = json.loads(command(folder, arguments[0], "--json", *arguments[1:]))
     return Followed(folder, answers)
 
 

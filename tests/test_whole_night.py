@@ -237,6 +237,6 @@ def test_the_answer_is_one_json_object(default_night: World) -> None:
 def test_show_prints_the_list(default_night: World, people: pd.DataFrame) -> None:
     """`shortlist show PERSON` prints what is published for that person, by rank."""
     person = people["person_id"].iloc[-1]
-    answer = json.loads(worlds.shortlisted(default_night.folder, "show", person, "--json"))
+    answer = json.loads(worlds.answered(default_night.folder, "show", person, "--json"))
     published = people[people["person_id"] == person].sort_values("rank")
     assert [row["content_id"] for row in answer["rows"]] == published["content_id"].tolist()

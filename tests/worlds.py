@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import io
 import json
 import os
 import shutil
@@ -13,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pipeline import cli
 
 HOUSE = Path(__file__).parents[1]
 CODE = "from pipeline.cli import main; main()"
@@ -78,6 +82,16 @@ def shortlisted(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def answered(folder: Path, *arguments: str) -> str:
+    """Standard output of a command that must succeed, in this process: all but a night, of which a process has one.
+
+    A process of its own would first spend seconds on importing what is imported here.
+    """
+    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()) as written:
+        cli.app(list(arguments), standalone_mode=False)
+    return written.getvalue()
+
+
 def made_once(shared: Path, name: str, make: Callable[[Path], str]) -> World:
     """The world `name` under `shared`, made by the first test process that asks; the others wait for it.
 
@@ -101,7 +115,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 def simulated(folder: Path, replacements: Settings, *options: str) -> None:
     """Exports of a made-up company, our example configuration with `replacements`, and the truth out of reach."""
-    shortlisted(folder, "simulate", "--out", "exports", *options)
+    answered(folder, "simulate", "--out", "exports", *options)
     (folder / "exports" / "truth").rename(folder.with_name(f"{folder.name}-truth"))
     configured(folder, replacements)
 

@@ -18,8 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import feedparser
-
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.sources import catalogue, markup, pages
 from pipeline.sources.decode import open_bytes
@@ -104,6 +102,8 @@ def _xml_entries(path: Path, source: Settings) -> Iterator[Entry]:
 
     feedparser would expand the document's own entities, and read on past an error as if nothing were missing.
     """
+    import feedparser  # every step imports this file, few read a feed
+
     data = _bytes(path, source)
     deque(markup.elements(io.BytesIO(data), path, source, 2), maxlen=0)
     feed = feedparser.parse(io.BytesIO(data), resolve_relative_uris=False, sanitize_html=False)

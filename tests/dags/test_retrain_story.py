@@ -124,7 +124,7 @@ def company(folder: Path) -> World:
     """Sixteen days of exports before the first night, and one a night; the truth lies out of reach."""
     folder.mkdir()
     shift, last = ((FIRST + timedelta(days=days)).date().isoformat() for days in (QUIET, BROKEN - 1))
-    size = ("--days", "23", "--people", "2400", "--content", "120", "--seed", "3", "--end", last, "--shift", shift)
+    size = ("--days", "23", "--people", "1500", "--content", "120", "--seed", "3", "--end", last, "--shift", shift)
     worlds.simulated(folder, {}, *size)
     worlds.only_newest(folder / "exports", ("hubspot", "wordpress"), days=7 + 1 + BROKEN)
     worlds.configured(folder, {}, SETTINGS)

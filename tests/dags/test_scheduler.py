@@ -149,7 +149,7 @@ def _group(process: psutil.Process) -> int:
 # ---------------------------------------------------------------- ranges of days, over stand-in steps
 
 GUIDE = REPOSITORY / "docs" / "guides" / "backfill.md"
-NIGHTS, TRIES = 3, 10
+NIGHTS, TRIES = 2, 10
 ONCE = ["finish", "build_features", "grade", "check_drift", "rank", "publish"]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features.contents import HALF_LIVES_DAYS, content_features
@@ -46,7 +46,6 @@ def by_hand(content: str, rows: list[Row]) -> dict[str, float]:
     }
 
 
-@settings(max_examples=80, deadline=None)
 @given(logs())
 def test_age_popularity_and_trend_are_those_counted_by_hand(rows: list[Row]) -> None:
     """Readers, decayed activity, trend, gravity, idleness and impressions of every content of catalogue or log."""
@@ -57,7 +56,6 @@ def test_age_popularity_and_trend_are_those_counted_by_hand(rows: list[Row]) -> 
         assert {name: row[name] for name in expected} == pytest.approx(expected)
 
 
-@settings(max_examples=80, deadline=None)
 @given(logs())
 def test_rates_are_smoothed_towards_everybodys(rows: list[Row]) -> None:
     """(goals + rate x prior) / (impressions + prior); readers stand in for impressions where none are logged."""
@@ -77,7 +75,6 @@ def test_rates_are_smoothed_towards_everybodys(rows: list[Row]) -> None:
             assert found[name][f"content_{goal}_rate_30d"] == pytest.approx(expected)
 
 
-@settings(max_examples=50, deadline=None)
 @given(logs())
 def test_authors_and_categories_have_the_mean_of_their_content(rows: list[Row]) -> None:
     """The mean popularity of an author's or a category's content; missing where there is none."""
@@ -120,7 +117,6 @@ OF_EVERYBODY = (
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(logs(), st.sampled_from(CONTENTS), ages(), st.integers(1, 10))
 def test_anonymous_views_count_like_those_of_as_many_visitors(
     rows: list[Row], content: str, age: int, views: int
@@ -135,7 +131,6 @@ def test_anonymous_views_count_like_those_of_as_many_visitors(
         assert found[name] == pytest.approx(known[name], nan_ok=True), name
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     logs(),
     st.lists(
@@ -169,7 +164,6 @@ def test_counts_from_the_future_are_refused() -> None:
         history_of([], crowd=[Count(age=0)])
 
 
-@settings(max_examples=60, deadline=None)
 @given(logs(max_size=18))
 def test_the_busy_clock_counts_what_everybody_does(rows: list[Row]) -> None:
     """Ages and readers on it, and reach: who turned to a content, of those who were there to do so."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 
 from features.covisits import NEIGHBOURS, covisits
 from features.history import DAY
@@ -30,7 +30,6 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b / norm) if norm else 0.0
 
 
-@settings(max_examples=100, deadline=None)
 @given(logs())
 def test_it_is_the_cosine_computed_by_hand(rows: list[Row]) -> None:
     """Of every two contents: a person counts once a content, impressions and refunds not at all."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features.habits import Habits
@@ -36,7 +36,6 @@ def nights(draw: st.DrawFn) -> tuple[list[Row], list[dict[str, Any]]]:
     return rows, catalogue
 
 
-@settings(max_examples=60, deadline=None)
 @given(nights(), st.sets(st.sampled_from(TAGS), max_size=2))
 def test_habits_are_what_counting_by_hand_says(
     night: tuple[list[Row], list[dict[str, Any]]], unnamed: set[str]

@@ -6,13 +6,12 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from features.history import DAY, KINDS, STRENGTH, GoalRule, History, reached
 from tests.features.logs import AS_OF, GOALS, NOW, Row, content_of, history_of, log_of, logs, popularity_of
 
 
-@settings(max_examples=80, deadline=None)
 @given(logs())
 def test_nothing_is_lost_and_everything_is_in_order(rows: list[Row]) -> None:
     """The encoded rows are the log's, each as often as it was there, sorted by person and time."""
@@ -27,7 +26,6 @@ def test_nothing_is_lost_and_everything_is_in_order(rows: list[Row]) -> None:
     assert history.people.tolist() == sorted({row.person for row in rows})
 
 
-@settings(max_examples=50, deadline=None)
 @given(logs())
 def test_goals_and_strength_are_those_said_by_hand(rows: list[Row]) -> None:
     """Every row reaches the goals that its rule says, and says as much about taste as the table of strengths."""

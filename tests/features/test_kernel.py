@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features.history import DAY
@@ -34,7 +34,6 @@ from tests.features.shards import (
 )
 
 
-@settings(max_examples=30)
 @given(logs(), some_nights(), st.integers(0, 6))
 def test_kernel_and_oracle_agree(rows: list[Event], nights: list[datetime], part: int) -> None:
     """Whatever happened, was known when and whose it was, and whichever seventh of all features is asked for."""

@@ -10,7 +10,7 @@ from functools import cache
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from features.history import DAY
@@ -43,7 +43,6 @@ def assert_each_night_stands_alone(together: pa.Table, rows: Sequence[Event], ni
         assert image(kernel(shard, [instant], EVERYTHING)) == image(on(together, instant))
 
 
-@settings(max_examples=30)
 @given(logs(), some_nights())
 def test_many_nights_in_one_pass_are_each_night_alone(rows: list[Event], nights: list[datetime]) -> None:
     """Whatever came in between, arrived late or changed hands."""
@@ -55,7 +54,6 @@ def test_many_nights_of_many_people_are_each_night_alone() -> None:
     assert_each_night_stands_alone(of_many(), many_rows(), NIGHTS)
 
 
-@settings(max_examples=30)
 @example(TWO_OF_A_DAY, [night(-1), night(0.5)])
 @given(logs(), some_nights())
 def test_a_state_remembers_no_nights(rows: list[Event], nights: list[datetime]) -> None:
@@ -64,7 +62,6 @@ def test_a_state_remembers_no_nights(rows: list[Event], nights: list[datetime]) 
     assert image(advanced(shard, nights, EVERYTHING)[1]) == image(advanced(shard, [max(nights)], EVERYTHING)[1])
 
 
-@settings(max_examples=30)
 @given(logs(), logs(), some_nights())
 def test_what_is_not_known_changes_nothing(rows: list[Event], others: list[Event], nights: list[datetime]) -> None:
     """Rows that happen later, arrive later or are somebody else's by then can be left out, or be any others."""
@@ -83,7 +80,6 @@ def test_what_is_not_known_of_many_changes_nothing(instant: datetime) -> None:
     assert image(kernel(shard_of(known), [instant], EVERYTHING)) == image(on(of_many(), instant))
 
 
-@settings(max_examples=30)
 @given(logs(), some_nights(), st.integers(1, 99))
 def test_ties_come_in_any_order(rows: list[Event], nights: list[datetime], order: int) -> None:
     """Rows of the same instant, twice the same row among them, are told apart by what they are."""

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features.history import DAY
@@ -81,7 +81,6 @@ def later(begun: datetime, nights: Sequence[datetime]) -> list[datetime]:
     return [begun, *(instant for instant in nights if instant > begun)]
 
 
-@settings(max_examples=100)
 @given(logs(), st.sampled_from([night(-1), night(0), night(0.5)]), some_nights(), st.booleans())
 def test_people_go_on_from_a_state_or_are_named(
     rows: list[Event], begun: datetime, nights: list[datetime], least: bool

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features.history import DAY
@@ -32,7 +32,6 @@ def assert_by_hand(rows: Sequence[Event], asked: Sequence[Request]) -> None:
         assert found == pytest.approx(answer(rows, request), rel=1e-9, abs=1e-120, nan_ok=True), request
 
 
-@settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_answers_are_those_counted_by_hand(data: st.DataObject) -> None:
     """Whatever happened, was known when and whose it was, whoever is asked about, when, and about which content."""

@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features.history import DAY
@@ -129,7 +129,6 @@ def _last_session(rows: list[Row], person: int) -> list[Row]:
     return [row for row in last if row.active]
 
 
-@settings(max_examples=80, deadline=None)
 @given(logs(max_size=18))
 def test_pair_features_are_those_computed_by_hand(rows: list[Row]) -> None:
     """Of every person with every content, known or not."""
@@ -137,7 +136,6 @@ def test_pair_features_are_those_computed_by_hand(rows: list[Row]) -> None:
         assert found == pytest.approx(by_hand(rows, person, content), nan_ok=True, rel=1e-5, abs=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
 @given(logs(), st.randoms(use_true_random=False))
 def test_neither_the_order_of_rows_nor_who_else_is_asked_about_means_anything(rows: list[Row], chance: Random) -> None:
     """The same bytes however rows tie, pair by pair; and what is passed in stays as it was."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features.history import DAY
@@ -30,7 +30,6 @@ def bytes_of(rows: list[Event], asked: list[Request], order: int = 0) -> list[by
     return [row.tobytes() for row in values]
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_a_request_alone_is_answered_as_among_many(data: st.DataObject) -> None:
     """Bit for bit, whatever was asked about the person, or about anybody, before."""
@@ -45,7 +44,6 @@ def test_one_of_many_requests_is_answered_as_alone() -> None:
     assert [every[at] for at in range(0, 600, 7)] == [bytes_of(ROWS, [request])[0] for request in ASKED[::7]]
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.data(), st.integers(1, 5))
 def test_order_means_nothing(data: st.DataObject, order: int) -> None:
     """Neither that of the requests nor that of rows which tie in time."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from features import pair_kernel as pairs_of
 from features.history import DAY
@@ -33,7 +33,6 @@ def tastes_by_hand(rows: list[Event], at: datetime) -> dict[tuple[int, str, str]
     return found
 
 
-@settings(max_examples=60, deadline=None)
 @given(logs(), some_nights())
 def test_tastes_are_those_counted_by_hand(rows: list[Event], nights: list[datetime]) -> None:
     """All groups that somebody did something in, sorted, and no others."""
@@ -55,7 +54,6 @@ def test_tastes_come_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
         assert image(pair_table(shard, night(), SPEC)) == whole
 
 
-@settings(max_examples=60, deadline=None)
 @given(logs(), some_nights())
 def test_totals_are_those_counted_by_hand(rows: list[Event], nights: list[datetime]) -> None:
     """Engagements and impressions of everybody in 30 days, with content that has a category."""

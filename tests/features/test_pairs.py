@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features.covisits import covisits
@@ -23,7 +23,6 @@ def by_pair(history: History, name: str) -> dict[tuple[int, str], float]:
     return {(p, c): float(values[i, j]) for i, p in enumerate(history.people.tolist()) for j, c in enumerate(ids)}
 
 
-@settings(max_examples=60, deadline=None)
 @given(logs(max_size=18))
 def test_an_affinity_is_a_share_of_decayed_activity(rows: list[Row]) -> None:
     """With a half-life of 30 days and one unit of doubt; missing for content in no category."""
@@ -36,7 +35,6 @@ def test_an_affinity_is_a_share_of_decayed_activity(rows: list[Row]) -> None:
         assert found == pytest.approx(expected, nan_ok=True, rel=1e-5, abs=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
 @given(logs(max_size=18))
 def test_what_is_liked_is_the_largest_of_three_shares(rows: list[Row]) -> None:
     """Of the category, of the author, and of the tags, each tag of a content having an equal part of what was done."""
@@ -62,7 +60,6 @@ def test_what_is_liked_is_the_largest_of_three_shares(rows: list[Row]) -> None:
             assert found[person, content] == pytest.approx(max(shares), rel=1e-5, abs=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
 @given(logs(max_size=18))
 def test_what_was_seen_is_counted_for_a_year(rows: list[Row]) -> None:
     """All that the person did with the content, but for being shown it."""
@@ -71,7 +68,6 @@ def test_what_was_seen_is_counted_for_a_year(rows: list[Row]) -> None:
         assert found == sum(row.age <= 365 * DAY for row in mine)
 
 
-@settings(max_examples=60, deadline=None)
 @given(logs(max_size=18))
 def test_covisit_sums_recent_activity_times_cosine(rows: list[Row]) -> None:
     """What the person did lately, decayed with three days, times how alike those contents are to this one."""
@@ -86,7 +82,6 @@ def test_covisit_sums_recent_activity_times_cosine(rows: list[Row]) -> None:
         assert found == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
 @given(logs(max_size=18))
 def test_what_a_person_did_since_a_content_was_published(rows: list[Row]) -> None:
     """Things done, days of doing, and how long after the last of them it was published."""
@@ -102,7 +97,6 @@ def test_what_a_person_did_since_a_content_was_published(rows: list[Row]) -> Non
         np.testing.assert_allclose(values, [len(done), len(days), quiet], rtol=1e-5, atol=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
 @given(logs())
 def test_a_slice_of_people_is_the_same_as_all_of_them(rows: list[Row]) -> None:
     """People are opened a block at a time; which block they fall into changes nothing."""
@@ -116,7 +110,6 @@ def test_a_slice_of_people_is_the_same_as_all_of_them(rows: list[Row]) -> None:
         np.testing.assert_array_equal(one.affinity()[0], whole.affinity()[at])
 
 
-@settings(max_examples=40, deadline=None)
 @given(logs(), st.sets(st.integers(0, 6)))
 def test_some_contents_are_the_same_as_among_all_of_them(rows: list[Row], some: set[int]) -> None:
     """A block of what can be listed says of it what a block of everything says; contents keep their own indices."""

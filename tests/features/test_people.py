@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from features.kernel import kernel
 from features.people import person_features
@@ -69,7 +69,6 @@ def test_without_impressions_rates_are_zero_not_missing() -> None:
     assert found["click_per_shown_30d"].to_pylist() == [0.0]
 
 
-@settings(max_examples=30)
 @given(logs(settled=True))
 def test_only_rates_lean_on_what_others_did(rows: list[Event]) -> None:
     """A person's other features are the same bytes when nobody else ever did anything."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features.rfm import RAW, SCORES, SEGMENTS, cut_points, scores, segments
@@ -61,7 +61,6 @@ def test_what_is_not_known_has_no_score() -> None:
 VALUES = st.lists(st.one_of(st.integers(-3, 9).map(float), st.floats(-1e6, 1e6)), min_size=1, max_size=30)
 
 
-@settings(max_examples=100, deadline=None)
 @given(learned=VALUES, seen=VALUES)
 def test_scores_follow_values_and_equal_people_have_equal_scores(learned: list[float], seen: list[float]) -> None:
     """More is never worse (for recency: never better), within 1..5, whatever nights the cut-points were learned on."""

@@ -17,6 +17,7 @@ from models.batches import Batch, Stream
 from models.classifier import GoalModel, binned, grow, held_out, matrix, train
 from models.learning import Sample, anew, stream
 from models.metrics import auc
+from tests.examples import examples
 
 FEATURES = ("steady", "often missing", "whole number", "always missing")
 PARAMS = {"max_depth": 4, "learning_rate": 0.3, "subsample": 0.8, "colsample_bytree": 0.5, "nthread": 2}
@@ -50,7 +51,7 @@ def trees(built: xgb.QuantileDMatrix) -> bytes:
     return bytes(grow(built, PARAMS, 5, seed=3).save_raw("ubj"))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15))
 @given(st.booleans(), st.lists(st.integers(0, ROWS), max_size=6))
 def test_how_rows_are_split_changes_no_byte(weighted: bool, cuts: list[int]) -> None:
     """Cuts, bins, labels and weights are those of one array, also where a batch is empty or a single row."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import expit, logit
@@ -23,7 +23,6 @@ def rows(n: int, seed: int, distort: object = None) -> tuple[np.ndarray, np.ndar
     return p, (rng.random(n) < true).astype(float), rng.integers(0, n // 5, n)
 
 
-@settings(max_examples=60, deadline=None)
 @given(p=PROBABILITIES, data=st.data(), method=st.sampled_from(["isotonic", "platt"]))
 def test_calibration_never_reverses_two_rows(p: np.ndarray, data: st.DataObject, method: str) -> None:
     """Whatever it was fitted to, a higher score never gets a lower probability, and none is 0 or 1."""
@@ -93,7 +92,6 @@ def test_rounding_at_a_knot_does_not_reverse_two_rows() -> None:
     assert (np.diff(knots.apply(np.array([below, knots.x[1]]))) >= 0).all()
 
 
-@settings(max_examples=60, deadline=None)
 @given(p=PROBABILITIES, data=st.data())
 def test_platt_reaches_its_optimum(p: np.ndarray, data: st.DataObject) -> None:
     """However odd the rows, the mean probability is that of Platt's smoothed labels, as it is at the optimum."""

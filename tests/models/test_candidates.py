@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from models.candidates import SOURCES, Candidates, choose, personal, proposed
 from models.engagement import Engagement
 from models.neighbours import user_knn
+from tests.examples import examples
 from tests.models.readings import all_scores, engagement, engagements
 
 NAN = float("nan")
@@ -55,7 +56,7 @@ def worlds(draw: st.DrawFn) -> tuple[dict[str, list[list[float]]], list[list[boo
     return {name: grid(SCORES) for name in sorted(sources)}, grid(st.booleans()), draw(st.integers(1, 8))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100))
 @given(worlds())
 def test_sources_are_interleaved_as_by_hand(world: tuple[dict[str, list[list[float]]], list[list[bool]], int]) -> None:
     """For every person the same contents from the same sources as dealing them out one by one."""
@@ -110,7 +111,7 @@ def test_what_is_not_eligible_takes_no_place() -> None:
     assert chosen({"trending": [9, 8, 7]}, 3, 1, [False, True, True]) == [(1, "trending")]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(100))
 @given(worlds())
 def test_one_score_for_everybody_is_enough(world: tuple[dict[str, list[list[float]]], list[list[bool]], int]) -> None:
     """A source that does not know people gives one row of scores: as if each of them had it."""
@@ -129,7 +130,6 @@ def test_nobody_and_nothing() -> None:
         assert len(found.person) == len(found.content) == len(found.source) == 0
 
 
-@settings(max_examples=100, deadline=None)
 @given(worlds())
 def test_a_source_alone_proposes_its_first_ones(
     world: tuple[dict[str, list[list[float]]], list[list[bool]], int],
@@ -145,7 +145,6 @@ def test_a_source_alone_proposes_its_first_ones(
             assert np.flatnonzero(got).tolist() == sorted(first)
 
 
-@settings(max_examples=100, deadline=None)
 @given(worlds())
 def test_what_is_chosen_was_proposed_by_somebody(
     world: tuple[dict[str, list[list[float]]], list[list[bool]], int],
@@ -162,7 +161,6 @@ def test_what_is_chosen_was_proposed_by_somebody(
         assert list(zip(*np.nonzero(each[name]), strict=True)) == list(zip(alone.person, alone.content, strict=True))
 
 
-@settings(max_examples=30, deadline=None)
 @given(engagements())
 def test_what_is_learned_is_a_number_for_every_pair(one: Engagement) -> None:
     """Of nights on which nobody did anything too; nothing that counts neighbours is below zero but by rounding."""

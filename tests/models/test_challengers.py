@@ -17,6 +17,7 @@ from models.challengers import CHALLENGERS
 from models.learning import Sample
 from models.metrics import auc, ece, ndcg_at_k
 from pipeline.sections import Training
+from tests.examples import examples
 
 EVERY = tuple(CHALLENGERS)
 HONEST = tuple(name for name, one in CHALLENGERS.items() if one.probabilities)
@@ -89,7 +90,7 @@ def test_no_more_rows_are_learned_from_than_are_worth_it(monkeypatch: pytest.Mon
     assert Watched.seen == [1999, 2000, 2000]
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     sizes=st.lists(st.tuples(st.integers(1, 6), st.integers(0, 6)), min_size=1, max_size=12),
     most=st.integers(3, 40),

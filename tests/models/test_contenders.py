@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from models import neighbours, popularity
 from models.contenders import BLEND, CONTENDERS, Contender, blend
 from models.engagement import Engagement, Shared, standardised
+from tests.examples import examples
 from tests.models.readings import all_scores, engagement, engagements
 
 RIVALS = (*CONTENDERS, blend({"power": 2.2, "offset_hours": 2.0}, {"half_life_hours": 12.0}))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15))
 @given(engagements())
 def test_every_setting_ranks_every_night(one: Engagement) -> None:
     """A number for everybody and everything, nights on which nothing ever happened among them."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from models.contributions import Contributions, by_xgboost
 from models.forest import Forest
+from tests.examples import examples
 from tests.models.test_forest import OBJECTIVES, WIDTHS, World, booster
 
 FEATURES = sum(WIDTHS) + 1
@@ -34,7 +35,7 @@ def finite(world: World) -> World:
     return world
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(st.integers(0, 2**32 - 1), st.sampled_from(OBJECTIVES), st.integers(1, 12), st.sampled_from([1, 3]))
 def test_contributions_are_xgboosts_own(seed: int, objective: str, depth: int, workers: int) -> None:
     """Of two boosters, features of no theme left out, in any number of threads."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
@@ -137,7 +137,6 @@ def test_psi_of_two_known_histograms() -> None:
     assert drift.psi(np.append(1e3 * p, 0), np.append(1e2 * q, 0)) == pytest.approx(float(drift.psi(1e3 * p, 1e2 * q)))
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.floats(-1e6, 1e6) | st.just(float("nan")) | st.sampled_from([0.0, 1.0]), min_size=1, max_size=80),
     st.booleans(),
@@ -155,7 +154,6 @@ def test_every_value_has_a_bin(values: list[float], categorical: bool, recorded:
         assert found.counts.sum(axis=(0, 1))[-1] == np.isnan(column).sum()
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6) | st.sampled_from([0.0, 1.0]), max_size=80), st.integers(2, 12))
 def test_edges_rise(values: list[float], bins: int) -> None:
     """No two edges are the same, and there are no more than were asked for."""
@@ -211,7 +209,6 @@ def test_the_score_and_what_matters_have_more_of_the_rate() -> None:
     assert found["little"] == pytest.approx(4 * 0.4 * (0.5 + 0.1) / 2)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
 def test_adjusted_p_values_agree_with_scipy(p_values: list[float]) -> None:
     """The false discovery correction is the published one."""

@@ -6,7 +6,7 @@ import statistics
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -28,7 +28,6 @@ from tests.models.readings import (
 )
 
 
-@settings(max_examples=80, deadline=None)
 @given(engagements())
 def test_pairs_are_each_persons_contents_once(one: Engagement) -> None:
     """Sorted by person and content, with the last time."""
@@ -38,7 +37,6 @@ def test_pairs_are_each_persons_contents_once(one: Engagement) -> None:
     assert list(zip(*found, strict=True)) == expected
 
 
-@settings(max_examples=80, deadline=None)
 @given(engagements())
 def test_sessions_end_with_the_person_and_with_half_an_hour_of_silence(one: Engagement) -> None:
     """Rows are numbered session by session, as going through them one by one."""
@@ -51,7 +49,6 @@ def test_half_an_hour_is_still_the_same_session() -> None:
     assert engagement([(0, 0, 10), (0, 1, 7), (0, 2, 3), (1, 0, 3)], 2, 3).session.tolist() == [0, 0, 1, 2]
 
 
-@settings(max_examples=60, deadline=None)
 @given(engagements())
 def test_readers_are_people_and_rarity_falls_with_them(one: Engagement) -> None:
     """Who comes back is counted once; what nobody read counts as what one person read."""
@@ -59,7 +56,6 @@ def test_readers_are_people_and_rarity_falls_with_them(one: Engagement) -> None:
     assert one.rarity == pytest.approx([rarity(one, i) for i in range(one.contents)])
 
 
-@settings(max_examples=60, deadline=None)
 @given(engagements(), st.sampled_from([1.0, 6.0, 100.0]))
 def test_fading_halves_with_every_half_life(one: Engagement, hours: float) -> None:
     """2^(-age / half-life); a matrix of pairs holds each where its person and content meet."""
@@ -85,7 +81,6 @@ def cuts(draw: st.DrawFn) -> tuple[Engagement, list[int], list[int]]:
     return one, rows[: draw(st.integers(0, one.people))], content[: draw(st.integers(0, one.contents))]
 
 
-@settings(max_examples=60, deadline=None)
 @given(cuts())
 def test_scores_of_some_are_cut_out_of_everybodys(cut: tuple[Engagement, list[int], list[int]]) -> None:
     """Whatever ranks, a block of people and contents is that part of the whole, whatever order they are asked in."""
@@ -98,7 +93,6 @@ def test_scores_of_some_are_cut_out_of_everybodys(cut: tuple[Engagement, list[in
         assert np.isfinite(whole).all()
 
 
-@settings(max_examples=40, deadline=None)
 @given(engagements())
 def test_what_ranks_writes_nothing_into_the_engagement(one: Engagement) -> None:
     """Every array that is read is the same afterwards: one engagement serves all, so each would see the change."""
@@ -128,7 +122,6 @@ def test_a_ratio_has_its_prior_below() -> None:
 VALUES = st.floats(-1000, 1000, width=32).map(lambda value: round(value, 2))
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.integers(1, 6).flatmap(lambda n: st.lists(st.lists(VALUES, min_size=n, max_size=n), min_size=1, max_size=4)))
 def test_standard_scores_by_hand(rows: list[list[float]]) -> None:
     """By the mean and the deviation of each row alone; where all are equal, zero rather than a division by it."""
@@ -146,7 +139,6 @@ def test_standard_scores_of_nothing_are_nothing(shape: tuple[int, int]) -> None:
     assert standardised(np.ones(shape, np.float32)).shape == shape
 
 
-@settings(max_examples=60, deadline=None)
 @given(engagements(least=3), st.sampled_from([0.0, 0.2, 1.0]), st.data())
 def test_a_blend_weighs_standard_scores_of_the_list(one: Engagement, share: float, data: st.DataObject) -> None:
     """Over the contents that are asked for, not over all there are; a score for all joins one for each."""

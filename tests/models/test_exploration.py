@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.candidates import EXPLORE, Candidates, choose
@@ -47,7 +47,6 @@ def triples(found: Candidates) -> set[tuple[int, int, int]]:
     return set(zip(found.person.tolist(), found.content.tolist(), found.source.tolist(), strict=True))
 
 
-@settings(max_examples=150, deadline=None)
 @given(worlds())
 def test_a_share_of_the_places_is_drawn_and_the_rest_is_as_ever(world: World) -> None:
     """As many as may be drawn or are left to draw; the others are the first ones of whoever proposes."""
@@ -67,7 +66,6 @@ def test_a_share_of_the_places_is_drawn_and_the_rest_is_as_ever(world: World) ->
         assert others == (set(choose(one, allowed[None], room).content.tolist()) if room else set())
 
 
-@settings(max_examples=100, deadline=None)
 @given(worlds(), st.randoms(use_true_random=False))
 def test_a_lot_is_the_same_whoever_stands_beside(world: World, random: Any) -> None:
     """People in any order and in blocks of any size, contents in any order: the same draw.
@@ -86,7 +84,6 @@ def test_a_lot_is_the_same_whoever_stands_beside(world: World, random: Any) -> N
     assert set().union(*map(triples, parts)) == whole
 
 
-@settings(max_examples=50, deadline=None)
 @given(worlds())
 def test_no_place_for_it_changes_nothing(world: World) -> None:
     """A share of nothing, or nothing to draw: the same bytes as without."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -41,7 +41,6 @@ def objective(one: Engagement, found: Linear) -> float:
     return float(total)
 
 
-@settings(max_examples=40, deadline=None)
 @given(engagements(least=1), st.integers(1, 8))
 def test_every_iteration_of_als_lowers_its_objective(one: Engagement, rank: int) -> None:
     """From its first factors on it never gets worse but for rounding, and ends better than saying nothing."""
@@ -63,7 +62,6 @@ def exact(one: Engagement, content: Any, regularisation: float = REGULARISATION)
     return np.array(found)
 
 
-@settings(max_examples=60, deadline=None)
 @given(engagements(least=1), st.integers(1, 3))
 def test_as_many_steps_as_factors_solve_a_person_exactly(one: Engagement, rank: int) -> None:
     """Conjugate gradients end after as many steps as there are unknowns: up to three, each person's best factors."""
@@ -82,7 +80,6 @@ def test_three_factors_take_three_steps() -> None:
     assert np.abs(found.person.toarray() - best).max() < 0.002 * np.abs(best).max()
 
 
-@settings(max_examples=30, deadline=None)
 @given(engagements(least=1))
 def test_als_converges_to_the_exact_solution(one: Engagement) -> None:
     """With more factors than steps, going on from where one stood gets there all the same."""
@@ -107,7 +104,6 @@ def test_a_seed_determines_all_factors() -> None:
     assert not np.allclose(first[1], other[1])
 
 
-@settings(max_examples=80, deadline=None)
 @given(engagements(), st.sampled_from([1.0, 30.0]), st.sampled_from([0.5, 30.0]))
 def test_ease_is_a_regression_of_each_content_on_the_others(
     one: Engagement, regularisation: float, memory_days: float

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xgboost as xgb
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models.forest import Forest
@@ -86,7 +86,6 @@ def said(one: xgb.Booster, world: World) -> np.ndarray:
     objective=st.sampled_from(OBJECTIVES),
     lossguide=st.booleans(),
 )
-@settings(max_examples=40)
 @example(
     seed=1953, pairs=81, missing=0.9, position=1.0, depth=2, rounds=1, objective="binary:logistic", lossguide=False
 )

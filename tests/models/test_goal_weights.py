@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models import metrics
@@ -87,7 +87,6 @@ def test_values_count_in_what_is_reached_and_in_what_is_relevant() -> None:
     assert found.weights["read"] * 100 * plain.weights["click"] > plain.weights["read"] * found.weights["click"]
 
 
-@settings(max_examples=40)
 @given(
     st.lists(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=14), min_size=1, max_size=4),
 )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models import classifier
@@ -101,7 +101,6 @@ def thinned(whole: Sample, share: float, seed: int) -> Sample:
     return replace(whole, drawn=np.random.default_rng(seed).random(len(whole.y)) < share, negatives=share)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=30))
 def test_all_positives_are_learned_from_and_the_negatives_that_were_drawn(rows: list[tuple[bool, bool]]) -> None:
     """In their order, each with its person; nothing is drawn a second time, and the whole is as it was."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -38,7 +38,6 @@ def asked(draw: st.DrawFn, *, shared: bool) -> tuple[Any, Any, list[int], int]:
 def test_the_best_are_listed_as_by_sorting(*, shared: bool) -> None:
     """Highest first, ties to the smaller index, nothing that has no score or is not allowed, -1 to fill the rest."""
 
-    @settings(max_examples=100, deadline=None)
     @given(asked(shared=shared))
     def holds(drawn: tuple[Any, Any, list[int], int]) -> None:
         scores, allowed, content, k = drawn
@@ -74,7 +73,6 @@ def arrays(lists: list[list[int]], gains: list[list[float]]) -> tuple[Any, Any]:
     return np.array(lists, np.int64).reshape(len(lists), -1), sparse.csr_matrix(np.array(gains).reshape(-1, 6))
 
 
-@settings(max_examples=100, deadline=None)
 @given(outcomes())
 def test_measures_by_hand(drawn: tuple[list[list[int]], list[list[float]]]) -> None:
     """List by list: discounted gains over the best possible, share found, place of the first hit, any hit at all."""
@@ -123,7 +121,6 @@ def shelves(draw: st.DrawFn) -> tuple[list[list[int]], list[tuple[int, int, int]
     return draw(st.lists(some, min_size=1, max_size=4)), draw(rows), draw(fresh)
 
 
-@settings(max_examples=80, deadline=None)
 @given(shelves())
 def test_character_by_hand(drawn: tuple[list[list[int]], list[tuple[int, int, int]], list[bool]]) -> None:
     """Surprise, likeness of every two, share of the fresh, list by list; and how much of all is shown to anybody."""
@@ -161,7 +158,6 @@ def test_segments_have_their_bounds() -> None:
     assert found["country"].tolist() == countries.tolist()
 
 
-@settings(max_examples=80, deadline=None)
 @given(
     st.sets(st.integers(0, 9), max_size=4),
     st.dictionaries(st.tuples(st.integers(0, 9), st.integers(1, 14)), st.integers(0, 30), max_size=30),

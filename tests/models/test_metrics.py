@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
@@ -17,7 +17,6 @@ LABELLED = st.lists(st.tuples(st.booleans(), st.integers(1, 9)), min_size=2, max
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(LABELLED)
 def test_classification_metrics_agree_with_scikit_learn(rows: list[tuple[bool, int]]) -> None:
     """AUC, PR-AUC, log-loss and Brier are scikit-learn's, ties included."""
@@ -55,7 +54,6 @@ def test_reliability_bins_hold_equal_numbers() -> None:
     assert table["predicted"].to_pylist() == sorted(table["predicted"].to_pylist())
 
 
-@settings(max_examples=50, deadline=None)
 @given(LABELLED, st.randoms(use_true_random=False))
 def test_no_figure_depends_on_the_order_of_tied_rows(rows: list[tuple[bool, int]], random: object) -> None:
     """Shuffling rows, many of them tied, changes neither lift nor gain nor reliability."""
@@ -82,7 +80,6 @@ def test_the_gain_curve_runs_from_nothing_to_everything() -> None:
     assert (np.diff(gains) >= 0).all()
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     lists=st.lists(
         st.lists(st.tuples(st.integers(0, 4), st.sampled_from([0.0, 0.5, 1.0])), min_size=2, max_size=15),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models import neighbours
@@ -52,7 +52,6 @@ def baskets(one: Engagement) -> list[Vector]:
     return of_each(one, lambda i, _: rarity(one, i))
 
 
-@settings(max_examples=100, deadline=None)
 @given(engagements(), st.sampled_from([6.0, 72.0]))
 def test_user_knn_sums_the_votes_of_the_others_by_likeness(one: Engagement, hours: float) -> None:
     """Cosine of rarity-weighted readings times the vote, over everybody but herself."""
@@ -72,7 +71,6 @@ def test_likeness_is_of_ever_but_votes_are_of_late() -> None:
     assert found[0, 2] > 0.3
 
 
-@settings(max_examples=100, deadline=None)
 @given(engagements())
 def test_reach_is_who_read_it_over_who_could_have(one: Engagement) -> None:
     """By likeness, the others above; below all who did anything at or after its birth, herself and 1 among them."""
@@ -95,7 +93,6 @@ def test_who_was_last_there_when_it_was_born_could_have_read_it() -> None:
         assert below == pytest.approx(under)
 
 
-@settings(max_examples=100, deadline=None)
 @given(engagements(), st.sampled_from([6.0, 24.0]))
 def test_session_knn_compares_sessions_to_the_last_one(one: Engagement, hours: float) -> None:
     """Steps ago halve every three in the last session; all sessions vote by their likeness and their age."""
@@ -122,7 +119,6 @@ def test_session_knn_compares_sessions_to_the_last_one(one: Engagement, hours: f
     assert_same(all_scores(one, neighbours.session_knn(one, hours)), grid(one, by_hand))
 
 
-@settings(max_examples=100, deadline=None)
 @given(engagements(), st.sampled_from([12.0, 336.0]), st.sampled_from([0.0, 0.5, 1.0]))
 def test_item_to_item_asks_the_readers_of_what_one_read(one: Engagement, hours: float, popular: float) -> None:
     """Fading profile times the votes of those who read both, scaled by readers and by votes; never from itself."""
@@ -140,7 +136,6 @@ def test_item_to_item_asks_the_readers_of_what_one_read(one: Engagement, hours: 
     assert_same(all_scores(one, neighbours.item_to_item(one, 30, hours, popular)), grid(one, by_hand))
 
 
-@settings(max_examples=80, deadline=None)
 @given(engagements(), st.sampled_from([0.5, 30.0]))
 def test_co_visits_count_steps_within_a_session(one: Engagement, memory_days: float) -> None:
     """1 / steps, fading with the later one's age, both ways, over the root of both contents' sums."""
@@ -175,7 +170,6 @@ def test_co_visits_reach_ten_steps_far() -> None:
     assert (found[0], found[11]) == (0, 0)
 
 
-@settings(max_examples=60, deadline=None)
 @given(engagements())
 def test_cosines_are_of_who_read_them(one: Engagement) -> None:
     """Shared readers over the root of both numbers of readers; nothing is like what nobody read."""

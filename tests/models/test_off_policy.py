@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.off_policy import MIN_ESS, Logged, Tally, supports, told, values
+from tests.examples import examples
 from tests.models.universe import PLACES, READ, Law, logged, worth
 
 LOGGING = Law({0: 0.5, 1: 0.4, 2: 0.3, 3: 0.2, 4: 0.4, 5: 0.1}, temperature=1.5, pins={2: 1}, most=(2, 2))
@@ -86,7 +87,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([LOGGING, replace(LOGGING, temperature=0.0), TARGET, OTHER]))
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 def test_of_itself_a_policy_says_what_came(seed: int, law: Law) -> None:
     """The same policy: every weight is 1, and IPS and SNIPS are the mean of what was logged."""
     found = logged(law, law, 120, np.random.default_rng(seed))
@@ -105,7 +106,7 @@ def test_of_itself_a_policy_says_what_came(seed: int, law: Law) -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 def test_the_order_of_the_lists_is_nothing(seed: int) -> None:
     """Permuted, every sum has the same bytes; nothing given is changed."""
     found = logged(LOGGING, TARGET, 50, np.random.default_rng(seed))
@@ -120,7 +121,7 @@ def test_the_order_of_the_lists_is_nothing(seed: int) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 4))
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 def test_nights_add_up(seed: int, nights: int) -> None:
     """Half of the people come every night: of the sum of tallies all is true that is of the lists together."""
     rng = np.random.default_rng(seed)

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models import metrics, performance
@@ -111,7 +111,6 @@ def test_rows_in_another_order_make_the_same_figures() -> None:
     assert (a.low, a.drop, a.high) == pytest.approx((b.low, b.drop, b.high), abs=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 1), min_size=2, max_size=30))
 def test_certain_probabilities_promise_what_is_true(labels: list[int]) -> None:
     """Where every probability is 0 or 1, the promised AUC is the AUC; where all are the same, one half."""

@@ -14,6 +14,7 @@ from models.likeness import Likeness
 from models.lottery import Lots
 from models.policy import NOTHING, Policy
 from models.rerank import Limits, top
+from tests.examples import examples
 from tests.models.universe import PLACES, READ, Law, List
 
 CONTENTS = range(len(READ))
@@ -37,7 +38,7 @@ def padded(lists: list[List]) -> np.ndarray:
     return np.array([[*one, *[NOTHING] * (PLACES - len(one))] for one in lists])
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(15))
 @given(LAWS)
 def test_it_says_of_any_list_what_the_definition_says(law: Law) -> None:
     """Of every list of up to three contents: probability, expectation, whether there would have been one more."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models import popularity
@@ -11,14 +11,12 @@ from models.engagement import HOUR, Engagement, Shared
 from tests.models.readings import all_scores, assert_same, engagement, engagements, fading, grid, last, readers
 
 
-@settings(max_examples=60, deadline=None)
 @given(engagements())
 def test_most_popular_counts_people(one: Engagement) -> None:
     """Who comes ten times is one reader."""
     assert_same(all_scores(one, popularity.most_popular(one)), grid(one, lambda _, i: readers(one, i)))
 
 
-@settings(max_examples=80, deadline=None)
 @given(engagements(), st.sampled_from([3.0, 24.0, 336.0]))
 def test_trending_lets_each_reader_fade(one: Engagement, hours: float) -> None:
     """One weight a reader, that of the last time."""
@@ -29,7 +27,6 @@ def test_trending_lets_each_reader_fade(one: Engagement, hours: float) -> None:
     assert_same(all_scores(one, popularity.trending(one, hours)), grid(one, by_hand))
 
 
-@settings(max_examples=60, deadline=None)
 @given(engagements(), st.sampled_from([1.0, 2.2]), st.sampled_from([2.0, 12.0]))
 def test_gravity_divides_readers_by_age(one: Engagement, power: float, offset: float) -> None:
     """What is not born yet is as if born now, never a negative number to a power."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from models.likeness import Likeness
 from models.rerank import Limits, Listed, top
+from tests.examples import examples
 
 Pair = tuple[int, int, float, int]
 
@@ -43,7 +44,7 @@ def pairs(draw: st.DrawFn) -> list[Pair]:
     return [(p, c, s, category[c]) for (p, c), s in zip(keys, scores, strict=True)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100))
 @given(pairs(), st.integers(1, 6), st.integers(1, 3))
 def test_lists_are_those_of_walking_down(found: list[Pair], k: int, cap: int) -> None:
     """Content by content, rank by rank, the same lists as the greedy walk that the cap is defined by."""
@@ -52,7 +53,6 @@ def test_lists_are_those_of_walking_down(found: list[Pair], k: int, cap: int) ->
     assert got == greedily(found, k, cap)
 
 
-@settings(max_examples=100, deadline=None)
 @given(pairs(), st.integers(1, 6), st.integers(1, 3), st.randoms(use_true_random=False))
 def test_the_order_of_pairs_means_nothing(found: list[Pair], k: int, cap: int, random: object) -> None:
     """The same pairs in another order make the same lists."""
@@ -86,7 +86,7 @@ def test_people_do_not_fill_each_others_lists() -> None:
     assert listed.rank.tolist() == [1, 1, 1]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100))
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]), st.booleans())
 def test_lists_are_those_of_the_greedy_definition(seed: int, k: int, spread: float, pinned: bool) -> None:
     """Caps on categories and authors, pins and a spread: each place by looking at all that is left, as defined."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models import metrics, resampling
@@ -20,7 +20,6 @@ def columns(rows: list[tuple[bool, int, int]]) -> tuple[np.ndarray, np.ndarray, 
     return y.astype(float), score / 10, people
 
 
-@settings(max_examples=40)
 @given(ROWS, st.integers(0, 3))
 def test_a_draw_is_the_rows_of_the_people_drawn(rows: list[tuple[bool, int, int]], seed: int) -> None:
     """AUC, PR-AUC, lift and means of every draw are those of its rows, each as often as its person was drawn."""

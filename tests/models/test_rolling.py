@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.rolling import Spread, origins, spread, spreads
@@ -21,7 +21,6 @@ def daily(count: int) -> list[datetime]:
     return [START + n * DAY for n in range(count)]
 
 
-@settings(max_examples=150)
 @given(
     hours=st.lists(st.integers(0, 1500), min_size=1, max_size=50),
     horizon=st.integers(1, 100),

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.split import MOST, split_nights
+from tests.examples import examples
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -19,7 +20,7 @@ def daily(count: int) -> list[datetime]:
     return [START + n * DAY for n in range(count)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(100))
 @given(
     hours=st.lists(st.integers(0, 2000), min_size=1, max_size=60),
     horizon=st.integers(1, 200),
@@ -51,7 +52,6 @@ def test_sizes_follow_the_shares_and_the_gap_belongs_to_nobody() -> None:
     assert split.validation == tuple(daily(60)[40:49])
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     count=st.integers(3, 400),
     horizon=st.integers(1, 3),

@@ -17,6 +17,7 @@ from pipeline import changes, disk, snapshot
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.snapshot import Ranked
+from tests.examples import examples
 from tests.pipeline import weird
 from tests.pipeline.nights import GOALS, as_of, changed, facts, publish, ranked
 from tests.pipeline.small import House, shortlist
@@ -53,7 +54,7 @@ def written(house: House, *names: str) -> Rows:
     return rows
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(old=weird.lists, new=weird.lists)
 def test_changes_make_the_old_lists_the_new_ones(old: Lists, new: Lists) -> None:
     """Whatever ids and contents are called; and only people whose list is another one are in them, with all of it."""

@@ -13,7 +13,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.bursts import Burst
@@ -319,7 +319,6 @@ def decisions(draw: st.DrawFn) -> Decision:
     )
 
 
-@settings(max_examples=60)
 @given(decisions())
 def test_whatever_was_found_is_on_the_page_and_only_ever_text(given_one: Decision) -> None:
     """Every arm, everything that moved as a picture, every dip and fault; no number that is none spoils a picture."""

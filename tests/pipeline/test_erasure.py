@@ -19,6 +19,7 @@ from pipeline import erasure
 from pipeline.config import Config
 from pipeline.day_files import ORDER
 from pipeline.lake import UNDATED, Lake
+from tests.examples import examples
 from tests.pipeline import lakes
 from tests.pipeline.lakes import CUSTOMERS, END, VISITORS, config_in, table
 from tests.pipeline.small import in_order
@@ -38,7 +39,7 @@ def about(name: str, row: dict[str, Any], people: set[int]) -> bool:
     return bool(people & {row[column] for column in erasure.PERSONAL[name]})
 
 
-@settings(max_examples=4)
+@settings(max_examples=examples(4))
 @given(st.sets(st.sampled_from([*VISITORS, *CUSTOMERS]), min_size=1, max_size=6))
 def test_just_their_rows_leave(tmp_path_factory: pytest.TempPathFactory, people: set[int]) -> None:
     """Whoever they are: every row with one of their ids, in whichever column, and no other; links stay."""

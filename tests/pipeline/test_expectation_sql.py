@@ -22,6 +22,7 @@ from pipeline import disclose, validate
 from pipeline.expectation_sql import COUNTED, OF_ROWS
 from pipeline.suites import Expectation
 from pipeline.tally import Rows, opened
+from tests.examples import examples
 
 SCHEMA = pa.schema(
     {
@@ -205,7 +206,7 @@ def same(ours: object, theirs: object) -> bool:
     return ours == theirs
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(15))
 @given(rows=tables, arguments=st.fixed_dictionaries(ARGUMENTS), mostly=st.sampled_from([0.0, 0.5, 2 / 3, 1.0]))
 def test_verdicts_and_counts_are_those_of_great_expectations(
     rows: pa.Table, arguments: dict[str, dict[str, Any]], mostly: float, classic: Classic
@@ -258,7 +259,6 @@ def test_files_are_counted_like_tables(tmp_path: Path) -> None:
     assert results[0]["unexpected_count"] == 2
 
 
-@settings(max_examples=50)
 @given(rows=tables, kind=st.sampled_from(sorted(BY_ROWS)), data=st.data())
 def test_reasons_are_given_to_the_rows_that_are_counted(rows: pa.Table, kind: str, data: st.DataObject) -> None:
     """Row by row or all at once, the same condition: as many rows get the reason as are unexpected."""

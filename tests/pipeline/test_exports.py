@@ -17,6 +17,7 @@ from expectations import schemas
 from pipeline import exports, housekeep, rollback, snapshot
 from pipeline.export_tables import TABLES
 from pipeline.snapshot import Ranked
+from tests.examples import examples
 from tests.pipeline import weird
 from tests.pipeline.exported import (
     ALSO,
@@ -48,7 +49,7 @@ def without_empty(rows: Rows) -> Rows:
 # ---------------------------------------------------------------- what is exported
 
 
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 @given(old=weird.lists, new=weird.lists)
 def test_every_format_has_the_rows_of_the_parquet(old: Lists, new: Lists) -> None:
     """Whatever ids and contents are called: each table in each format, and the changes since the night before."""

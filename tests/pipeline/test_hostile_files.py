@@ -154,7 +154,7 @@ def ga4_file() -> bytes:
 GOOD = ga4_file()
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     flips=st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)), min_size=1, max_size=6),
     length=st.just(len(GOOD)) | st.integers(1, len(GOOD)),

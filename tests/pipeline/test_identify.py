@@ -16,6 +16,7 @@ from pipeline.errors import ShortlistError
 from pipeline.identify import native_ids, people
 from pipeline.lake import UNDATED, Lake
 from pipeline.sections import Identity
+from tests.examples import examples
 from tests.pipeline.lakes import NIGHT, config_in, table
 
 HOUR = timedelta(hours=1)
@@ -167,7 +168,7 @@ def named(person: dict[int, int], visits: list[Link]) -> dict[int, int]:
     return {node: who for node, who in person.items() if node != who}
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(100))
 @given(link_logs())
 def test_people_are_who_plain_sets_say(rows: list[Link]) -> None:
     """Against sets joined by hand; in any order of rows."""

@@ -25,6 +25,7 @@ from pipeline.config import parse
 from pipeline.day_files import DataFile
 from pipeline.errors import ShortlistError
 from pipeline.lake import UNDATED, WORD, Lake
+from tests.examples import examples
 from tests.pipeline.small import in_order
 
 MONDAY = date(2026, 6, 1)
@@ -77,7 +78,7 @@ _CHANGES = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=_CHANGES)
 def test_a_day_holds_what_was_put_there_last(
     changes: list[tuple[str, date, list[str]]], tmp_path_factory: pytest.TempPathFactory

@@ -217,7 +217,7 @@ def test_only_rows_of_ours_are_taken(said: bytes, deed: Callable[..., list[Parse
 SAID = conversation(hostile.rows(20))
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     at=st.lists(st.tuples(st.integers(0, len(SAID) - 1), st.integers(0, 255)), max_size=4),
     end=st.integers(0, len(SAID)),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from expectations import schemas
@@ -58,7 +58,6 @@ def made(day: date | None = DAY, **tables: pa.Table) -> dict[str, list[dict[str,
 canaries = st.text(st.characters(exclude_categories=["Cs"]), max_size=8).map(lambda text: f"canary-{text}")
 
 
-@settings(max_examples=60)
 @given(st.sampled_from(sorted(_REST)), st.data())
 def test_nothing_native_but_in_the_vault(name: str, data: st.DataObject) -> None:
     """Ids of whatever form: those of visitors and customers are in `native_ids`, all others nowhere."""
@@ -82,7 +81,6 @@ def test_an_address_is_one_however_it_is_written() -> None:
 # ---------------------------------------------------------------- links
 
 
-@settings(max_examples=60)
 @given(st.sets(st.sampled_from(KINDS), min_size=1))
 def test_each_id_is_linked_to_the_rows_best(present: set[str]) -> None:
     """A customer is the best id, then an address, an order, a browser; one id alone is linked to nothing."""
@@ -192,7 +190,6 @@ def test_a_signal_counts_for_each_of_its_ids() -> None:
     assert len(found["identities"]) == 2
 
 
-@settings(max_examples=30)
 @given(st.sampled_from([True, False, None]), st.sampled_from([None, NOON]))
 def test_who_objects_is_no_customer_but_a_wish(consent: bool | None, opted_out: datetime | None) -> None:
     """A no or an opt-out date, whatever the other says; silence and consent are customers."""

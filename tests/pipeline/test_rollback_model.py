@@ -16,7 +16,8 @@ from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 from pipeline.records import Tracker, TrainingRecord
 from pipeline.serving import Model
-from tests.worlds import World, shortlist
+from tests.pipeline.small import shortlist
+from tests.worlds import World
 
 AS_OF = datetime(2026, 7, 1, tzinfo=UTC)
 NEXT = AS_OF + timedelta(days=1)
@@ -31,18 +32,20 @@ def another(config: Config, trained: datetime, **changes: bytes) -> str:
     return version
 
 
-def test_the_model_before_makes_the_lists(small_night: World, copy_of: Callable[[World], World]) -> None:
+def test_the_model_before_makes_the_lists(
+    small_night: World, copy_of: Callable[[World], World], capsys: pytest.CaptureFixture[str]
+) -> None:
     """From the night on, told on standard error and as JSON; at first there is nothing to go back to, which is told."""
     world = copy_of(small_night)
     config = configuration.load(world.config)
-    alone = shortlist(world.folder, "rollback-model", "--as-of", "2026-07-02")
-    assert alone.returncode == 1
-    assert "version 1 serves" in alone.stderr
-    assert "nothing to go back to" in " ".join(alone.stderr.split())
+    command = ("rollback-model", "--as-of", "2026-07-02", "--config", world.config)
+    alone = shortlist(capsys, *command)
+    assert alone.code == 1
+    assert alone.lacks("version 1 serves", "nothing to go back to") == []
     assert another(config, NEXT) == "2"
-    done = shortlist(world.folder, "rollback-model", "--as-of", "2026-07-02", "--reason", "odd lists", "--json")
-    assert done.returncode == 0, done.stderr
-    assert '{"as_of": "2026-07-02T00:00:00+00:00", "before": "2", "now": "1", "reason": "odd lists"}' in done.stdout
+    done = shortlist(capsys, *command, "--reason", "odd lists", "--json")
+    assert done.code == 0, done.err
+    assert done.json == {"as_of": "2026-07-02T00:00:00+00:00", "before": "2", "now": "1", "reason": "odd lists"}
     assert [Model.serving(night, config, Lake.of(config)).version for night in (AS_OF, NEXT)] == ["1", "1"]
 
 

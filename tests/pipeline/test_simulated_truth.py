@@ -19,6 +19,7 @@ from pipeline.simulation import truth
 from pipeline.simulation import world as worlds
 from pipeline.simulation.catalogue import CATEGORIES
 from pipeline.simulation.draws import within_runs
+from tests.examples import examples
 from tests.pipeline.simulated import END, PEOPLE, Made, simulated
 
 ROOT = Path(simulate.__file__).parents[1]
@@ -111,7 +112,7 @@ def test_no_step_of_the_pipeline_reads_the_truth() -> None:
     ] == []
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15))
 @given(seed=st.integers(0, 2**63), days=st.integers(1, 9), people=st.integers(20, 60), content=st.integers(24, 50))
 def test_any_world_is_sound(seed: int, days: int, people: int, content: int) -> None:
     """Whatever the parameters, people come, contacts object only once they exist, and content ends after birth."""
@@ -127,7 +128,7 @@ def test_any_world_is_sound(seed: int, days: int, people: int, content: int) -> 
     assert site.rankable(world.midnight(days)).any()
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(seed=st.integers(0, 2**63))
 def test_a_shift_gives_every_interest_to_another_category(seed: int) -> None:
     """The same for everybody, as `shift.parquet` says; none stays where it was, and each share is what it would be."""

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pipeline import disk, manifest, parts, snapshot, snapshot_names
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.snapshot import Ranked
+from tests.examples import examples
 from tests.pipeline.faults import leftovers
 from tests.pipeline.nights import FIRST, FORMS, as_of, changed, facts, is_whole, publish, ranked
 
@@ -122,7 +123,7 @@ class TestPublishing:
         }
         assert len(names) == 1
 
-    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(order=st.permutations(range(12)), per_part=st.sampled_from([1, 5, 12, 100]))
     def test_any_order_gives_the_same_parts(self, tmp_path_factory, order, per_part) -> None:  # type: ignore[no-untyped-def]
         """Row order never shows; parts hold exactly the rows they may, in order, and together all of them."""

@@ -26,6 +26,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from pipeline import disk, manifest, snapshot
 from pipeline.errors import ShortlistError
 from pipeline.snapshot import Committed
+from tests.examples import examples
 from tests.pipeline.faults import Calls, Crash, Fault, calls, leftovers
 from tests.pipeline.nights import as_of, facts, is_whole, publish, ranked
 
@@ -360,10 +361,8 @@ class Publications(RuleBasedStateMachine):
         assert set(snapshot.snapshots(self.root)) == set(self.nights)
 
 
-EXAMPLES = int(os.environ.get("SHORTLIST_EXAMPLES", "6"))
-"""Of 18 steps each; 600 are the ten thousand interleavings of docs/benchmarks.md."""
-
+# Each of 18 steps; 600 of them are the ten thousand interleavings of docs/benchmarks.md.
 Publications.TestCase.settings = settings(
-    max_examples=EXAMPLES, stateful_step_count=18, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(6), stateful_step_count=18, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestPublications = Publications.TestCase

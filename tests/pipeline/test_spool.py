@@ -21,6 +21,7 @@ from pipeline import spool
 from pipeline.day_files import ORDER
 from pipeline.spool import Spool
 from pipeline.staging import Staging
+from tests.examples import examples
 
 _BEGIN = datetime(2026, 6, 29, tzinfo=UTC)
 
@@ -57,7 +58,6 @@ def key(row: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(row[name] for name in ("day", *ORDER["events"]))
 
 
-@settings(max_examples=40)
 @given(_EVENTS, st.integers(1, 12))
 def test_groups_are_all_rows_and_follow_each_other(drawn: list[tuple[int, int, int, int]], part: int) -> None:
     """Whatever parts they come in; only within a group they still have to be sorted."""
@@ -87,7 +87,7 @@ def test_a_shard_is_never_cut_and_no_group_holds_more_than_two_groups_should(tmp
     assert max(sizes) <= 128
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(_EVENTS)
 def test_of_rows_with_the_same_id_the_first_that_came_is_written(drawn: list[tuple[int, int, int, int]]) -> None:
     """Wherever they would be sorted to; a file holds one day, in the table's order."""

@@ -21,6 +21,7 @@ from pipeline import lake_history, spool, staging
 from pipeline.day_files import ORDER, PARTITIONS
 from pipeline.lake import Lake
 from pipeline.staging import Staged, Staging
+from tests.examples import examples
 from tests.pipeline.lakes import config_in, table
 
 FIRST = datetime(2026, 6, 28, tzinfo=UTC)
@@ -76,7 +77,6 @@ def ordered(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: tuple(row[column] for column in ("day", *ORDER[name])))
 
 
-@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.integers(1, 500), st.integers(1, 400), st.integers(1, 6), st.booleans())
 def test_each_key_once_the_first_that_came(
     lake: Lake, seed: int, count: int, keys: int, number: int, spilled: bool
@@ -96,7 +96,7 @@ def test_each_key_once_the_first_that_came(
         assert [file.day for file in found.files] == sorted({row["day"] for row in first.values()})
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(st.integers(0, 2**32), st.integers(1, 300), st.integers(1, 4))
 def test_what_was_only_seen_is_written_once(lake: Lake, seed: int, count: int, number: int) -> None:
     """Links have no key: of rows that say the same one is kept, and none of them counts as a duplicate."""
@@ -118,7 +118,7 @@ def test_a_table_without_rows_has_no_file(lake: Lake) -> None:
         assert staged.finish("web", CON) == {"events": Staged((), 0, 0)}
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(st.integers(0, 2**32), st.integers(0, 200), st.integers(0, 200), st.integers(1, 300))
 def test_late_rows_are_those_of_new_keys(lake: Lake, seed: int, before: int, now: int, keys: int) -> None:
     """Of a day that is loaded again: rows whose id its last load did not have, whatever else became of the others."""

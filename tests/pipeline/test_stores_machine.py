@@ -19,6 +19,7 @@ from obstore.store import MemoryStore
 from pipeline import manifest, snapshot, stores
 from pipeline.errors import ShortlistError
 from pipeline.object_store import Folder
+from tests.examples import examples
 from tests.pipeline.nights import publish
 from tests.pipeline.small import House, table_source
 
@@ -188,5 +189,5 @@ class Followers(RuleBasedStateMachine):
 
 TestFollowers = Followers.TestCase
 TestFollowers.settings = settings(
-    max_examples=20, stateful_step_count=12, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(20), stateful_step_count=12, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

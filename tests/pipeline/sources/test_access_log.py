@@ -18,6 +18,7 @@ from expectations.schemas import NATIVE
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.sources import access_log, read_export
 from pipeline.sources.export import joined
+from tests.examples import examples
 
 DATA = Path(__file__).parents[4] / "shared" / "data" / "apache_logs" / "apache_logs"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:120.0) Gecko/20100101 Firefox/120.0"
@@ -246,7 +247,7 @@ def test_an_empty_log_is_told(parse: Callable[..., Any]) -> None:
     assert parse("", allow_empty="true").tables["events"].num_rows == 0
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(
     targets=st.lists(st.sampled_from(["/a", "/b", "/c.css", "/d?e=f"]), min_size=1, max_size=30),
     size=st.integers(1, 400),

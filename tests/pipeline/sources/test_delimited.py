@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.sources import delimited, regular
 from pipeline.sources.export import FILE_ROW, PART
+from tests.examples import examples
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 PRICKLY = st.text(st.sampled_from("\",;\n\r\t\\' ab\u2028é\x00"), max_size=8)
@@ -47,7 +48,6 @@ def rows_of(path: Path, source: Any) -> tuple[list[tuple[Any, ...]], list[tuple[
     return list(zip(*(c.to_pylist() for c in columns), strict=True)), broken
 
 
-@settings(deadline=None)
 @given(
     cells=st.lists(st.tuples(TEXT | PRICKLY, TEXT | PRICKLY), max_size=6),
     dialect=st.sampled_from([("\r\n", csv.QUOTE_MINIMAL), ("\r\n", csv.QUOTE_ALL), ("\n", csv.QUOTE_ALL)]),
@@ -94,7 +94,7 @@ RECORDS = st.lists(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(100))
 @given(
     text=st.lists(PIECES, max_size=30).map("".join)
     | RECORDS.map("\n".join)

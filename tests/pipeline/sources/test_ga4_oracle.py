@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.sources import read_export
@@ -95,7 +95,6 @@ def without_ties(hits: list[Any]) -> list[Any]:
     ]
 
 
-@settings(max_examples=60)
 @given(hits=HITS)
 def test_the_reader_agrees_with_plain_python(hits: list[Any], setting: Callable[..., Any]) -> None:
     """The same rows with the same seconds, repeats counted, and nobody's events by content and event."""

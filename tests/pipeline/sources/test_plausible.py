@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.sources import read_export
+from tests.examples import examples
 from tests.pipeline.sources.conftest import Setting
 
 PAGES = (
@@ -141,7 +142,7 @@ def test_an_unknown_zone_is_refused(zone: str, parse: Callable[..., Any]) -> Non
         parse("date,page,pageviews\n", options={"timezone": zone})
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(
     rows=st.lists(
         st.tuples(st.integers(1, 3), st.sampled_from(["/a", "/a/", "/b", "/"]), st.integers(0, 99)),

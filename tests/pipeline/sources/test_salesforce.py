@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ShortlistError
 from pipeline.sources import read_export
+from tests.examples import examples
 
 HEADERS = Path(__file__).parents[4] / "shared" / "data" / "crm_headers" / "README.txt"
 CONTACT, CONTACT_15 = "003A0000005QB3AIAW", "003A0000005QB3A"
@@ -81,7 +82,7 @@ def test_the_published_pairs(short: str, check: str, parse: Callable[..., Any]) 
     assert [row["customer_id"] for row in people(parse("Id,Email", f"{short},a@example.com"))] == [short + check]
 
 
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 @given(bodies=st.lists(st.text(LETTERS, min_size=12, max_size=12), min_size=1, max_size=30, unique=True))
 def test_a_short_id_and_its_long_form_join(
     bodies: list[str], tmp_path_factory: pytest.TempPathFactory, setting: Callable[..., Any]

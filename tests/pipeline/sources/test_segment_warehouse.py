@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigurationError, ShortlistError
@@ -129,7 +129,6 @@ def warehouse_row(found: dict[str, Any]) -> dict[str, Any]:
     return row | {"id": found["messageId"], "event": snake(found["event"]), "event_text": found["event"]}
 
 
-@settings(deadline=None, max_examples=40)
 @given(made=st.lists(st.tuples(EVENT, ID, ID, PROPERTIES, CONTEXT), min_size=1, max_size=5), csv=st.booleans())
 def test_a_warehouse_says_what_the_calls_say(
     made: list[Any], csv: bool, tmp_path_factory: pytest.TempPathFactory, setting: Callable[..., Any]

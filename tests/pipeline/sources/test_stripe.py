@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.sources import read_export
+from tests.examples import examples
 from tests.pipeline.sources.stripe_money import (
     PAID_AT,
     REFUNDED_AT,
@@ -76,7 +77,7 @@ def test_one_payment_is_the_same_in_every_form(parse: Callable[..., Any]) -> Non
 PLACES = {"EUR": 2, "usd": 2, "jpy": 0, "KRW": 0, "kwd": 3, "BHD": 3, "isk": 2, "ugx": 2}
 
 
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 @given(data=st.data(), minor=st.lists(st.integers(-(10**12), 10**12), min_size=1, max_size=30))
 def test_minor_and_major_units_are_the_same_money(
     data: st.DataObject, minor: list[int], tmp_path_factory: pytest.TempPathFactory, setting: Callable[..., Any]
@@ -278,7 +279,7 @@ def test_a_payment_of_an_earlier_day_is_only_its_refund(form: str, parse: Callab
     assert again.notes == {"payments_of_earlier_days": 2, "refunds_of_earlier_days": 1}
 
 
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 @given(refunds=st.lists(st.integers(1, 500), max_size=6), days=st.data())
 def test_an_order_sums_to_what_was_paid_less_what_went_back(
     refunds: list[int],

@@ -17,6 +17,7 @@ from expectations.schemas import NATIVE
 from pipeline.errors import ConfigurationError, ShortlistError
 from pipeline.sources import delimited, read_export, table
 from pipeline.sources.export import PART
+from tests.examples import examples
 
 NOON = datetime(2026, 6, 30, 12, tzinfo=UTC)
 LOG = "when,who,what,did\n2026-06-30T12:00:00Z,v1,c1,VIEW\n"
@@ -316,7 +317,7 @@ def test_events_come_in_parts_as_they_are_read(write: Callable[..., Path], setti
 CELL = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=examples(25))
 @given(titles=st.lists(CELL, min_size=1, max_size=8))
 def test_any_text_comes_through(
     titles: list[str], tmp_path_factory: pytest.TempPathFactory, setting: Callable[..., Any]

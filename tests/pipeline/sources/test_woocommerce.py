@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigurationError, ShortlistError
@@ -248,7 +248,6 @@ def test_a_file_without_orders_is_refused_unless_that_is_normal(parse: Callable[
 cents = st.integers(0, 10_000_000)
 
 
-@settings(max_examples=60)
 @given(prices=st.lists(cents, min_size=1, max_size=5), refunded=st.lists(cents, max_size=4), data=st.data())
 def test_an_orders_rows_sum_to_what_was_kept(
     prices: list[int],
