@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from expectations import schemas
 from pipeline.day_files import PARTITIONS
@@ -65,9 +64,12 @@ class _List:
 
 @dataclass(eq=False)
 class _Batch:
-    """Rows of a file that are in memory. Text is places in the column's list, and codes as soon as it is `coded`."""
+    """Rows of a file that are in memory. Text is places in the column's list, and codes as soon as it is `coded`.
 
-    shard: NDArray[np.int16]
+    Those of shard s are from `starts[s]` to `starts[s + 1]`.
+    """
+
+    starts: list[int]
     columns: list[pa.Array]
     lists: Mapping[int, _List]
     coded: bool = False
@@ -117,6 +119,8 @@ class ShardReader:
         return pa.DictionaryArray.from_arrays(codes, self._words[at].array)
 
 
+_NOTHING = _Batch([0] * (SHARDS + 1), [], {})
+
 _Rows = tuple[_Batch, int, int]
 """Those of a batch, from one row until another."""
 
@@ -127,24 +131,22 @@ class _Cursor:
     def __init__(self, part: Part, schema: pa.Schema, shards: range, rows: int) -> None:
         self._part, self._schema = part, schema
         self._batches = self._read(shards, rows)
-        self._batch = _Batch(np.zeros(0, np.int16), [], {})
-        self._at = self._following = 0
+        self._batch, self._following = _NOTHING, 0
 
     def take(self, shards: range) -> Iterator[_Rows]:
-        """What is left of the shards, in pieces; rows of earlier ones are passed over."""
+        """What there is of the shards, in pieces; of earlier ones nothing can be asked for any more."""
         while True:
-            shard = self._batch.shard
-            start, end = np.searchsorted(shard[self._at :], [shards.start, shards.stop]) + self._at
+            starts = self._batch.starts
+            start, end = starts[shards.start], starts[shards.stop]
             if end > start:
-                yield self._batch, int(start), int(end)
-            self._at = int(end)
-            if end < len(shard) or self._following >= shards.stop:
+                yield self._batch, start, end
+            if end < starts[-1] or self._following >= shards.stop:
                 return
             self._advance()
 
     def _advance(self) -> None:
         """Let go of the rows at hand, then read the next."""
-        lists, self._batch, self._at = self._batch.lists, _Batch(np.zeros(0, np.int16), [], {}), 0
+        lists, self._batch = self._batch.lists, _NOTHING
         rows, self._following = next(self._batches, (None, SHARDS))
         if rows is not None:
             self._batch = self._of(rows, lists)
@@ -157,7 +159,8 @@ class _Cursor:
                 known = before.get(at)
                 lists[at] = known if known and known.words.equals(column.dictionary) else _List(column.dictionary)
                 columns[at] = column.indices
-        return _Batch(rows.column(_SHARD).to_numpy(), columns, lists)
+        starts = np.searchsorted(rows.column(_SHARD).to_numpy(), np.arange(SHARDS + 1))
+        return _Batch(starts.tolist(), columns, lists)
 
     def _array(self, rows: pa.RecordBatch, about: pa.Field) -> pa.Array:
         if about.name not in PARTITIONS:

@@ -151,7 +151,7 @@ def _signed(value: float) -> str:
 def _ranking_section(training: Training) -> str:
     note = (
         "NDCG@10 of whole lists on the test nights, each person counted once. A line is the 95 % interval over people; "
-        "longer to the right is better."
+        "further to the right is better."
     )
     drawn = charts.interval_chart(training.get("ranking", ()))
     return paper.section("Lists", note, f'<div class="lists">{drawn}</div>' if drawn else "")
