@@ -1,7 +1,7 @@
 """Deskdrop: 47 real nights replayed with nightly retraining, graded beside every simple ranking, tuned like ours.
 
 The same nights at faster cadences say how much of what people newly read a table could have held at all. Every hour,
-that is 1,128 tables: the longest part by far.
+that is 1,105 tables: the longest part by far.
 """
 
 from __future__ import annotations

@@ -105,6 +105,11 @@ class _Known:
         """Whether orders are the truth about purchases."""
         return bool(self.transactions.num_rows > 0)
 
+    @property
+    def persons(self) -> pa.Array:
+        """Who is in the log, sorted."""
+        return log.persons(self.events, self.transactions, self.people, has_orders=self.has_orders)
+
 
 @dataclass(frozen=True)
 class Archive:
@@ -181,7 +186,7 @@ class Archive:
         content = self._content(as_of, rows, counts)
         return Night(
             as_of=as_of,
-            people=pc.unique(rows["person_id"]).sort(),
+            people=known.persons,
             popularity=counts,
             content=content,
             customers=_named(known.customers, known.people),
@@ -193,12 +198,12 @@ class Archive:
     def rankable(self, as_of: datetime) -> pa.Array:
         """`Night.rankable` of that night, which need not be cut for it."""
         known = self._known(as_of)
-        people = log.persons(known.events, known.transactions, known.people, has_orders=known.has_orders)
+        people = known.persons
         return people.filter(known.consent.may(people, self.config.privacy))
 
     def customers_at(self, as_of: datetime) -> pa.Table:
         """`Night.customers` of that night, which need not be cut for it."""
-        return _named(_latest(self._history(self.customers, as_of), as_of, self.config), self._people(as_of))
+        return _named(self._customers(as_of), self._people(as_of))
 
     def _known(self, as_of: datetime) -> _Known:
         if as_of > self.until:
@@ -210,9 +215,12 @@ class Archive:
             self._history(_before(t, as_of), as_of) for t in (self.events, self.transactions, self.popularity)
         )
         transactions = orders.newest(transactions)
-        customers = _latest(self._history(self.customers, as_of), as_of, self.config)
+        customers = self._customers(as_of)
         consent = Consent.of(self._suppressed(as_of, people), customers, events, transactions, people)
         return _Known(people, events, transactions, popularity, customers, consent)
+
+    def _customers(self, as_of: datetime) -> pa.Table:
+        return _latest(self._history(self.customers, as_of), as_of, self.config)
 
     def known_at(self, until: datetime) -> Archive:
         """What an archive would hold that had been loaded then: without what happened before, but was told later."""
