@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -18,6 +19,9 @@ from features.pair_spec import MODELLED, RESPONSE, PairSpec
 from features.rows import SHARD
 
 Ints = NDArray[np.int64]
+
+_ROWS = 500_000
+"""Rows of the log that a kernel is given at a time, at most; or one person's."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,12 @@ class PairsOfNight:
         ]
         return np.column_stack([np.asarray(column, np.float32) for column in columns])
 
-    def tastes(self) -> pa.Table:
-        """Everybody's affinities, long form: see `features.pair_kernel.pair_table`."""
-        return pair_table(self._shard, self.as_of, self._spec)
+    def tastes(self) -> Iterator[pa.Table]:
+        """Everybody's affinities, long form (see `features.pair_kernel.pair_table`), some people at a time.
+
+        A table of all would be several times the log: a person has a row for every tag that they ever came by.
+        """
+        return (pair_table(piece, self.as_of, self._spec) for piece in self._pieces())
 
     @cached_property
     def _spec(self) -> PairSpec:
@@ -74,7 +81,20 @@ class PairsOfNight:
 
     @cached_property
     def _totals(self) -> pa.Table:
-        return response_totals(self._shard, [self.as_of], self._spec)
+        return pa.concat_tables(response_totals(piece, [self.as_of], self._spec) for piece in self._pieces())
+
+    def _pieces(self) -> Iterator[pa.Table]:
+        """The shard, some people at a time: what a kernel makes of each row of a piece stays in tens of MB."""
+        persons, start = self._persons, 0
+        while True:
+            stop = min(start + _ROWS, len(persons))
+            if stop < len(persons):  # no person is cut: the one at the end is left for later, or taken whole
+                first, last = (int(np.searchsorted(persons, persons[stop], side)) for side in ("left", "right"))
+                stop = first if first > start else last
+            yield self._shard.slice(start, stop - start)
+            if stop == len(persons):
+                return
+            start = stop
 
     def _of(self, people: Ints) -> pa.Table:
         """The rows of these people (sorted). Who asks block by block has them side by side: then nothing is copied."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +33,7 @@ from pipeline.block import NightBlock
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.measuring import person_spec, wide_spec
-from pipeline.night import Archive, Night
+from pipeline.night import NIGHT, Archive, Night
 from pipeline.report import Report
 
 Cuts = Mapping[str, list[float]]
@@ -157,9 +158,22 @@ class NightFeatures:
         np.maximum.at(last, history.content[history.active], history.ts[history.active])
         return np.sort(known[np.argsort(-last[known], kind="stable")[:_SHELF]])
 
-    @cached_property
+    @property
     def engagement(self) -> Engagement:
-        """Who turned to what, as simple recommenders read it; contents are places on the `shelf`."""
+        """Who turned to what, as simple recommenders read it; contents are places on the `shelf`.
+
+        The same for all who ask while anybody holds it: it is as large as the log, and ranking goes on without it.
+        """
+        found = self._held.get("engagement")
+        if found is None:
+            found = self._held["engagement"] = self._engaged()
+        return found
+
+    @cached_property
+    def _held(self) -> WeakValueDictionary[str, Engagement]:
+        return WeakValueDictionary()
+
+    def _engaged(self) -> Engagement:
         history = self.history
         place = np.full(max(history.catalogue.size, 1), -1)
         place[self.shelf] = np.arange(len(self.shelf))
@@ -238,7 +252,7 @@ def run(as_of: datetime, config: Config, *, on_slice: Callable[[int, int], None]
     format and channel that a person did something in, with the decayed affinities.
     """
     lake = Lake.of(config)
-    night = Archive.load(lake, config, as_of, config.training.history_days, on_slice).night(as_of)
+    night = Archive.load(lake, config, as_of, config.training.history_days, on_slice, NIGHT).night(as_of)
     found, without = NightFeatures.of(night, config), tuple(_without(night, lake))
     wide = person_features(night.measured, found.history.people, wide_spec(config, night.content))
     lake.replace_night("person_features", wide, as_of)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -263,15 +264,25 @@ class Lake:
         stored = delta.opened(self.path(table))
         return stored.file_uris(file_pruning_predicate=_partition(source, day) or None) if stored else []
 
-    def replace_night(self, table: str, rows: pa.Table, as_of: datetime) -> None:
-        """Put `rows` in the place of the table's rows of the night `as_of`; columns may be added over time."""
+    def replace_night(self, table: str, rows: pa.Table | Iterator[pa.Table], as_of: datetime) -> None:
+        """Put `rows` in the place of the table's rows of the night `as_of`; columns may be added over time.
+
+        Tables of one schema that come one after the other, at least one, are written as they come.
+        """
         name = as_of.strftime(NIGHT)
-        stamped = rows.append_column("night", pa.array([name] * rows.num_rows, pa.string()))
+        parts = iter([rows]) if isinstance(rows, pa.Table) else rows
+        first = next(parts)
+        schema = first.schema.append(pa.field("night", pa.string()))
+        stamped = (
+            batch.append_column("night", pa.array([name] * batch.num_rows, pa.string()))
+            for part in chain([first], parts)
+            for batch in part.to_batches()
+        )
         with self.open_for_writing(table) as path:
             exists = DeltaTable.is_deltatable(path)
             write_deltalake(
                 path,
-                stamped,
+                pa.RecordBatchReader.from_batches(schema, stamped),
                 partition_by=["night"],
                 mode="overwrite",
                 predicate=f"night = '{name}'" if exists else None,

@@ -35,10 +35,14 @@ class LookedAt:
         people, lists = {}, {}
         nights = sorted(of_people | of_lists)
         archive.plan(nights)
-        for night in nights:
+
+        def look(night: datetime) -> None:  # a night in memory at a time: it is gone before the next one is built
             found = NightFeatures.of(archive.night(night), config)
             if night in of_people:
                 people[night] = Seen.of(found, bundle, config, log_days)
             if night in of_lists:
                 lists[night] = lists_of(archive, found, config, config.retrain.dip_people)
+
+        for night in nights:
+            look(night)
         return cls(people, lists)

@@ -26,11 +26,14 @@ from pipeline.lake import UNDATED, Lake
 from pipeline.measuring import ByNight, Measurements
 from pipeline.persons import SLACK
 
-EVENTS = (*log.OUTCOME.names, "available_at", "customer_id", "session_id", "source", "day")
-"""What an archive has of events: ids of single events say nothing, and weigh as much as all the rest."""
+NIGHT = (*log.LOG.names, "available_at", "customer_id", "day")
+"""What a night is cut from, of events."""
 
 WHO = ("person_id", "ts", "event", "available_at", "customer_id", "day")
-"""Those of them that say who there is, and who may be ranked; `night` needs all."""
+"""Those of them that say who there is, and who may be ranked."""
+
+EVENTS = (*NIGHT, "propensity", "session_id", "source")
+"""All that an archive has: ids of single events say nothing, and weigh as much as all the rest."""
 
 WORDS = [field.name for field in log.LOG if pa.types.is_dictionary(field.type)]
 """Those of them that are text, and have few different words."""
@@ -141,8 +144,8 @@ class Archive:
         """All rows that became available before `until`, at most `history_days` old.
 
         Without `history_days`, as many as the oldest night that training replays needs behind it. `on_slice` is told
-        how many of how many slices are done whenever people are measured. With `columns` WHO, events take a third of
-        the memory, and the archive knows `rankable` and `suppressed`, but no night.
+        how many of how many slices are done whenever people are measured. With fewer `columns` events take less memory:
+        with NIGHT the archive knows nights, but no outcomes; with WHO only who is `rankable`, and `suppressed`.
 
         Raises:
             ShortlistError: The lake holds no engagement at all.
@@ -243,13 +246,14 @@ class Archive:
     @cached_property
     def _measurements(self) -> Measurements:
         people = sum(pc.count_distinct(t["person_id"]).as_py() for t in (self.events, self.transactions))
-        return Measurements(self.config, self._measured, people)
+        return Measurements(self.config, self._measure, people)
 
-    def _measured(self, nights: Sequence[datetime], spec: Spec) -> ByNight:
-        if self.lake is None:
-            tables = self.events, self.transactions, self.identities
-            return measuring.in_tables(*tables, nights, spec, self.config)
-        return measuring.in_lake(self.lake, nights, spec, self.config, self.on_slice)
+    @property
+    def _measure(self) -> Callable[[Sequence[datetime], Spec], ByNight]:
+        """Who measures people holds nothing of this archive that it can do without: a night outlives its archive."""
+        if self.lake is not None:
+            return partial(measuring.in_lake, self.lake, config=self.config, on_slice=self.on_slice)
+        return partial(measuring.in_tables, self.events, self.transactions, self.identities, config=self.config)
 
     def outcome(self, as_of: datetime, horizon: timedelta) -> pa.Table:
         """What people did in [`as_of`, `as_of` + `horizon`), as OUTCOME; people are named as known at `as_of`.
@@ -291,7 +295,8 @@ class Archive:
     @cached_property
     def _people(self) -> Callable[[datetime], People]:
         """A night and its outcomes ask for the same people, one after the other."""
-        return lru_cache(maxsize=1)(lambda as_of: identify.people(self.identities, as_of, self.config.identity))
+        identities, identity = self.identities, self.config.identity  # nothing that would hold the archive itself
+        return lru_cache(maxsize=1)(lambda as_of: identify.people(identities, as_of, identity))
 
     def _suppressed(self, as_of: datetime, people: People) -> pa.Array:
         rows = self.customers.group_by(["source", "day"]).aggregate([])

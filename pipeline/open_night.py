@@ -31,9 +31,11 @@ class OpenNight:
 
     `content` (C,) is what could be listed at all, `allowed` (L, C) what could be listed to whom. `came` are all who did
     anything, and `worth` (people of the night, contents) what all of them turned to that could have been listed.
+    `engagement` is what rivals learn from, and candidates too.
     """
 
     found: NightFeatures
+    engagement: Engagement
     came: Ints
     worth: Matrix
     people: Ints
@@ -52,16 +54,11 @@ class OpenNight:
         content = np.flatnonzero(found.history.catalogue.listed)
         allowed = np.concatenate([found.eligible(pairs, config) for pairs in found.pair_blocks(people)])
         came = np.flatnonzero(active(found, archive.outcome(found.night.as_of, window)) & usable)
-        return cls(found, np.union1d(came, people), worth, people, worth[people], content, allowed)
+        return cls(found, found.engagement, np.union1d(came, people), worth, people, worth[people], content, allowed)
 
     def reached(self, person: Ints, content: Ints) -> Floats:
         """What pairs were worth."""
         return entries(self.worth, person, content)
-
-    @property
-    def engagement(self) -> Engagement:
-        """What rivals learn from."""
-        return self.found.engagement
 
     def lists(self, scores: Scores) -> Ints:
         """Everybody's list (L, K) by some scores."""

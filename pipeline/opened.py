@@ -13,7 +13,7 @@ from pipeline import frequency, identify
 from pipeline.build_features import NightFeatures
 from pipeline.config import Config
 from pipeline.lake import Lake
-from pipeline.night import Archive
+from pipeline.night import NIGHT, Archive
 from pipeline.serving import Model
 
 
@@ -30,8 +30,8 @@ class Opened:
     def of(cls, as_of: datetime, config: Config, lake: Lake) -> Opened:
         """Of what the lake knows."""
         model = Model.serving(as_of, config, lake)
-        archive = Archive.load(lake, config, as_of, config.training.history_days)
-        found = NightFeatures.of(archive.night(as_of), config)
+        night = Archive.load(lake, config, as_of, config.training.history_days, columns=NIGHT).night(as_of)
+        found = NightFeatures.of(night, config)
         native = identify.native_ids(lake, found.night.rankable(config))
         people = np.searchsorted(found.history.people, np.asarray(native["id"].combine_chunks()))
         resting = frequency.resting(found, native, people, config, lake)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features import pair_night
 from features.history import DAY
 from features.measures import HALF_LIVES
 from features.pair_night import PairsOfNight
@@ -148,8 +150,26 @@ def test_neither_the_order_of_rows_nor_who_else_is_asked_about_means_anything(ro
     for at in range(len(people)):
         alone = shuffled.features(people[at : at + 1], contents[at : at + 1])
         assert alone.tobytes() == whole[at : at + 1].tobytes()
-    assert image(shuffled.tastes()) == image(PairsOfNight(log, content, AS_OF).tastes())
+    assert tastes(shuffled) == tastes(PairsOfNight(log, content, AS_OF))
     assert image([log, content]) == before
+
+
+@given(logs(), st.integers(1, 6))
+def test_how_many_rows_a_kernel_is_given_at_a_time_leaves_no_trace(rows: list[Row], at_a_time: int) -> None:
+    """A person is never cut, however many rows they have; the same bytes."""
+    log, content = placed(rows), content_of()
+    people, contents = np.repeat(PEOPLE, len(CONTENTS)), pa.array([*CONTENTS] * len(PEOPLE))
+    at_once = PairsOfNight(log, content, AS_OF)
+    with patch.object(pair_night, "_ROWS", at_a_time):
+        in_pieces = PairsOfNight(log, content, AS_OF)
+        assert tastes(in_pieces) == tastes(at_once)
+        found = in_pieces.features(people, contents)
+    assert found.tobytes() == at_once.features(people, contents).tobytes()
+
+
+def tastes(pairs: PairsOfNight) -> list[bytes]:
+    """Of everybody, as one table."""
+    return image(pa.concat_tables(pairs.tastes()).combine_chunks())
 
 
 def test_a_log_that_is_not_sorted_is_refused() -> None:

@@ -52,7 +52,7 @@ def _seen(found: Archive, config: Config, as_of: datetime) -> list[bytes]:
     rest = [getattr(features, name) for name in ("history", "people", "contents", "space")]
     chosen = [(block, features.candidates(block, config)) for block in features.blocks()]
     pairs = [features.between(block, one.person, one.content) for block, one in chosen]
-    chosen_and_said = [[one for _, one in chosen], pairs, features.pairs.tastes()]
+    chosen_and_said = [[one for _, one in chosen], pairs, [*features.pairs.tastes()]]
     return image([night.log, night.content, night.suppressed.sort(), night.rankable(config), rest, chosen_and_said])
 
 
