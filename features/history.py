@@ -186,9 +186,9 @@ class History:
         """How long ago each row happened, in days."""
         return (self.as_of - self.ts) / DAY
 
-    @cached_property
+    @property
     def strength(self) -> Floats:
-        """How much each row says about taste."""
+        """How much each row says about taste; not kept, being as long as the log and soon made."""
         weights = STRENGTH[self.kind]
         return np.where(np.nan_to_num(self.dwell) >= 30, weights + 2, weights)
 

@@ -69,8 +69,8 @@ class PairsOfNight:
 
     @cached_property
     def _shard(self) -> pa.Table:
-        """The log as a kernel reads it, its text encoded once for all who ask."""
-        columns = {field.name: _column(self.log, field) for field in SHARD}
+        """What the log says of all that a kernel reads, its text encoded once for all who ask."""
+        columns = {field.name: _column(self.log, field) for field in SHARD if field.name in self.log.column_names}
         return pa.table(columns).unify_dictionaries().combine_chunks()
 
     @cached_property
@@ -91,7 +91,7 @@ class PairsOfNight:
             if stop < len(persons):  # no person is cut: the one at the end is left for later, or taken whole
                 first, last = (int(np.searchsorted(persons, persons[stop], side)) for side in ("left", "right"))
                 stop = first if first > start else last
-            yield self._shard.slice(start, stop - start)
+            yield _whole(self._shard.slice(start, stop - start))
             if stop == len(persons):
                 return
             start = stop
@@ -101,12 +101,17 @@ class PairsOfNight:
         first, last = np.searchsorted(self._persons, people[[0, -1]] + [0, 1]) if len(people) else (0, 0)
         rows, persons = self._shard.slice(first, last - first), self._persons[first:last]
         theirs = people[np.searchsorted(people, persons)] == persons if len(people) else np.zeros(0, np.bool_)
-        return rows if theirs.all() else rows.filter(pa.array(theirs))
+        return _whole(rows if theirs.all() else rows.filter(pa.array(theirs)))
 
 
-def _column(log: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
-    """What the log says; missing where it says nothing. All of it was known as it happened, and for ever."""
-    column = log[field.name] if field.name in log.column_names else pa.nulls(log.num_rows, field.type)
+def _whole(rows: pa.Table) -> pa.Table:
+    """With the columns that no log has, missing: all was known as it happened, and for ever."""
+    columns = rows.column_names
+    return pa.table({f.name: rows[f.name] if f.name in columns else pa.nulls(rows.num_rows, f.type) for f in SHARD})
+
+
+def _column(log: pa.Table, field: pa.Field) -> pa.ChunkedArray:
+    column = log[field.name]
     if pa.types.is_dictionary(column.type):
         return column
     return column.cast(field.type).dictionary_encode() if pa.types.is_string(field.type) else column.cast(field.type)

@@ -154,11 +154,19 @@ class Linear:
         """Of some contents, or of all; whatever the matrices are, nothing of `people` by `contents` is sparse."""
         matrix = self.content
         if isinstance(matrix, Tiles):
-            return products.of_people(_parts(self.person), rows, matrix if content is None else matrix.columns(content))
+            return self._of_tiles(matrix, rows, content)
         if sparse.issparse(matrix):
             few = products.of_few(_parts(self.person), rows, _parts(matrix), matrix.shape[1])
             return few if content is None else few[:, content]
         return np.asarray(self.person[rows] @ (matrix if content is None else matrix[:, content]), np.float32)
+
+    def _of_tiles(self, tiles: Tiles, rows: Ints, content: Ints | None) -> Dense:
+        """Where most columns are wanted all are multiplied: tiles are large, and a copy of some would be as large."""
+        people = _parts(self.person)
+        if content is not None and 2 * len(content) < tiles.width:
+            return products.of_people(people, rows, tiles.columns(content))
+        found = products.of_people(people, rows, tiles)
+        return found if content is None else np.take(found, content, axis=1)
 
 
 @dataclass(frozen=True)
