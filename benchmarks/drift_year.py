@@ -26,11 +26,12 @@ from pipeline import check_drift, compared_nights, drift_evidence, performance_e
 from pipeline import config as configuration
 from pipeline.build_features import NightFeatures, fits
 from pipeline.bundles import load_bundle
+from pipeline.compared_nights import ComparedNights
 from pipeline.config import Config
 from pipeline.drift_evidence import Evidence, Seen
 from pipeline.lake import Lake
 from pipeline.night import Archive
-from pipeline.performance_evidence import Performance
+from pipeline.performance_evidence import Answered, Performance
 from pipeline.rebuild import lists_of
 from pipeline.records import ModelVersion, Tracker
 from pipeline.reports.decision import Arm
@@ -162,7 +163,7 @@ class Nights:
             result = drift_evidence.compared(then, now, bundle, before, self.config)
         if not nights["performance"].note:
             earlier, after = (
-                [self._outcome(night) for night in side]
+                [self._answered(bundle, night, nights["performance"]) for night in side]
                 for side in (nights["performance"].reference, nights["performance"].current)
             )
             looks = performance_evidence.look(champion, as_of, self.config)
@@ -197,6 +198,9 @@ class Nights:
             people = self.config.retrain.dip_people
             self._lists[night] = lists_of(self.archive, self._found(night), self.config, people)
         return self._lists[night]
+
+    def _answered(self, bundle: Bundle, night: datetime, nights: ComparedNights) -> Answered:
+        return performance_evidence.answers(night, self._outcome(night), bundle, None, nights, self.config).champion
 
     def _people(self, bundle: Bundle, champion: ModelVersion, night: datetime) -> Seen:
         key = (champion.version, night)

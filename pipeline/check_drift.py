@@ -24,7 +24,7 @@ from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 from pipeline.looked_at import LookedAt
 from pipeline.night import Archive
-from pipeline.performance_evidence import Performance
+from pipeline.performance_evidence import Answers, Performance
 from pipeline.records import ModelVersion, Tracker
 from pipeline.report import Report
 from pipeline.reports import decision_page
@@ -108,11 +108,9 @@ def _known(
         "drift": compared_nights.for_drift(bundle, champion, as_of, config),
         "performance": compared_nights.for_performance(bundle, champion, as_of, config),
     }
-    archive = Archive.load(lake, config, as_of)
-    looked_at = LookedAt.of(archive, bundle, nights["drift"], nights["performance"], config)
-    beyond_chance = _beyond_chance_before(as_of, champion, config, lake)
     before = load_bundle(tracker, predecessor) if predecessor else None
     rival = before if before and fits(before, config) else None
+    evidence, answers = _seen(as_of, champion, bundle, rival, nights, config, lake)
     looks = performance_evidence.look(champion, as_of, config)
     known = Known(
         as_of=as_of,
@@ -120,15 +118,32 @@ def _known(
         predecessor=predecessor,
         misfit=not fits(bundle, config),
         trained=trained,
-        evidence=drift_evidence.found(archive, looked_at.people, bundle, nights["drift"], beyond_chance, as_of, config),
+        evidence=evidence,
         drift_note=nights["drift"].note,
-        performance=performance_evidence.found(looked_at.lists, bundle, rival, nights["performance"], looks, config),
+        performance=performance_evidence.found(answers, bundle, nights["performance"], looks, config),
         performance_note=nights["performance"].note,
         labels_reach=labels_reach(nights),
         matters=drift.matters(drift_evidence.importance(bundle)),
         refused=refused(earlier, registry.serving_since(tracker, as_of) or champion.as_of),
     )
     return known, nights
+
+
+def _seen(
+    as_of: datetime,
+    champion: ModelVersion,
+    bundle: Bundle,
+    rival: Bundle | None,
+    nights: Mapping[str, ComparedNights],
+    config: Config,
+    lake: Lake,
+) -> tuple[Evidence, Mapping[datetime, Answers]]:
+    """What is seen of people, and what models say on the nights that are judged; the archive is let go of."""
+    archive = Archive.load(lake, config, as_of)
+    looked_at = LookedAt.of(archive, bundle, rival, nights["drift"], nights["performance"], config)
+    before = _beyond_chance_before(as_of, champion, config, lake)
+    evidence = drift_evidence.found(archive, looked_at.people, bundle, nights["drift"], before, as_of, config)
+    return evidence, looked_at.answers
 
 
 def refused(earlier: Sequence[ModelVersion], since: datetime) -> int:

@@ -12,27 +12,33 @@ from pipeline.compared_nights import ComparedNights
 from pipeline.config import Config
 from pipeline.drift_evidence import Seen
 from pipeline.night import Archive
+from pipeline.performance_evidence import Answers, answers
 from pipeline.rebuild import lists_of
-from pipeline.rows import Rows
 
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class LookedAt:
-    """A sample of each night's people as the model sees them, and the lists of some who came on the day after."""
+    """A sample of each night's people as the model sees them, and what models say of some who came on the day after."""
 
     people: Mapping[datetime, Seen]
-    lists: Mapping[datetime, Rows]
+    answers: Mapping[datetime, Answers]
 
     @classmethod
     def of(
-        cls, archive: Archive, bundle: Bundle, drift: ComparedNights, performance: ComparedNights, config: Config
+        cls,
+        archive: Archive,
+        bundle: Bundle,
+        predecessor: Bundle | None,
+        drift: ComparedNights,
+        performance: ComparedNights,
+        config: Config,
     ) -> LookedAt:
-        """People of the nights that are compared by `drift`, lists of those that are by `performance`."""
+        """People of the nights that are compared by `drift`, answers on those that are by `performance`."""
         of_people, of_lists = (set() if one.note else set(one.all) for one in (drift, performance))
         log_days = (min(drift.reference, default=archive.until) - archive.first_ts()) / _DAY
-        people, lists = {}, {}
+        people, said = {}, {}
         nights = sorted(of_people | of_lists)
         archive.plan(nights)
 
@@ -41,8 +47,9 @@ class LookedAt:
             if night in of_people:
                 people[night] = Seen.of(found, bundle, config, log_days)
             if night in of_lists:
-                lists[night] = lists_of(archive, found, config, config.retrain.dip_people)
+                lists = lists_of(archive, found, config, config.retrain.dip_people)
+                said[night] = answers(night, lists, bundle, predecessor, performance, config)
 
         for night in nights:
             look(night)
-        return cls(people, lists)
+        return cls(people, said)

@@ -26,11 +26,31 @@ _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class _Answered:
-    """One window's candidates (N,): what was asked, what people did, and what the model had said, by goal."""
+class Answered:
+    """Candidates of some lists (N,): whose they are and what people did (`rows`), and what a model says, by goal.
+
+    What the model was told is let go of: of several nights it is larger than all else.
+    """
 
     rows: Rows
     probabilities: Mapping[str, Floats]
+
+    @classmethod
+    def by(cls, models: Mapping[str, GoalModel], bundle: Bundle, rows: Rows, config: Config) -> Answered:
+        """By models of a bundle; an answer of nothing where there is nothing to ask about."""
+        if not rows.size:
+            return cls(rows, {goal: np.zeros(0) for goal in models})
+        x = rows.scored(bundle.context["cuts"], tuple(config.goals), crm_of(bundle)).x
+        asked = replace(rows, said=np.empty((rows.size, 0), np.float32))
+        return cls(asked, {goal: model.predict(x) for goal, model in models.items()})
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What models say of one night's lists; its predecessor is asked on nights since the champion was tested only."""
+
+    champion: Answered
+    predecessor: Answered | None = None
 
 
 @dataclass(frozen=True)
@@ -41,32 +61,42 @@ class Performance:
     predecessor: Dip | None = None
 
 
+def answers(
+    night: datetime, rows: Rows, bundle: Bundle, predecessor: Bundle | None, nights: ComparedNights, config: Config
+) -> Answers:
+    """Of the lists of one of the compared nights.
+
+    On those that it was tested on the model is asked as it was judged; since then, as it serves. Its predecessor is
+    asked on the very same nights since then: what it would have listed for the same people.
+    """
+    if night in nights.reference:
+        return Answers(Answered.by(bundle.models, bundle, rows, config))
+    rival = Answered.by(predecessor.serving, predecessor, rows, config) if predecessor else None
+    return Answers(Answered.by(bundle.serving, bundle, rows, config), rival)
+
+
 def found(
-    lists: Mapping[datetime, Rows],
-    bundle: Bundle,
-    predecessor: Bundle | None,
-    nights: ComparedNights,
-    looks: int,
-    config: Config,
+    said: Mapping[datetime, Answers], bundle: Bundle, nights: ComparedNights, looks: int, config: Config
 ) -> Performance:
     """AUC a goal and NDCG@10 of the lists, then and now, at this many looks; nothing where no nights can be compared.
 
-    `lists` are of the compared nights. On those that it was tested on the model is asked as it was judged; since then,
-    as it serves. Its predecessor is asked on the very same nights since then: what it would have listed for the same
-    people.
+    What is `said` is of the compared nights.
     """
     if nights.note:
         return Performance()
-    then, now = ([lists[night] for night in side] for side in (nights.reference, nights.current))
+    then, now = ([said[night] for night in side] for side in (nights.reference, nights.current))
+    ours, theirs = [one.champion for one in now], [one.predecessor for one in now if one.predecessor]
     return Performance(
-        compared(then, now, bundle, looks, config),
-        against(now, bundle, predecessor, looks, config) if predecessor is not None else None,
+        compared([one.champion for one in then], ours, bundle, looks, config),
+        _against(ours, theirs, bundle, looks, config) if theirs else None,
     )
 
 
-def compared(then: Sequence[Rows], now: Sequence[Rows], bundle: Bundle, looks: int, config: Config) -> tuple[Dip, ...]:
+def compared(
+    then: Sequence[Answered], now: Sequence[Answered], bundle: Bundle, looks: int, config: Config
+) -> tuple[Dip, ...]:
     """The same of lists that people had on the nights of the reference, and on nights of now, at this many looks."""
-    before, after = _answered(then, bundle, bundle.models, config), _answered(now, bundle, bundle.serving, config)
+    before, after = _together(then), _together(now)
     if before is None or after is None:
         return ()
     figures = [
@@ -76,12 +106,14 @@ def compared(then: Sequence[Rows], now: Sequence[Rows], bundle: Bundle, looks: i
     return dips(figures, looks, alpha=config.retrain.dip_alpha, seed=config.training.seed)
 
 
-def against(nights: Sequence[Rows], bundle: Bundle, other: Bundle, looks: int, config: Config) -> Dip | None:
+def _against(
+    ours: Sequence[Answered], theirs: Sequence[Answered], bundle: Bundle, looks: int, config: Config
+) -> Dip | None:
     """NDCG@10 of the lists that another model would have made, and of the champion's, for the same people."""
-    theirs, ours = (_answered(nights, one, one.serving, config) for one in (other, bundle))
-    if theirs is None or ours is None:
+    other, own = _together(theirs), _together(ours)
+    if other is None or own is None:
         return None
-    sides = [_of_lists(one, bundle.weights) for one in (theirs, ours)]
+    sides = [_of_lists(one, bundle.weights) for one in (other, own)]
     figure = _figure(f"NDCG@{K}", sides, config)
     return dips([replace(figure, margin=0.0)], looks, alpha=config.retrain.dip_alpha, seed=config.training.seed)[0]
 
@@ -91,27 +123,25 @@ def look(champion: ModelVersion, as_of: datetime, config: Config) -> int:
     return max(1, int((as_of - champion.as_of - config.outcome_after) / _DAY) + 1)
 
 
-def _answered(
-    nights: Sequence[Rows], bundle: Bundle, models: Mapping[str, GoalModel], config: Config
-) -> _Answered | None:
-    parts = [part for part in nights if part.size]
+def _together(nights: Sequence[Answered]) -> Answered | None:
+    """Several nights as one window; None where there was nobody on any."""
+    parts = [part for part in nights if part.rows.size]
     if not parts:
         return None
-    rows = joined(parts)
-    x = rows.scored(bundle.context["cuts"], tuple(config.goals), crm_of(bundle)).x
-    return _Answered(rows, {goal: model.predict(x) for goal, model in models.items()})
+    said = {goal: np.concatenate([part.probabilities[goal] for part in parts]) for goal in parts[0].probabilities}
+    return Answered(joined([part.rows for part in parts]), said)
 
 
-def _auc(goal: str, then: _Answered, now: _Answered, config: Config) -> Figure:
+def _auc(goal: str, then: Answered, now: Answered, config: Config) -> Figure:
     sides = [(one.rows.labels[goal], one.probabilities[goal], one.rows.person) for one in (then, now)]
     return _figure(f"AUC of {goal}", sides, config)
 
 
-def _ndcg(then: _Answered, now: _Answered, bundle: Bundle, config: Config) -> Figure:
+def _ndcg(then: Answered, now: Answered, bundle: Bundle, config: Config) -> Figure:
     return _figure(f"NDCG@{K}", [_of_lists(one, bundle.weights) for one in (then, now)], config)
 
 
-def _of_lists(one: _Answered, weights: Mapping[str, float]) -> tuple[Floats, None, NDArray[np.int64]]:
+def _of_lists(one: Answered, weights: Mapping[str, float]) -> tuple[Floats, None, NDArray[np.int64]]:
     """NDCG@10 of every list in which something was wanted, and whose it is."""
     wanted = scorer.relevance({goal: one.rows.labels[goal].astype(np.float64) for goal in weights}, weights)
     values = metrics.ndcg_by_group(one.rows.group, scorer.relevance(one.probabilities, weights), wanted, K)
