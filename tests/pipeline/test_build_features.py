@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -285,6 +288,26 @@ def test_a_shorter_cadence_replays_the_same_hour(tmp_path: Path) -> None:
     nights = replayed(config, morning)
     assert {night.hour for night in nights} == {6}
     assert nights[-1] == morning - 3 * DAY
+
+
+def test_what_is_as_large_as_the_log_is_let_go_of(config: Config) -> None:
+    """A night does not hold the archive that it was cut from, nor a night that ranks what candidates learned from."""
+    gc.disable()
+    try:
+        loaded = Archive.load(Lake.of(config), config, END)
+        night = loaded.night(NIGHT)
+        let_go: weakref.ref[Any] = weakref.ref(loaded)
+        del loaded
+        assert let_go() is None
+        found = NightFeatures.of(night, config)
+        learned_from = found.engagement
+        let_go = weakref.ref(learned_from)
+        assert found.engagement is learned_from, "the same for all who ask meanwhile"
+        assert found.personal
+        del learned_from
+        assert let_go() is None
+    finally:
+        gc.enable()
 
 
 def test_an_archive_read_back_from_the_lake_gives_the_same(config: Config, found: NightFeatures) -> None:

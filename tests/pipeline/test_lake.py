@@ -227,6 +227,23 @@ def test_a_night_is_replaced_alone_and_may_bring_new_columns(lake: Lake) -> None
     ]
 
 
+def test_a_night_that_comes_in_parts_is_there_whole_or_not_at_all(lake: Lake) -> None:
+    """Parts are written as they come; where one fails to come, the night is as it was, and can be written again."""
+
+    def parts(failing: bool) -> Iterator[pa.Table]:
+        yield night(1, 2)
+        if failing:
+            raise ZeroDivisionError
+        yield night(3)
+
+    lake.replace_night("person_features", night(7), NIGHT)
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        lake.replace_night("person_features", parts(failing=True), NIGHT)
+    assert lake.read_night("person_features", NIGHT)["person_id"].to_pylist() == [7]
+    lake.replace_night("person_features", parts(failing=False), NIGHT)
+    assert sorted(lake.read_night("person_features", NIGHT)["person_id"].to_pylist()) == [1, 2, 3]
+
+
 def test_graded_nights_are_instants(lake: Lake) -> None:
     """What was graded is known by its night, in UTC; before the first grade there is none."""
     assert lake.nights("grades") == []
