@@ -32,8 +32,9 @@ def content_features(history: History) -> pa.Table:
         "people_7d": _people(history, 7),
         "people_30d": _people(history, 30),
     }
+    strength = history.strength
     for label, half_life in HALF_LIVES_DAYS.items():
-        found[f"popularity_{label}"] = _popularity(history, half_life)
+        found[f"popularity_{label}"] = _popularity(history, strength, half_life)
     found["trend"] = (readers_1d + 1) / (readers_7d / 7 + 1)
     found["gravity"] = readers_7d / (np.maximum(found["age_days"], 0) + 0.5) ** 1.5
     found.update(_busy(history))
@@ -95,11 +96,11 @@ def _readers(history: History, days: float) -> Floats:
     return _people(history, days) + _of_crowd(history, np.where(views, crowd.count, 0.0))
 
 
-def _popularity(history: History, half_life_days: float) -> Floats:
-    """Decayed activity of people and of the crowd."""
+def _popularity(history: History, strength: Floats, half_life_days: float) -> Floats:
+    """Decayed activity of people, by the strength of each row, and of the crowd."""
     crowd = history.crowd
     decay = np.exp2(-(history.as_of - crowd.ts) / DAY / half_life_days)
-    known = history.per_content(history.active, history.strength * history.decay(half_life_days))
+    known = history.per_content(history.active, strength * history.decay(half_life_days))
     return known + _of_crowd(history, crowd.count * STRENGTH[crowd.kind] * decay)
 
 

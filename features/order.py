@@ -1,8 +1,8 @@
-"""The order of rows by two columns and, of the few that tie in both, by all else: what a sort by ten columns gives."""
+"""The order of rows by two columns and, of the few that tie in both, by all else; groups of rows, some at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -55,3 +55,20 @@ def numbered(values: Ints) -> tuple[Ints, Ints]:
     begins = np.ones(len(values), bool)
     begins[1:] = values[1:] != values[:-1]
     return values[begins], np.cumsum(begins) - 1
+
+
+def starts(values: Ints) -> Ints:
+    """Where each run of equal values begins, and how many values there are: runs + 1."""
+    begins = np.r_[True, values[1:] != values[:-1]][: len(values)]
+    return np.append(np.flatnonzero(begins), len(values))
+
+
+def pieces(sizes: Ints, most: int) -> Iterator[tuple[int, int]]:
+    """Groups from one to another, a piece at a time: together of at most that size, or one group; none is cut."""
+    end = np.cumsum(sizes)
+    start = 0
+    while start < len(sizes):
+        before = end[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(end, before + most, side="right")))
+        yield start, stop
+        start = stop

@@ -9,7 +9,6 @@ for a request alone: the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from expectations.schemas import TIMESTAMP
+from features.order import pieces, starts
 from features.pair_measures import KINDS, SCOPES
 from features.pair_passes import BLOCK, pairs_by_requests, tastes_of_people
 from features.pair_program import Contents, Program, Vocabulary
@@ -110,12 +110,13 @@ def _asked(rows: Rows, person: Ints, as_of: Ints, content: NDArray[np.int32]) ->
     """The requests in order. Who has no rows has them from 0 to 0."""
     order = _order(person, as_of)
     person = person[order]
-    begin = np.flatnonzero(np.r_[True, person[1:] != person[:-1]][: len(person)])
-    at = np.searchsorted(rows.people, person[begin])
-    there = np.isin(person[begin], rows.people, assume_unique=True)
+    begin = starts(person)
+    people = person[begin[:-1]]
+    at = np.searchsorted(rows.people, people)
+    there = np.isin(people, rows.people, assume_unique=True)
     at[~there] = 0
     first, last = (np.where(there, rows.starts[at + i], 0) if len(rows.people) else np.zeros_like(at) for i in (0, 1))
-    return Asked(np.append(begin, len(person)), first, last, as_of[order], content[order], order)
+    return Asked(begin, first, last, as_of[order], content[order], order)
 
 
 def _order(person: Ints, as_of: Ints) -> Ints:
@@ -164,18 +165,6 @@ def _state(prefix: str, slots: int, program: Program, layout: Layout) -> dict[st
     }
 
 
-def _pieces(most: Ints) -> Iterator[tuple[int, int]]:
-    """People from one to another, a piece at a time: together at most `_GROUPS_AT_ONCE` groups, of whom each may have
-    `most`; or one person."""
-    end = np.cumsum(most)
-    start = 0
-    while start < len(most):
-        before = end[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(end, before + _GROUPS_AT_ONCE, side="right")))
-        yield start, stop
-        start = stop
-
-
 def _tastes(rows: Rows, night: int, words: Vocabulary, program: Program) -> tuple[Ints, Ints, NDArray[np.float64]]:
     """Whose (by place), which group, and the affinities by half-life: (groups of people, half-lives)."""
     contents, layout = words.arrays, _layout(program)
@@ -183,7 +172,7 @@ def _tastes(rows: Rows, night: int, words: Vocabulary, program: Program) -> tupl
     most = np.minimum(np.diff(rows.starts) * links, contents.groups)
     scratch = _scratch(rows, contents, program, layout, contents.groups)
     parts = []
-    for start, stop in _pieces(most):
+    for start, stop in pieces(most, _GROUPS_AT_ONCE):
         size = int(most[start:stop].sum()) + 1  # a group that was not touched is written, too, before it is passed over
         person, group = np.empty(size, np.int64), np.empty(size, np.int64)
         shares = np.empty((size, len(program.half_lives)))

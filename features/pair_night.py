@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from expectations.schemas import TIMESTAMP
+from features.order import pieces, starts
 from features.pair_kernel import pair_kernel, pair_table
 from features.pair_measures import Groups
 from features.pair_response import response_totals, responses
@@ -85,16 +86,10 @@ class PairsOfNight:
 
     def _pieces(self) -> Iterator[pa.Table]:
         """The shard, some people at a time: what a kernel makes of each row of a piece stays in tens of MB."""
-        persons, start = self._persons, 0
-        while True:
-            stop = min(start + _ROWS, len(persons))
-            if stop < len(persons):  # no person is cut: the one at the end is left for later, or taken whole
-                first, last = (int(np.searchsorted(persons, persons[stop], side)) for side in ("left", "right"))
-                stop = first if first > start else last
-            yield _whole(self._shard.slice(start, stop - start))
-            if stop == len(persons):
-                return
-            start = stop
+        begins = starts(self._persons)
+        cuts = pieces(np.diff(begins), _ROWS) if len(begins) > 1 else [(0, 0)]  # of nobody there is a table as well
+        for first, last in cuts:
+            yield _whole(self._shard.slice(begins[first], begins[last] - begins[first]))
 
     def _of(self, people: Ints) -> pa.Table:
         """The rows of these people (sorted). Who asks block by block has them side by side: then nothing is copied."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from expectations.schemas import TIMESTAMP
 from features.history import KINDS, STRENGTH, GoalRule
+from features.order import starts
 from features.ties import settle
 
 Ints = NDArray[np.int64]
@@ -157,11 +158,11 @@ def encoded(shard: pa.Table, codes: Codes) -> Rows:
     _require_order(person, ts)
     event, content = _Text.of(shard["event"]), _Text.of(shard["content_id"])
     dwell_ms, micros = _scaled(shard["dwell_seconds"], 1000), _scaled(shard["value"], 1_000_000)
-    starts = np.flatnonzero(np.r_[True, person[1:] != person[:-1]][: len(person)])
+    begins = starts(person)
     return _settled(
         Rows(
-            people=person[starts],
-            starts=np.append(starts, len(person)),
+            people=person[begins[:-1]],
+            starts=begins,
             ts=ts,
             known=np.maximum(ts, _ints(shard["known_at"], 0)),
             until=_ints(shard["known_until"], FOREVER),

@@ -252,7 +252,8 @@ def run(as_of: datetime, config: Config, *, on_slice: Callable[[int, int], None]
     format and channel that a person did something in, with the decayed affinities.
     """
     lake = Lake.of(config)
-    night = Archive.load(lake, config, as_of, config.training.history_days, on_slice, NIGHT).night(as_of)
+    days = config.training.history_days
+    night = Archive.load(lake, config, as_of, days, on_slice, columns=NIGHT).night(as_of)
     found, without = NightFeatures.of(night, config), tuple(_without(night, lake))
     wide = person_features(night.measured, found.history.people, wide_spec(config, night.content))
     lake.replace_night("person_features", wide, as_of)

@@ -26,6 +26,8 @@ def arguments(log: pa.Table) -> dict[str, Any]:
         "second": columns[1],
         "rest": lambda rows: np.lexsort([column[rows] for column in columns[::-1]]),
         "values": columns[0],
+        "sizes": np.unique(columns[0], return_counts=True)[1],
+        "most": 3,
     }
 
 
@@ -43,4 +45,21 @@ def _numbered(world: Any) -> list[Any]:
     return [different.tolist(), sorted(zip(values.tolist(), place.tolist(), strict=True))]
 
 
-CASES: Mapping[str, Callable[[Any], Any]] = {"order.numbered": _numbered, "order.ordered": _ordered}
+def _starts(world: Any) -> list[int]:
+    """Of sorted values: of others the order is what is asked about."""
+    found: list[int] = order.starts(np.sort(_columns(world.log)[0])).tolist()
+    return found
+
+
+def _pieces(world: Any) -> list[tuple[int, int]]:
+    """The people of the log, by how many rows they have."""
+    given = arguments(world.log)
+    return list(order.pieces(given["sizes"], given["most"]))
+
+
+CASES: Mapping[str, Callable[[Any], Any]] = {
+    "order.numbered": _numbered,
+    "order.ordered": _ordered,
+    "order.pieces": _pieces,
+    "order.starts": _starts,
+}
