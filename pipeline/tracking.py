@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
 
 _LONGEST = 6000  # MLflow's limit on a parameter's characters
-_KIND = {"mlflow.experimentKind": "custom_model_development"}
-"""What MLflow's pages open an experiment as: a table logged beside a run they would take for an evaluation of GenAI."""
 _STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 
 
@@ -110,7 +108,7 @@ def _experiment(client: MlflowClient, tracker: Tracker, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         location = (tracker.folder.resolve() / "artifacts").as_uri()
-        return str(client.create_experiment(name, artifact_location=location, tags=_KIND))
+        return str(client.create_experiment(name, artifact_location=location))
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)
