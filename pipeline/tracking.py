@@ -104,6 +104,18 @@ def log_grades(tracker: Tracker, grades: Sequence[Grade]) -> str:
         return run_id
 
 
+def trainings_page(tracker: Tracker) -> str | None:
+    """Where an MLflow server shows the project's trainings, after its own address; None before the first.
+
+    An address that says no kind of work opens on whatever kind the browser saw last, and one of them shows no run.
+    """
+    if not tracker.exists:
+        return None
+    with exclusive(tracker) as client:
+        found = client.get_experiment_by_name(tracker.project)
+    return f"/#/experiments/{found.experiment_id}?workflowType=machine_learning" if found else None
+
+
 def _experiment(client: MlflowClient, tracker: Tracker, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:

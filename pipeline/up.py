@@ -24,7 +24,7 @@ from typing import Any, Self
 
 import typer
 
-from pipeline import airflow_environment, config
+from pipeline import airflow_environment, config, tracking
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 from pipeline.records import Tracker
@@ -90,6 +90,11 @@ class Services:
         self._await("Airflow", lambda: self._healthy_parts() >= AIRFLOW_PARTS)
         if self.mlflow_url is not None:
             self._await("MLflow", lambda: _answers(f"{self.mlflow_url}/health"))
+
+    @property
+    def trainings_page(self) -> str:
+        """What comes after MLflow's address; nothing where there is no training yet."""
+        return tracking.trainings_page(self._tracker) or ""
 
     def check(self) -> None:
         """See that all are still alive.
@@ -169,7 +174,7 @@ def run(
         say("Starting Airflow and MLflow …")
         with Services(config_path, airflow_port=airflow_port, mlflow_port=mlflow_port) as services:
             say(f"Airflow  {services.airflow_url}  (unpause `ingest` to have it run every night)")
-            say(f"MLflow   {services.mlflow_url}")
+            say(f"MLflow   {services.mlflow_url}{services.trainings_page}")
             say("Ctrl-C stops both.")
             while True:
                 services.check()

@@ -50,6 +50,17 @@ def test_training_is_one_run_with_everything_in_its_place(tracker: Tracker, clie
     assert run.info.end_time - run.info.start_time >= 60_000
 
 
+def test_the_page_of_trainings_is_the_experiment_of_the_project(tracker: Tracker, client: MlflowClient) -> None:
+    """It leads to trainings, not to the nights that were logged before; before any training there is none."""
+    assert tracking.trainings_page(tracker) is None
+    tracking.log_decision(tracker, NIGHT, {"retrain": False}, "<!doctype html>")
+    assert tracking.trainings_page(tracker) is None
+    version = tracking.log_training(tracker, record())
+    run = client.get_run(client.get_model_version(tracker.model_name, version).run_id)
+    expected = f"/#/experiments/{run.info.experiment_id}?workflowType=machine_learning"
+    assert tracking.trainings_page(tracker) == expected
+
+
 def test_the_card_is_the_run_s_and_the_verdict_the_version_s(tracker: Tracker, client: MlflowClient) -> None:
     """The run's description is the card, the version's the verdict; a training without a card shows the verdict."""
     version = tracking.log_training(tracker, record(description="Promoted.", card="**Promoted.** And why."))
