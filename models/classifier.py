@@ -209,6 +209,11 @@ class Bundle:
         """The models that people's lists are made with."""
         return {**self.models, **self.anew}
 
+    @property
+    def sha256(self) -> str:
+        """Of all that it is: the manifest has those of the trees."""
+        return _sha256(self.to_files()[MANIFEST])
+
     def to_files(self) -> dict[str, bytes]:
         """The files by name: `<goal>.ubj` of what serves, `<goal>.judged.ubj` where another one was judged, and
         `bundle.json` with their sha256 and all the rest.

@@ -23,6 +23,7 @@ from pipeline.drift_evidence import Evidence
 from pipeline.errors import ShortlistError
 from pipeline.lake import Lake
 from pipeline.looked_at import LookedAt
+from pipeline.looks import Looks
 from pipeline.night import Archive
 from pipeline.performance_evidence import Answers, Performance
 from pipeline.records import ModelVersion, Tracker
@@ -140,7 +141,8 @@ def _seen(
 ) -> tuple[Evidence, Mapping[datetime, Answers]]:
     """What is seen of people, and what models say on the nights that are judged; the archive is let go of."""
     archive = Archive.load(lake, config, as_of)
-    looked_at = LookedAt.of(archive, bundle, rival, nights["drift"], nights["performance"], config)
+    looks = Looks.of(lake, config, [bundle] if rival is None else [bundle, rival])
+    looked_at = LookedAt.of(archive, bundle, rival, nights["drift"], nights["performance"], looks, config)
     before = _beyond_chance_before(as_of, champion, config, lake)
     evidence = drift_evidence.found(archive, looked_at.people, bundle, nights["drift"], before, as_of, config)
     return evidence, looked_at.answers

@@ -47,7 +47,7 @@ def for_performance(bundle: Bundle, champion: ModelVersion, as_of: datetime, con
     """The newest nights of the champion's whose outcome is known, and nights that it was tested on."""
     count = config.retrain.dip_nights
     tested = nights_of(bundle, "tested")[-2 * count :]
-    latest = newest(as_of - config.outcome_after, count, config)
+    latest = newest(as_of - ripe_after(config), count, config)
     current = tuple(night for night in latest if night >= champion.as_of)
     if not tested:
         return ComparedNights(tested, current, "the champion does not say on which nights it was tested")
@@ -66,6 +66,12 @@ def newest(until: datetime, count: int, config: Config) -> Nights:
 def day_or_step(config: Config) -> timedelta:
     """From one look at the data to the next: a day, or a night where nights are further apart."""
     return max(config.project.step, _DAY)
+
+
+def ripe_after(config: Config) -> timedelta:
+    """How long after a night all of its outcome is known, in whole nights of the comparison."""
+    step = day_or_step(config)
+    return -(-config.known_after // step) * step
 
 
 def nights_of(bundle: Bundle, kind: str) -> Nights:

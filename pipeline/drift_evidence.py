@@ -18,10 +18,11 @@ from models.bursts import Burst, bursts
 from models.classifier import Bundle
 from models.drift import DriftResult
 from models.performance import expected_auc
-from pipeline import score
+from pipeline import looks, score
 from pipeline.build_features import NightFeatures, crm_of
 from pipeline.compared_nights import ComparedNights, day_or_step
 from pipeline.config import Config
+from pipeline.looks import Arrays
 from pipeline.night import Archive
 from pipeline.rebuild import stable_sample
 
@@ -127,18 +128,38 @@ class Seen:
         """
         people = stable_sample(found.history.people, config.drift.people)
         goals, vocabulary = tuple(config.goals), crm_of(bundle)
+        wanted = looked_for(bundle, config, log_days)
         matrix = found.person_matrix(goals, bundle.context["cuts"], vocabulary)[people]
         scored = score.score(found, bundle, config, people)
         place = np.searchsorted(people, scored.person)
         total = np.bincount(place, weights=scored.relevance, minlength=len(people))
         candidates = np.bincount(place, minlength=len(people))
         columns = {drift.SCORE: relative(total / np.maximum(candidates, 1))}
-        listed = (feature for feature in spec.features(goals, crm=vocabulary.attributes) if feature.group == "person")
-        rates = spec.counts_of_rates(goals)
-        for feature, values in zip(listed, matrix.T, strict=True):
-            if feature.memory_days <= log_days and feature.name not in rates:
-                columns[feature.name] = values.astype(np.float64)
+        names = spec.names(goals, "person", vocabulary.attributes)
+        columns |= {
+            name: values.astype(np.float64) for name, values in zip(names, matrix.T, strict=True) if name in wanted
+        }
         return cls(found.history.people[people], columns, scored.probabilities)
+
+    @classmethod
+    def from_arrays(cls, kept: Arrays) -> Seen:
+        """What `arrays` gave."""
+        return cls(kept[looks.PEOPLE], looks.below("columns", kept), looks.below("probabilities", kept))
+
+    @property
+    def arrays(self) -> Arrays:
+        """All of it, to be kept."""
+        said = {**looks.under("columns", self.columns), **looks.under("probabilities", self.probabilities)}
+        return {looks.PEOPLE: self.people, **said}
+
+
+def looked_for(bundle: Bundle, config: Config, log_days: float) -> list[str]:
+    """The features that are looked at of people, in the models' order; see `Seen.of`."""
+    goals, rates = tuple(config.goals), spec.counts_of_rates(config.goals)
+    features = spec.features(goals, crm=crm_of(bundle).attributes)
+    return [
+        one.name for one in features if one.group == "person" and one.memory_days <= log_days and one.name not in rates
+    ]
 
 
 def relative(relevance: Floats) -> Floats:

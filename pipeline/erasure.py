@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import schemas
-from pipeline import checkpoints, query, staging, suppress
+from pipeline import checkpoints, looks, query, staging, suppress
 from pipeline.config import Config
 from pipeline.day_files import ORDER, DataFile, DayFiles
-from pipeline.lake import UNDATED, Lake
+from pipeline.lake import PURGED, UNDATED, Lake
 
 PERSONAL: Mapping[str, tuple[str, ...]] = {
     "events": ("person_id", "visitor_id", "customer_id"),
@@ -31,9 +31,6 @@ LINKS: Mapping[str, tuple[str, ...]] = {"identities": ("id", "other_id")}
 NIGHTLY = ("person_features", "person_affinities")
 """Tables of a night with rows about people, by `person_id`."""
 
-PURGED = "_purged"
-"""The source of the proof, in `loads`, that the lake as it is holds nothing of the people who are suppressed."""
-
 _BATCH = 262_144
 
 
@@ -44,6 +41,7 @@ def delete_people(lake: Lake, people: pa.Array) -> dict[str, int]:
     of a table hold the rows until `lake_history.vacuum` removes them.
     """
     checkpoints.remove_those_with(lake, people)
+    looks.remove_those_with(lake, people)
     deleted = _from_tables(lake, PERSONAL, people)
     deleted |= {table: _from_nights(lake, table, people) for table in NIGHTLY}
     if any(deleted[table] for table in ("events", "transactions")):
@@ -52,8 +50,9 @@ def delete_people(lake: Lake, people: pa.Array) -> dict[str, int]:
 
 
 def forget_people(lake: Lake, people: pa.Array) -> dict[str, int]:
-    """As `delete_people`, and their links, too; and all that earlier nights kept to go on from."""
+    """As `delete_people`, and their links, too; and all that earlier nights kept to go on from, or saw of anybody."""
     checkpoints.remove_all(lake)
+    looks.remove_all(lake)
     links = _from_tables(lake, LINKS, people)
     return {**delete_people(lake, people), **{table: rows for table, rows in links.items() if rows}}
 

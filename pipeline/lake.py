@@ -41,6 +41,9 @@ WORD = pa.dictionary(pa.int32(), pa.string())
 UNDATED = date(1970, 1, 1)
 """The `day` of a snapshot that carries no date of its own: it is valid for every night."""
 
+PURGED = "_purged"
+"""The source of the proof, in `loads`, that the lake as it is holds nothing of the people who are suppressed."""
+
 NIGHT = "%Y-%m-%dT%H%M%SZ"
 """How a night is written in file names and partitions: UTC, sorted by name is sorted by time."""
 
@@ -84,6 +87,11 @@ class Lake:
     def checkpoints(self) -> Path:
         """What is kept of everybody at past nights, to go on from there; see `pipeline.checkpoints`."""
         return self.root / "checkpoints"
+
+    @property
+    def looks(self) -> Path:
+        """What the drift check saw of some people on past nights; see `pipeline.looks`."""
+        return self.root / "looks"
 
     @property
     def rankings(self) -> Path:

@@ -13,36 +13,53 @@ from numpy.typing import NDArray
 from models import metrics, scorer
 from models.classifier import Bundle, GoalModel
 from models.performance import Dip, Figure, dips
+from pipeline import looks
 from pipeline.build_features import crm_of
-from pipeline.compared_nights import ComparedNights
+from pipeline.compared_nights import ComparedNights, ripe_after
 from pipeline.config import Config
+from pipeline.looks import Arrays
 from pipeline.records import ModelVersion
-from pipeline.rows import Rows, joined
+from pipeline.rows import Rows
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 K = 10
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Answered:
-    """Candidates of some lists (N,): whose they are and what people did (`rows`), and what a model says, by goal.
+    """Candidates of some lists (N,): whose they are, what people did, and what a model says, the last two by goal.
 
-    What the model was told is let go of: of several nights it is larger than all else.
+    `group` is one number a list. What the model was told is let go of: of several nights it is larger than all else.
     """
 
-    rows: Rows
+    people: Ints
+    group: Ints
+    labels: Mapping[str, Array]
     probabilities: Mapping[str, Floats]
 
     @classmethod
     def by(cls, models: Mapping[str, GoalModel], bundle: Bundle, rows: Rows, config: Config) -> Answered:
         """By models of a bundle; an answer of nothing where there is nothing to ask about."""
-        if not rows.size:
-            return cls(rows, {goal: np.zeros(0) for goal in models})
-        x = rows.scored(bundle.context["cuts"], tuple(config.goals), crm_of(bundle)).x
-        asked = replace(rows, said=np.empty((rows.size, 0), np.float32))
-        return cls(asked, {goal: model.predict(x) for goal, model in models.items()})
+        said = {goal: np.zeros(0) for goal in models}
+        if rows.size:
+            x = rows.scored(bundle.context["cuts"], tuple(config.goals), crm_of(bundle)).x
+            said = {goal: model.predict(x) for goal, model in models.items()}
+        return cls(rows.person, rows.group, rows.labels, said)
+
+    @classmethod
+    def from_arrays(cls, kept: Arrays) -> Answered:
+        """What `arrays` gave."""
+        labels, said = (looks.below(name, kept) for name in ("labels", "probabilities"))
+        return cls(kept[looks.PEOPLE], kept["group"], labels, said)
+
+    @property
+    def arrays(self) -> Arrays:
+        """All of it, to be kept."""
+        said = {**looks.under("labels", self.labels), **looks.under("probabilities", self.probabilities)}
+        return {looks.PEOPLE: self.people, "group": self.group, **said}
 
 
 @dataclass(frozen=True)
@@ -51,6 +68,18 @@ class Answers:
 
     champion: Answered
     predecessor: Answered | None = None
+
+    @classmethod
+    def from_arrays(cls, kept: Arrays) -> Answers:
+        """What `arrays` gave."""
+        champion, predecessor = (looks.below(name, kept) for name in ("champion", "predecessor"))
+        return cls(Answered.from_arrays(champion), Answered.from_arrays(predecessor) if predecessor else None)
+
+    @property
+    def arrays(self) -> Arrays:
+        """All of it, to be kept."""
+        rival = looks.under("predecessor", self.predecessor.arrays) if self.predecessor else {}
+        return {**looks.under("champion", self.champion.arrays), **rival}
 
 
 @dataclass(frozen=True)
@@ -120,20 +149,29 @@ def _against(
 
 def look(champion: ModelVersion, as_of: datetime, config: Config) -> int:
     """How many nights of the champion's have matured: as often it was looked at, counted from 1."""
-    return max(1, int((as_of - champion.as_of - config.outcome_after) / _DAY) + 1)
+    return max(1, int((as_of - champion.as_of - ripe_after(config)) / _DAY) + 1)
 
 
 def _together(nights: Sequence[Answered]) -> Answered | None:
     """Several nights as one window; None where there was nobody on any."""
-    parts = [part for part in nights if part.rows.size]
+    parts = [part for part in nights if len(part.people)]
     if not parts:
         return None
-    said = {goal: np.concatenate([part.probabilities[goal] for part in parts]) for goal in parts[0].probabilities}
-    return Answered(joined([part.rows for part in parts]), said)
+    offsets = np.cumsum([0, *(int(part.group.max()) + 1 for part in parts)])[:-1]
+    return Answered(
+        np.concatenate([part.people for part in parts]),
+        np.concatenate([part.group + offset for part, offset in zip(parts, offsets, strict=True)]),
+        _concatenated([part.labels for part in parts]),
+        _concatenated([part.probabilities for part in parts]),
+    )
+
+
+def _concatenated(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    return {goal: np.concatenate([part[goal] for part in parts]) for goal in parts[0]}
 
 
 def _auc(goal: str, then: Answered, now: Answered, config: Config) -> Figure:
-    sides = [(one.rows.labels[goal], one.probabilities[goal], one.rows.person) for one in (then, now)]
+    sides = [(one.labels[goal], one.probabilities[goal], one.people) for one in (then, now)]
     return _figure(f"AUC of {goal}", sides, config)
 
 
@@ -143,9 +181,9 @@ def _ndcg(then: Answered, now: Answered, bundle: Bundle, config: Config) -> Figu
 
 def _of_lists(one: Answered, weights: Mapping[str, float]) -> tuple[Floats, None, NDArray[np.int64]]:
     """NDCG@10 of every list in which something was wanted, and whose it is."""
-    wanted = scorer.relevance({goal: one.rows.labels[goal].astype(np.float64) for goal in weights}, weights)
-    values = metrics.ndcg_by_group(one.rows.group, scorer.relevance(one.probabilities, weights), wanted, K)
-    people = one.rows.person[np.unique(one.rows.group, return_index=True)[1]]
+    wanted = scorer.relevance({goal: one.labels[goal].astype(np.float64) for goal in weights}, weights)
+    values = metrics.ndcg_by_group(one.group, scorer.relevance(one.probabilities, weights), wanted, K)
+    people = one.people[np.unique(one.group, return_index=True)[1]]
     return values[~np.isnan(values)], None, people[~np.isnan(values)]
 
 

@@ -17,11 +17,11 @@ from deltalake import DeltaTable
 from rich.console import Console
 
 from expectations import schemas
-from pipeline import checkpoints, disk, erasure, query, scratch, swap
+from pipeline import checkpoints, disk, looks, query, scratch, swap
 from pipeline.config import Config
 from pipeline.day_files import ORDER, DayFiles
 from pipeline.errors import ConfigurationError, ShortlistError
-from pipeline.lake import Lake
+from pipeline.lake import PURGED, Lake
 from pipeline.pseudonyms import Pseudonyms, rotate
 from pipeline.report import Report
 from pipeline.shards import shard_of
@@ -127,7 +127,8 @@ def _remove_traces(lake: Lake) -> None:
     """What has old pseudonyms, or a digest of them, and is not needed any more."""
     _require_quiet(lake)
     checkpoints.remove_all(lake)
-    lake.replace_source("loads", schemas.LAKE["loads"].schema.empty_table(), erasure.PURGED)
+    looks.remove_all(lake)
+    lake.replace_source("loads", schemas.LAKE["loads"].schema.empty_table(), PURGED)
 
 
 def _require_quiet(lake: Lake) -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from expectations import schemas
 from pipeline import config as configuration
-from pipeline import erasure, ingest, rotate_key
+from pipeline import ingest, rotate_key
 from pipeline.config import Config
-from pipeline.lake import UNDATED, Lake
+from pipeline.lake import PURGED, UNDATED, Lake
 from pipeline.pseudonyms import Pseudonyms
 from pipeline.suppress import FORGOTTEN
 from tests.pipeline.small import House, table_source
@@ -126,7 +126,7 @@ def rotated(house: House, patch: pytest.MonkeyPatch, old: str = A, new: str = B)
 def rows_of(house: House) -> Rows:
     """Every table, its rows in order; of the features who has some. No proof of a purge: it tells versions."""
     lake, rows = house.lake, house.rows()
-    rows["loads"] = [row for row in rows["loads"] if row["source"] != erasure.PURGED]
+    rows["loads"] = [row for row in rows["loads"] if row["source"] != PURGED]
     people = {str(night): lake.read_night(NIGHTLY, night)["person_id"].to_pylist() for night in lake.nights(NIGHTLY)}
     return {**rows, NIGHTLY: [people]}
 

@@ -6,11 +6,12 @@ import json
 from html import escape
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from pipeline import registry, tracking
+from pipeline import looks, registry, tracking
 from pipeline.errors import ShortlistError
 from pipeline.records import TrainingRecord
 from tests.pipeline.drifting import AS_OF, DAY, Company, arms, bundle, company
@@ -167,3 +168,39 @@ def test_the_decision_is_written_down(shifted: Company) -> None:
     assert all(escape(arm["detail"]) in page for arm in report.arms)
     for name in report.moved:
         assert f'aria-label="Shares of {name} by bin.' in page
+
+
+# ---------------------------------------------------------------- what earlier nights saw
+
+
+def test_a_night_is_looked_at_once_and_says_the_same(shifted: Company) -> None:
+    """Of the nights that last night's check saw too nothing is made anew, and looking anew would say just the same."""
+    lake = shifted.house.lake
+    looks.remove_all(lake)
+    shifted.decide(AS_OF - DAY)
+    before = {file.name: file.stat().st_ino for file in lake.looks.iterdir()}
+    report = shifted.decide()
+    after = {file.name: file.stat().st_ino for file in lake.looks.iterdir()}
+    both = before.keys() & after.keys()
+    assert {name: after[name] for name in both} == {name: before[name] for name in both}
+    assert [len(found) for found in (before, after, both)] == [10, 11, 9]  # new: tonight, and one that has matured
+    looks.remove_all(lake)
+    assert shifted.decide() == report
+    assert {file.name for file in lake.looks.iterdir()} == after.keys()
+
+
+def test_what_was_seen_is_what_is_judged(shifted: Company) -> None:
+    """A night that says something else now is believed as it was seen: then nobody had a mobile."""
+    shifted.decide()
+    night, changed = f"{AS_OF:%Y-%m-%dT%H%M%SZ}", 0
+    for file in shifted.house.lake.looks.glob(f"{night}-*.npz"):
+        with np.load(file) as found:
+            arrays = dict(found)
+        if "columns/mobile_share" in arrays:
+            arrays["columns/mobile_share"] = np.zeros_like(arrays["columns/mobile_share"])
+            np.savez(file, **arrays)
+            changed += 1
+    assert changed == 1
+    found = {feature["name"]: feature for feature in shifted.decide().features}
+    looks.remove_all(shifted.house.lake)
+    assert found["mobile_share"] != {feature["name"]: feature for feature in shifted.decide().features}["mobile_share"]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pipeline import erasure
 from pipeline.config import Config
 from pipeline.day_files import ORDER
-from pipeline.lake import UNDATED, Lake
+from pipeline.lake import PURGED, UNDATED, Lake
 from tests.examples import examples
 from tests.pipeline import lakes
 from tests.pipeline.lakes import CUSTOMERS, END, VISITORS, config_in, table
@@ -189,5 +189,5 @@ def test_the_proof_names_nobody(config: Config) -> None:
     """What says that a purge was done is a hash, and no load of any source."""
     lake = lakes.written({"events": visits(1, 2), "suppressions": wishes(gpc=(1, False))}, config)
     erasure.purge(lake, END, config)
-    (row,) = lake.read("loads").filter(pc.equal(lake.read("loads")["source"], erasure.PURGED)).to_pylist()
+    (row,) = lake.read("loads").filter(pc.equal(lake.read("loads")["source"], PURGED)).to_pylist()
     assert (row["day"], row["rows"], len(row["sha256"])) == (UNDATED, 0, 64)
