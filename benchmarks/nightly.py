@@ -2,7 +2,8 @@
 
 10 M events of 100,000 people in 90 days, 5,000 contents, 200 candidates, lists of 20: caps on categories and authors,
 lists spread over subjects, three reasons a row, three goals. The champion was trained four nights ago and has served
-since; last night left its checkpoint and its lists. That is made beforehand and not measured.
+since; last night left its checkpoint, its lists, and what its check saw of past nights. That is made beforehand and not
+measured.
 
 Then one night as the DAG runs it, each step in a process of its own, imports included: features, grade (of last
 night's lists), drift (three nights against three, and how the champion did), rank, publish. What is left out is the
@@ -141,8 +142,8 @@ def _founded(home: Path, events: int) -> Config:
 
 
 def _last_night(config: Config) -> None:
-    """What the night before left: its checkpoint, its lists."""
-    for step in TO_LISTS:
+    """What the night before left: its checkpoint, its lists, what its check saw."""
+    for step in (*TO_LISTS, "check_drift"):
         _run(step, config, NIGHT - timedelta(days=1))
 
 
