@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from models.calibration import fit as fit_calibration
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Json = Any
+Binned = xgb.QuantileDMatrix | xgb.ExtMemQuantileDMatrix
 
 MAX_BIN = 256
 """Histogram bins a feature. Fixed, so that one matrix serves every trial of a study."""
@@ -35,6 +37,9 @@ SKETCHED = 500_000
 """Rows from which cuts are sketched. Of more, so many are drawn by lot: a quantile of theirs is off by 0.0007 of the
 rows (one standard deviation), where a bin has 0.004 of them, and sketching is more than half of what a matrix costs.
 """
+
+PAGED_CELLS = 50_000_000
+"""Rows x features that are learned from in memory: they take 250 MB there, where values are missing."""
 
 PLAIN_CELLS = 20_000_000
 """Rows x features that are held out plain: 160 MB."""
@@ -57,13 +62,17 @@ def matrix(
     )
 
 
-def binned(stream: Stream, features: Sequence[str], ref: xgb.QuantileDMatrix | None = None) -> xgb.QuantileDMatrix:
+def binned(stream: Stream, features: Sequence[str], ref: Binned | None = None, pages: Path | None = None) -> Binned:
     """Bin rows (N, F) that come in batches; what it makes is what `matrix` makes of all of them, up to SKETCHED rows.
 
-    With `ref` (the training matrix) it takes that one's bins. Raises ValueError where a batch is not (n, F).
+    With `ref` (the training matrix) it takes that one's bins. More than PAGED_CELLS lie in a file below the folder
+    `pages`, where there is one, as long as the matrix is there, and trees are the same to the last bit. Raises
+    ValueError where a batch is not (n, F).
     """
     if ref is None and stream.rows > SKETCHED:
         ref = _cuts(stream.drawn(SKETCHED), features)
+    if pages is not None and stream.rows * len(features) > PAGED_CELLS:
+        return xgb.ExtMemQuantileDMatrix(Passes(stream, features, pages / "bins"), max_bin=MAX_BIN, ref=ref)
     return xgb.QuantileDMatrix(Passes(stream, features), max_bin=MAX_BIN, ref=ref)
 
 
@@ -74,7 +83,7 @@ def _cuts(stream: Stream, features: Sequence[str]) -> xgb.QuantileDMatrix:
     return matrix(nothing, features, ref=sketched)
 
 
-def held_out(stream: Stream, features: Sequence[str], train_matrix: xgb.QuantileDMatrix) -> xgb.DMatrix:
+def held_out(stream: Stream, features: Sequence[str], train_matrix: Binned) -> xgb.DMatrix:
     """What training is judged on after every round: rows (M, F) as they are, or (what is large) in the training's bins.
 
     The trees and losses are the same. XGBoost judges plain rows several times faster, and on binned ones it may spend
@@ -88,7 +97,7 @@ def held_out(stream: Stream, features: Sequence[str], train_matrix: xgb.Quantile
 
 
 def train(
-    train_matrix: xgb.QuantileDMatrix,
+    train_matrix: Binned,
     validation_matrix: xgb.DMatrix,
     params: Mapping[str, Json],
     rounds: int,
@@ -112,7 +121,7 @@ def train(
     )
 
 
-def grow(train_matrix: xgb.QuantileDMatrix, params: Mapping[str, Json], rounds: int, seed: int) -> xgb.Booster:
+def grow(train_matrix: Binned, params: Mapping[str, Json], rounds: int, seed: int) -> xgb.Booster:
     """Boost exactly `rounds` trees, judged by nobody."""
     return xgb.train(_settings(params, seed), train_matrix, rounds, verbose_eval=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from models import metrics
 from models.batches import Batch, Stream
-from models.classifier import GoalModel, binned, grow, held_out, train
+from models.classifier import Binned, GoalModel, binned, grow, held_out, train
+from models.mapped import let_go
 from models.tuning import Recorder, Trained, TrialRecord, Tuned, tune
 
 Array = NDArray[Any]
@@ -70,13 +72,18 @@ class Learned:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a search may cost, and the parameters that it tries before it looks for any itself."""
+    """What a search may cost, and the parameters that it tries before it looks for any itself.
+
+    `pages`: a folder for what is too large for memory (`classifier.binned`), as long as it is learned from; of no use
+    to a GPU.
+    """
 
     trials: int
     seconds: float
     seed: int
     device: str = "cpu"
     known: Sequence[Mapping[str, float]] = ()
+    pages: Path | None = None
 
 
 def learn(
@@ -95,7 +102,8 @@ def learn(
     The two matrices are built once and serve every trial and the final training. Both hold the rows to learn from;
     calibration is on all rows of the validation.
     """
-    built, judged = _matrices(features, training, validation)
+    pages = budget.pages if budget.device == "cpu" else None
+    built, judged = _matrices(features, training, validation, pages)
     tuned: Tuned = tune(
         built,
         judged,
@@ -129,13 +137,15 @@ def relearn(
     return _learned(goal, best, here, training, validation, ())
 
 
-def anew(model: GoalModel, samples: Sequence[Sample], seed: int, device: str = "cpu") -> GoalModel:
+def anew(
+    model: GoalModel, samples: Sequence[Sample], seed: int, device: str = "cpu", pages: Path | None = None
+) -> GoalModel:
     """The recipe of `model` (parameters, rounds, calibration), its trees grown on what may be learned from `samples`.
 
     For what serves: `model` was judged on rows that it must not have learned from, and those are the newest ones. The
-    trees grow on `device`, wherever those of `model` did.
+    trees grow on `device`, wherever those of `model` did; `pages` as in `Budget`.
     """
-    built = binned(stream(samples), model.features)
+    built = binned(stream(samples), model.features, pages=pages if device == "cpu" else None)
     booster = grow(built, {**model.params, "device": device}, model.best_iteration + 1, seed)
     return replace(model, booster_ubj=bytes(booster.save_raw("ubj")))
 
@@ -162,14 +172,17 @@ def _batches(sample: Sample, mask: NDArray[np.bool_] | None, weighted: bool) -> 
         part = slice(start, start + BATCH)
         batch = Batch(sample.x[part], sample.y[part], None if weight is None else weight[part])
         yield batch if mask is None else batch.where(mask[part])
+        let_go(sample.x)
 
 
-def _matrices(features: Sequence[str], training: Sample, validation: Sample) -> tuple[xgb.QuantileDMatrix, xgb.DMatrix]:
+def _matrices(
+    features: Sequence[str], training: Sample, validation: Sample, pages: Path | None = None
+) -> tuple[Binned, xgb.DMatrix]:
     """Rows to learn from, and rows to be judged on, those with their weights too.
 
     Judged otherwise than learned, trees would end where the weights begin to tell.
     """
-    built = binned(stream([training]), features)
+    built = binned(stream([training]), features, pages=pages)
     return built, held_out(stream([validation]), features, built)
 
 
@@ -185,7 +198,7 @@ def _learned(
     return Learned(model.calibrated(validation.x, validation.y, validation.people), trials, best.losses)
 
 
-def _trained(built: xgb.QuantileDMatrix, judged: xgb.DMatrix, params: Mapping[str, Any], seed: int) -> Trained:
+def _trained(built: Binned, judged: xgb.DMatrix, params: Mapping[str, Any], seed: int) -> Trained:
     """Trees with these parameters: of an earlier search, or of a best trial that ran out of time."""
     recorder = Recorder()
     booster = train(built, judged, params, ROUNDS, EARLY_STOPPING, seed, [recorder])

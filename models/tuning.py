@@ -17,7 +17,7 @@ import xgboost as xgb
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from models.classifier import train
+from models.classifier import Binned, train
 
 Json = Any
 Metric = Literal["logloss", "auc", "aucpr"]
@@ -96,7 +96,7 @@ class Tuned:
 
 
 def tune(
-    train_matrix: xgb.QuantileDMatrix,
+    train_matrix: Binned,
     validation_matrix: xgb.DMatrix,
     *,
     trials: int,
@@ -183,7 +183,7 @@ class _Referee(Recorder):
 class _Search:
     """What all trials of one search share; `best` is the number of the best whole one, and what it trained."""
 
-    train_matrix: xgb.QuantileDMatrix
+    train_matrix: Binned
     validation_matrix: xgb.DMatrix
     fixed: Mapping[str, Json]
     rounds: int

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import itemgetter
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from features import crm, rfm, spec
 from features.crm import Vocabulary
 from models.factored import Factored
+from models.mapped import let_go
+from pipeline import scratch
 from pipeline.build_features import NO_CRM, Cuts
 
 Integers = NDArray[np.int64]
@@ -123,14 +126,22 @@ def joined(parts: Sequence[Rows]) -> Rows:
     return _joined(parts, np.concatenate([part.x for part in parts]))
 
 
-def scored(parts: Sequence[Rows], cuts: Cuts, goals: Sequence[str], vocabulary: Vocabulary = NO_CRM) -> Rows:
+def scored(
+    parts: Sequence[Rows],
+    cuts: Cuts,
+    goals: Sequence[str],
+    vocabulary: Vocabulary = NO_CRM,
+    root: Path | None = None,
+) -> Rows:
     """`joined(parts).scored(...)`, which would copy the models' rows twice: they are most of a training's memory.
+
+    Many lie in a file below `root`, where one is given (`scratch.floats`).
 
     Raises:
         ValueError: There are none.
     """
     parts = _some(parts)
-    return _joined(parts, _scored(parts, cuts, goals, vocabulary))
+    return _joined(parts, _scored(parts, cuts, goals, vocabulary, root))
 
 
 def _some(parts: Sequence[Rows]) -> list[Rows]:
@@ -140,11 +151,14 @@ def _some(parts: Sequence[Rows]) -> list[Rows]:
     return found
 
 
-def _scored(parts: Sequence[Rows], cuts: Cuts, goals: Sequence[str], vocabulary: Vocabulary) -> Dense:
+def _scored(
+    parts: Sequence[Rows], cuts: Cuts, goals: Sequence[str], vocabulary: Vocabulary, root: Path | None = None
+) -> Dense:
     ends = np.cumsum([0, *(part.size for part in parts)]).tolist()
-    x = np.empty((ends[-1], len(spec.names(goals)) + len(vocabulary.attributes)), np.float32)
+    x = scratch.floats((ends[-1], len(spec.names(goals)) + len(vocabulary.attributes)), root)
     for part, start, end in zip(parts, ends, ends[1:], strict=False):
         part._write_scored(x[start:end], cuts, goals, vocabulary)
+        let_go(x)
     return x
 
 

@@ -1,13 +1,24 @@
-"""Folders for work in progress, and who may work where: locks that go with their process, however that ends."""
+"""Room for work in progress, and who may work where: files and locks that go with their process, however that ends."""
 
 from __future__ import annotations
 
 import fcntl
+import math
+import mmap
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ShortlistError
+
+IN_MEMORY = 256 * 1024**2
+"""Bytes that an array may have and yet lie in memory."""
 
 _LOCK = ".lock"
 
@@ -33,6 +44,27 @@ def folder_in(root: Path) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def floats(shape: tuple[int, ...], root: Path | None) -> NDArray[np.float32]:
+    """An array to be filled; of more than IN_MEMORY it lies in a file below `root`, where one is given.
+
+    The file has no name, so it ends with the array, or with the process. Memory has what is being worked on, until
+    `models.mapped.let_go`. Raises ShortlistError where the disk has no room for it.
+    """
+    size = math.prod(shape) * np.dtype(np.float32).itemsize
+    if root is None or size <= IN_MEMORY:
+        return np.empty(shape, np.float32)
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=root) as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)  # without it, a full disk ends the process at some later write
+        except OSError as error:
+            raise ShortlistError(
+                f"{root} has no room for {size / 1e9:.1f} GB of rows to learn from ({error.strerror}). Free disk "
+                "space, or set a lower training.max_rows."
+            ) from error
+        return np.frombuffer(mmap.mmap(file.fileno(), size), np.float32).reshape(shape)
 
 
 def sweep(root: Path) -> list[Path]:

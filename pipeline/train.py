@@ -14,8 +14,9 @@ from features import spec
 from models import grid, leak, learning
 from models.classifier import Bundle
 from models.learning import Budget, Learned, Sample
+from models.mapped import let_go
 from models.tuning import TrialRecord
-from pipeline import decisions, registry, tracking
+from pipeline import decisions, registry, scratch, tracking
 from pipeline.build_features import goals_of
 from pipeline.compare import Contest
 from pipeline.config import Config
@@ -58,10 +59,12 @@ def run(as_of: datetime, config: Config, *, on_trial: Callable[[str, TrialRecord
     if isinstance(data, str):
         return _nothing(as_of, data)
     _require_no_leak(data, as_of, config)
-    learned, skipped = _learn(data, as_of, config, lake, on_trial)
-    if not learned:
-        return _nothing(as_of, "no goal could be learned: " + "; ".join(f"{g}: {why}" for g, why in skipped.items()))
-    bundle = served(bundle_of(learned, data, as_of, config), data, config)
+    with scratch.folder_in(lake.scratch) as pages:
+        learned, skipped = _learn(data, as_of, config, lake, pages, on_trial)
+        if not learned:
+            reasons = "; ".join(f"{goal}: {why}" for goal, why in skipped.items())
+            return _nothing(as_of, f"no goal could be learned: {reasons}")
+        bundle = served(bundle_of(learned, data, as_of, config), data, config, pages)
     dipping = decisions.dipping(lake, as_of)
     contest = Contest.of(bundle, learned, data, as_of, config, lake, champion_dipping=dipping)
     return _record(contest, skipped, time.monotonic() - started)
@@ -74,6 +77,7 @@ def _require_no_leak(data: TrainingRows, as_of: datetime, config: Config) -> Non
     """Raise ShortlistError when a single feature tells the answer: it was made from what came after the night."""
     names = spec.names(config.goals, crm=data.vocabulary.attributes)
     found = {goal: leak.leaks(data.train.x, names, data.train.labels[goal], data.train.person) for goal in config.goals}
+    let_go(data.train.x)
     told = "; ".join(f"{goal}: {', '.join(map(str, leaks))}" for goal, leaks in found.items() if leaks)
     if told:
         raise ShortlistError(
@@ -85,10 +89,15 @@ def _require_no_leak(data: TrainingRows, as_of: datetime, config: Config) -> Non
 
 
 def _learn(
-    data: TrainingRows, as_of: datetime, config: Config, lake: Lake, on_trial: Callable[[str, TrialRecord], None] | None
+    data: TrainingRows,
+    as_of: datetime,
+    config: Config,
+    lake: Lake,
+    pages: Path,
+    on_trial: Callable[[str, TrialRecord], None] | None,
 ) -> tuple[dict[str, Learned], dict[str, str]]:
     """Every goal that has enough engagements, searched for; and for the others why not."""
-    kept, budget = _fresh_journal(journal(as_of, lake)), budget_of(config)
+    kept, budget = _fresh_journal(journal(as_of, lake)), replace(budget_of(config), pages=pages)
     known = known_trials(as_of, config, lake) if config.training.search == "tpe" else {}
 
     def search(goal: str, names: tuple[str, ...], training: Sample, validation: Sample) -> Learned:
@@ -150,11 +159,14 @@ def bundle_of(learned: Mapping[str, Learned], data: TrainingRows, as_of: datetim
     return Bundle(models, weights, context)
 
 
-def served(bundle: Bundle, data: TrainingRows, config: Config) -> Bundle:
-    """The same with what serves in the place of what was judged: it learns from the newest nights too."""
+def served(bundle: Bundle, data: TrainingRows, config: Config, pages: Path | None = None) -> Bundle:
+    """The same with what serves in the place of what was judged: it learns from the newest nights too.
+
+    `pages` as in `learning.Budget`.
+    """
     every, seed, device = (data.train, data.validation, data.test), config.training.seed, config.training.device
     anew = {
-        goal: learning.anew(model, [to_learn(rows, goal, config) for rows in every], seed, device)
+        goal: learning.anew(model, [to_learn(rows, goal, config) for rows in every], seed, device, pages)
         for goal, model in bundle.models.items()
     }
     return replace(bundle, anew=anew)

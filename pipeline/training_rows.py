@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -42,13 +43,21 @@ def collect(archive: Archive, config: Config) -> TrainingRows | str:
     train = list(rebuild(archive, split.train, config, lists=False, thinned=True))
     validation = list(rebuild(archive, split.validation, config, lists=False))
     test = list(rebuild(archive, split.test, config, lists=True))
-    return grouped(split, train, validation, test, config)
+    return grouped(split, train, validation, test, config, archive.lake.scratch if archive.lake else None)
 
 
 def grouped(
-    split: Split, train: Sequence[Rebuilt], validation: Sequence[Rebuilt], test: Sequence[Rebuilt], config: Config
+    split: Split,
+    train: Sequence[Rebuilt],
+    validation: Sequence[Rebuilt],
+    test: Sequence[Rebuilt],
+    config: Config,
+    root: Path | None = None,
 ) -> TrainingRows | str:
-    """Rebuilt nights as rows, with what is learned on the training nights; or why there are none."""
+    """Rebuilt nights as rows, with what is learned on the training nights; or why there are none.
+
+    Many rows to learn from lie in a file below `root`, where one is given.
+    """
     cuts = rfm.cut_points([night.people for night in train])
     goals = tuple(config.goals)
     vocabulary = crm.vocabulary([night.shown.crm for night in train])
@@ -59,7 +68,7 @@ def grouped(
             split=split,
             cuts=cuts,
             vocabulary=vocabulary,
-            train=scored(_newest([n.shown for n in train], config.training.max_rows), cuts, goals, vocabulary),
+            train=scored(_newest([n.shown for n in train], config.training.max_rows), cuts, goals, vocabulary, root),
             validation=scored([n.shown for n in validation], cuts, goals, vocabulary),
             test=lists if same else scored([n.shown for n in test], cuts, goals, vocabulary),
             lists=lists,

@@ -17,6 +17,7 @@ from models.batches import Batch, Stream
 from models.classifier import GoalModel, binned, grow, held_out, matrix, train
 from models.learning import Sample, anew, stream
 from models.metrics import auc
+from pipeline import scratch
 from tests.examples import examples
 
 FEATURES = ("steady", "often missing", "whole number", "always missing")
@@ -49,6 +50,29 @@ def split(whole: Batch, cuts: Sequence[int]) -> Stream:
 def trees(built: xgb.QuantileDMatrix) -> bytes:
     """What is learned from a matrix."""
     return bytes(grow(built, PARAMS, 5, seed=3).save_raw("ubj"))
+
+
+@settings(max_examples=examples(15))
+@given(st.booleans(), st.booleans(), st.integers(1, ROWS))
+def test_what_lies_in_files_teaches_the_same_to_the_last_bit(
+    tmp_path_factory: pytest.TempPathFactory, weighted: bool, sketched: bool, at_a_time: int
+) -> None:
+    """Bins on disk, and rows in a file that memory lets go of after every batch; the file of bins ends with them."""
+    one, folder = sample(1, weighted=weighted), tmp_path_factory.mktemp("pages")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learning, "BATCH", at_a_time)
+        patch.setattr(classifier, "SKETCHED", 100 if sketched else ROWS)
+        expected = trees(binned(stream([one]), FEATURES))
+        patch.setattr(classifier, "PAGED_CELLS", 100)
+        patch.setattr(scratch, "IN_MEMORY", 0)
+        mapped = scratch.floats(one.x.shape, folder)
+        mapped[:] = one.x
+        built = binned(stream([replace(one, x=mapped)]), FEATURES, pages=folder)
+        assert len(list(folder.iterdir())) == 1
+        assert trees(built) == expected
+    del built
+    assert list(folder.iterdir()) == []
+    assert np.array_equal(mapped, one.x, equal_nan=True)
 
 
 @settings(max_examples=examples(15))
