@@ -213,9 +213,10 @@ def _among(forgotten: pa.Array, ids: Pseudonyms) -> Theirs:
 
 
 def _require_quiet(lake: Lake) -> None:
-    """Raise ShortlistError while a load is under way that may not know the list yet. What dead ones left is removed.
+    """Raise ShortlistError while a load is under way that may not know the list yet.
 
-    A load takes its folder before it looks at the list: one that comes later leaves these people out.
+    What killed loads and killed steps left is removed. A load takes its folder before it looks at the list: one that
+    comes later leaves these people out.
     """
     if held := scratch.sweep(lake.staging):
         raise ShortlistError(
@@ -223,6 +224,7 @@ def _require_quiet(lake: Lake) -> None:
             "suppression list, and nothing was removed yet: wait until the load ends (or stop it, which drops its "
             "rows), then run the same command again."
         )
+    scratch.sweep(lake.scratch)
 
 
 @contextmanager

@@ -47,15 +47,17 @@ def test_a_running_load_is_not_touched(house: House) -> None:
     assert (report.already, report.removed.rows) == (1, {"events": 1, "native_ids": 1})
 
 
-def test_what_killed_loads_left_is_removed(house: House) -> None:
-    """Whatever they had staged, with the locks that nobody holds."""
-    dead = house.lake.staging / "dead"
-    dead.mkdir()
+@pytest.mark.parametrize("place", ["staging", "scratch"])
+def test_what_was_killed_at_work_leaves_nothing(house: House, place: str) -> None:
+    """What loads had staged, and rows that steps worked on, with the locks that nobody holds."""
+    root: Path = getattr(house.lake, place)
+    dead = root / "dead"
+    dead.mkdir(parents=True)
     (dead / ".lock").touch()
     (dead / "events.parquet").write_text("somebody", encoding="utf-8")
     forgotten(house)
     assert not dead.exists()
-    assert scratch.sweep(house.lake.staging) == []
+    assert scratch.sweep(root) == []
 
 
 def test_a_load_that_begins_meanwhile_leaves_them_out(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
