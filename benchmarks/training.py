@@ -89,7 +89,7 @@ def _job(how: str, values: str, trials: str, rounds: str, folder: Path) -> Mappi
     root = folder if how == "filed" else None
     training, validation = (one.stream() if how == "nights" else one.held(root) for one in made.values())
     started = time.process_time()
-    built = binned(training, NAMES, pages=root)
+    built = binned(training, NAMES, pages=str(root / "bins") if root else None)
     judged = held_out(validation, NAMES, built)
     building = time.process_time() - started
     alone = Alone(built, judged, int(rounds))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,11 +57,11 @@ class Stream:
 class Passes(xgb.DataIter):
     """A stream as XGBoost reads it to bin it: from the beginning, four times over (three with another's cuts).
 
-    What it makes of them may lie in files that begin with `pages`.
+    XGBoost may keep what it makes of them in files whose names begin with `pages`.
     """
 
-    def __init__(self, stream: Stream, features: Sequence[str], pages: Path | None = None) -> None:
-        super().__init__(cache_prefix=None if pages is None else str(pages))
+    def __init__(self, stream: Stream, features: Sequence[str], pages: str | None = None) -> None:
+        super().__init__(cache_prefix=pages)
         self._stream, self._features = stream, list(features)
         self._left = stream.batches()
 

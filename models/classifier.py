@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,17 +61,17 @@ def matrix(
     )
 
 
-def binned(stream: Stream, features: Sequence[str], ref: Binned | None = None, pages: Path | None = None) -> Binned:
+def binned(stream: Stream, features: Sequence[str], ref: Binned | None = None, pages: str | None = None) -> Binned:
     """Bin rows (N, F) that come in batches; what it makes is what `matrix` makes of all of them, up to SKETCHED rows.
 
-    With `ref` (the training matrix) it takes that one's bins. More than PAGED_CELLS lie in a file below the folder
-    `pages`, where there is one, as long as the matrix is there, and trees are the same to the last bit. Raises
+    With `ref` (the training matrix) it takes that one's bins. More than PAGED_CELLS XGBoost keeps in a file whose name
+    begins with `pages`, where that is given, as long as the matrix is there; trees are the same to the last bit. Raises
     ValueError where a batch is not (n, F).
     """
     if ref is None and stream.rows > SKETCHED:
         ref = _cuts(stream.drawn(SKETCHED), features)
     if pages is not None and stream.rows * len(features) > PAGED_CELLS:
-        return xgb.ExtMemQuantileDMatrix(Passes(stream, features, pages / "bins"), max_bin=MAX_BIN, ref=ref)
+        return xgb.ExtMemQuantileDMatrix(Passes(stream, features, pages), max_bin=MAX_BIN, ref=ref)
     return xgb.QuantileDMatrix(Passes(stream, features), max_bin=MAX_BIN, ref=ref)
 
 

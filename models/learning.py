@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,8 +73,8 @@ class Learned:
 class Budget:
     """What a search may cost, and the parameters that it tries before it looks for any itself.
 
-    `pages`: a folder for what is too large for memory (`classifier.binned`), as long as it is learned from; of no use
-    to a GPU.
+    `pages`: how the names of XGBoost's files may begin for what is too large for memory (`classifier.binned`), while it
+    is learned from; of no use to a GPU.
     """
 
     trials: int
@@ -83,7 +82,7 @@ class Budget:
     seed: int
     device: str = "cpu"
     known: Sequence[Mapping[str, float]] = ()
-    pages: Path | None = None
+    pages: str | None = None
 
 
 def learn(
@@ -138,7 +137,7 @@ def relearn(
 
 
 def anew(
-    model: GoalModel, samples: Sequence[Sample], seed: int, device: str = "cpu", pages: Path | None = None
+    model: GoalModel, samples: Sequence[Sample], seed: int, device: str = "cpu", pages: str | None = None
 ) -> GoalModel:
     """The recipe of `model` (parameters, rounds, calibration), its trees grown on what may be learned from `samples`.
 
@@ -176,7 +175,7 @@ def _batches(sample: Sample, mask: NDArray[np.bool_] | None, weighted: bool) -> 
 
 
 def _matrices(
-    features: Sequence[str], training: Sample, validation: Sample, pages: Path | None = None
+    features: Sequence[str], training: Sample, validation: Sample, pages: str | None = None
 ) -> tuple[Binned, xgb.DMatrix]:
     """Rows to learn from, and rows to be judged on, those with their weights too.
 

@@ -59,7 +59,8 @@ def run(as_of: datetime, config: Config, *, on_trial: Callable[[str, TrialRecord
     if isinstance(data, str):
         return _nothing(as_of, data)
     _require_no_leak(data, as_of, config)
-    with scratch.folder_in(lake.scratch) as pages:
+    with scratch.folder_in(lake.scratch) as folder:
+        pages = str(folder / "bins")
         learned, skipped = _learn(data, as_of, config, lake, pages, on_trial)
         if not learned:
             reasons = "; ".join(f"{goal}: {why}" for goal, why in skipped.items())
@@ -93,7 +94,7 @@ def _learn(
     as_of: datetime,
     config: Config,
     lake: Lake,
-    pages: Path,
+    pages: str,
     on_trial: Callable[[str, TrialRecord], None] | None,
 ) -> tuple[dict[str, Learned], dict[str, str]]:
     """Every goal that has enough engagements, searched for; and for the others why not."""
@@ -159,7 +160,7 @@ def bundle_of(learned: Mapping[str, Learned], data: TrainingRows, as_of: datetim
     return Bundle(models, weights, context)
 
 
-def served(bundle: Bundle, data: TrainingRows, config: Config, pages: Path | None = None) -> Bundle:
+def served(bundle: Bundle, data: TrainingRows, config: Config, pages: str | None = None) -> Bundle:
     """The same with what serves in the place of what was judged: it learns from the newest nights too.
 
     `pages` as in `learning.Budget`.

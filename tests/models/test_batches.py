@@ -67,7 +67,7 @@ def test_what_lies_in_files_teaches_the_same_to_the_last_bit(
         patch.setattr(scratch, "IN_MEMORY", 0)
         mapped = scratch.floats(one.x.shape, folder)
         mapped[:] = one.x
-        built = binned(stream([replace(one, x=mapped)]), FEATURES, pages=folder)
+        built = binned(stream([replace(one, x=mapped)]), FEATURES, pages=str(folder / "bins"))
         assert len(list(folder.iterdir())) == 1
         assert trees(built) == expected
     del built
