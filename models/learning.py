@@ -137,7 +137,7 @@ def relearn(
 
 
 def anew(
-    model: GoalModel, samples: Sequence[Sample], seed: int, device: str = "cpu", pages: str | None = None
+    model: GoalModel, samples: Sequence[Sample], seed: int, device: str = "cpu", *, pages: str | None = None
 ) -> GoalModel:
     """The recipe of `model` (parameters, rounds, calibration), its trees grown on what may be learned from `samples`.
 

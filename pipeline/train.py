@@ -61,7 +61,7 @@ def run(as_of: datetime, config: Config, *, on_trial: Callable[[str, TrialRecord
     _require_no_leak(data, as_of, config)
     with scratch.folder_in(lake.scratch) as folder:
         pages = str(folder / "bins")
-        learned, skipped = _learn(data, as_of, config, lake, pages, on_trial)
+        learned, skipped = _learn(data, as_of, config, lake, on_trial, pages)
         if not learned:
             reasons = "; ".join(f"{goal}: {why}" for goal, why in skipped.items())
             return _nothing(as_of, f"no goal could be learned: {reasons}")
@@ -94,8 +94,8 @@ def _learn(
     as_of: datetime,
     config: Config,
     lake: Lake,
-    pages: str,
     on_trial: Callable[[str, TrialRecord], None] | None,
+    pages: str | None = None,
 ) -> tuple[dict[str, Learned], dict[str, str]]:
     """Every goal that has enough engagements, searched for; and for the others why not."""
     kept, budget = _fresh_journal(journal(as_of, lake)), replace(budget_of(config), pages=pages)
@@ -167,7 +167,7 @@ def served(bundle: Bundle, data: TrainingRows, config: Config, pages: str | None
     """
     every, seed, device = (data.train, data.validation, data.test), config.training.seed, config.training.device
     anew = {
-        goal: learning.anew(model, [to_learn(rows, goal, config) for rows in every], seed, device, pages)
+        goal: learning.anew(model, [to_learn(rows, goal, config) for rows in every], seed, device, pages=pages)
         for goal, model in bundle.models.items()
     }
     return replace(bundle, anew=anew)

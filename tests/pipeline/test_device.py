@@ -42,10 +42,10 @@ def _data(config: Config) -> TrainingRows:
 
 
 def asked_for(monkeypatch: pytest.MonkeyPatch, name: str, call: Callable[[], object]) -> object:
-    """The device that a function of `learning` is given, its last argument."""
+    """The device that a function of `learning` is given, its last argument by place."""
     given: list[object] = []
 
-    def told(*arguments: object) -> None:
+    def told(*arguments: object, **_: object) -> None:
         given.append(arguments[-1])
         raise AskedError
 
