@@ -47,7 +47,6 @@ class LookedAt:
         of_people, of_lists = (set() if one.note else set(one.all) for one in (drift, performance))
         log_days = (min(drift.reference, default=archive.until) - archive.first_ts()) / _DAY
         features = ["people", *looked_for(bundle, config, log_days)]
-        known_by = max(_DAY, config.project.step, config.horizon)
 
         def asked(night: datetime) -> list[str]:
             return ["answers", "as judged" if night in performance.reference else "as it serves"]
@@ -60,7 +59,7 @@ class LookedAt:
         said = {
             night: found
             for night in sorted(of_lists)
-            if (kept := looks.read(night, night + known_by, asked(night))) is not None
+            if (kept := looks.read(night, night + config.outcome_after, asked(night))) is not None
             and _usable(archive, found := Answers.from_arrays(kept))
         }
 
@@ -72,7 +71,7 @@ class LookedAt:
             if night in of_lists - said.keys():
                 lists = lists_of(archive, found, config, config.retrain.dip_people)
                 said[night] = answers(night, lists, bundle, predecessor, performance, config)
-                looks.keep(night, night + known_by, asked(night), said[night].arrays)
+                looks.keep(night, night + config.outcome_after, asked(night), said[night].arrays)
 
         nights = sorted((of_people - people.keys()) | (of_lists - said.keys()))
         archive.plan(nights)
