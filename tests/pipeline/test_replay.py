@@ -198,7 +198,12 @@ def test_what_would_serve_is_grown_for_who_is_promoted(
     """A challenger that the gate refuses is dropped as it was judged: nothing more is learned for it."""
     grown: list[str] = []
     anew = learning.anew
-    monkeypatch.setattr(learning, "anew", lambda model, *rest: grown.append(model.goal) or anew(model, *rest))
+
+    def grown_anew(model: learning.GoalModel, *rest: Any, **named: Any) -> learning.GoalModel:
+        grown.append(model.goal)
+        return anew(model, *rest, **named)
+
+    monkeypatch.setattr(learning, "anew", grown_anew)
     monkeypatch.setattr(gate, "promote", lambda *_, **__: SimpleNamespace(promote=promoted))
     retraining = Retraining(Archive.load(Lake.of(one.config), one.config, LAST + DAY), one.config)
     assert retraining.decide(LAST) == ("promoted" if promoted else "kept")
