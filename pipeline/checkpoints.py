@@ -159,7 +159,8 @@ def remove_those_with(lake: Lake, people: pa.Array) -> None:
 
 def remove_all(lake: Lake) -> None:
     """Remove every checkpoint: the next night reads all of the log."""
-    shutil.rmtree(lake.checkpoints, ignore_errors=True)
+    if lake.checkpoints.exists():
+        shutil.rmtree(lake.checkpoints)
 
 
 def newest(lake: Lake, as_of: datetime, spec: Spec, parts: Sequence[Part], slices: int) -> Checkpoint | None:

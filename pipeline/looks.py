@@ -139,7 +139,8 @@ def remove_those_with(lake: Lake, people: pa.Array) -> None:
 
 def remove_all(lake: Lake) -> None:
     """Remove everything: the next check looks at every night anew."""
-    shutil.rmtree(lake.looks, ignore_errors=True)
+    if lake.looks.exists():
+        shutil.rmtree(lake.looks)
 
 
 def _linked(lake: Lake, people: pa.Array) -> pa.Array:
