@@ -6,6 +6,7 @@ import errno
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -46,7 +47,9 @@ class Calls:
             path, fill = arguments
             real(path, _half(fill))
         if self.fault == "torn" and name == "remove" and arguments[0].is_dir():
-            next(path for path in arguments[0].rglob("*") if path.is_file()).unlink()
+            files = (path for path in arguments[0].rglob("*") if path.is_file())
+            for path in islice(files, 1):  # whoever made the folder may have died before there was any
+                path.unlink()
         if self.fault in ("crash", "torn"):
             raise Crash
         if self.fault == "full":
