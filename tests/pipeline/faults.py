@@ -46,7 +46,7 @@ class Calls:
         if self.fault == "torn" and name == "write":
             path, fill = arguments
             real(path, _half(fill))
-        if self.fault == "torn" and name == "remove" and arguments[0].is_dir():
+        if self.fault == "torn" and name == "remove" and arguments[0].is_dir() and not arguments[0].is_symlink():
             files = (path for path in arguments[0].rglob("*") if path.is_file())
             for path in islice(files, 1):  # whoever made the folder may have died before there was any
                 path.unlink()
