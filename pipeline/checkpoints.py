@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from features.kernel import State
 from features.rows import micros
 from features.spec import Spec
-from pipeline import scratch
+from pipeline import disk, scratch
 from pipeline.lake import NIGHT, Lake
 from pipeline.shard_reader import Part
 
@@ -159,8 +159,7 @@ def remove_those_with(lake: Lake, people: pa.Array) -> None:
 
 def remove_all(lake: Lake) -> None:
     """Remove every checkpoint: the next night reads all of the log."""
-    if lake.checkpoints.exists():
-        shutil.rmtree(lake.checkpoints)
+    disk.remove(lake.checkpoints)
 
 
 def newest(lake: Lake, as_of: datetime, spec: Spec, parts: Sequence[Part], slices: int) -> Checkpoint | None:

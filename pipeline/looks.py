@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -139,8 +138,7 @@ def remove_those_with(lake: Lake, people: pa.Array) -> None:
 
 def remove_all(lake: Lake) -> None:
     """Remove everything: the next check looks at every night anew."""
-    if lake.looks.exists():
-        shutil.rmtree(lake.looks)
+    disk.remove(lake.looks)
 
 
 def _linked(lake: Lake, people: pa.Array) -> pa.Array:

@@ -6,7 +6,6 @@ import errno
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -46,14 +45,17 @@ class Calls:
         if self.fault == "torn" and name == "write":
             path, fill = arguments
             real(path, _half(fill))
-        if self.fault == "torn" and name == "remove" and arguments[0].is_dir() and not arguments[0].is_symlink():
-            files = (path for path in arguments[0].rglob("*") if path.is_file())
-            for path in islice(files, 1):  # whoever made the folder may have died before there was any
-                path.unlink()
+        if self.fault == "torn" and name == "remove" and (file := _file_in(arguments[0])):
+            file.unlink()
         if self.fault in ("crash", "torn"):
             raise Crash
         if self.fault == "full":
             raise OSError(errno.ENOSPC, "No space left on device", str(arguments[0]))
+
+
+def _file_in(folder: Path) -> Path | None:
+    """A file that goes with a folder; none where a link goes, or whoever made the folder died before there was any."""
+    return None if folder.is_symlink() else next((path for path in folder.rglob("*") if path.is_file()), None)
 
 
 def _half(fill: Callable[[IO[bytes]], object]) -> Callable[[IO[bytes]], object]:
