@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pipeline  # noqa: F401 - it sets what has to be set before libraries load, so for whoever is measured
+
 Job = Callable[..., Mapping[str, float]]
 
 

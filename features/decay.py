@@ -10,15 +10,11 @@ last bit from one processor to the next, and features are to be the same bytes e
 from __future__ import annotations
 
 from decimal import Decimal, localcontext
-from functools import partial
-from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-_jit: Any = partial(numba.njit, cache=True, nogil=True)
-_compiled = _jit()
+from features.jit import inlined
 
 ANCHOR = 512
 """Half-lives from one anchor to the next."""
@@ -39,8 +35,8 @@ _C1, _C2, _C3 = 0.6931471805599453, 0.24022650695910072, 0.05550410866482158
 """ln 2, (ln 2)^2 / 2, (ln 2)^3 / 6: what is left is below 1 / 4096, and its fourth power below a double's last bit."""
 
 
-@_compiled
-def power_of_two(x: float) -> float:
+@inlined
+def power_of_two(x):
     """2^x to a relative 6e-16, by additions and multiplications alone; 0 below 2^-1022, 2^1022 above.
 
     Five roundings of at most 1.11e-16 each (two entries of tables, the polynomial, two products) and 0.4e-16 left out.
@@ -49,33 +45,40 @@ def power_of_two(x: float) -> float:
         return 0.0
     if x >= _LARGEST:
         return _BY_WHOLE[2 * _LARGEST]
-    whole = np.floor(x)
-    left = x - whole
-    at = min(int(left * _FINE), _FINE - 1)  # just below a whole number, what is left is rounded to 1
-    rest = left - at / _FINE
+    steps = np.int64(np.floor(x * _FINE))
+    rest = x - steps / _FINE
     polynomial = 1.0 + rest * (_C1 + rest * (_C2 + rest * _C3))
-    return _BY_WHOLE[int(whole) + _LARGEST] * (_BY_COARSE[at // _COARSE] * _BY_FINE[at % _COARSE] * polynomial)
+    fraction = steps & (_FINE - 1)
+    by_fraction = _BY_COARSE[fraction >> 6] * _BY_FINE[fraction & (_COARSE - 1)] * polynomial
+    return _BY_WHOLE[(steps >> 12) + _LARGEST] * by_fraction
 
 
-@_compiled
-def anchor_of(ts: int, half_life: int) -> int:
-    """The number of the anchor at or before `ts`; both in microseconds."""
-    return ts // (half_life * ANCHOR)
+@inlined
+def anchor_of(ts, half_life):
+    """The anchor at or before `ts`, an instant; all in microseconds."""
+    return ts // (half_life * ANCHOR) * (half_life * ANCHOR)
 
 
-@_compiled
-def weight(ts: int, anchor: int, half_life: int) -> Any:
+@inlined
+def is_at(ts, anchor, half_life):
+    """Whether `anchor` is the anchor of `ts`: quicker than to ask which is."""
+    return 0 <= ts - anchor < half_life * ANCHOR
+
+
+@inlined
+def weight(ts, anchor, half_life):
     """2^((ts - anchor) / half-life): what an event at `ts` adds to a sum that is kept at `anchor`."""
-    return power_of_two((ts - anchor * half_life * ANCHOR) / half_life)
+    return power_of_two((ts - anchor) / half_life)
 
 
-@_compiled
-def moved(anchor: int, to: int) -> float:
+@inlined
+def moved(anchor, to, half_life):
     """What a sum at `anchor` is multiplied by to be one at the later anchor `to`: 2^(-512 a step)."""
-    return power_of_two(-float(ANCHOR) * (to - anchor)) if to - anchor < 3 else 0.0
+    steps = (to - anchor) // (half_life * ANCHOR)
+    return power_of_two(-float(ANCHOR) * steps) if steps < 3 else 0.0
 
 
-@_compiled
-def read(as_of: int, anchor: int, half_life: int) -> float:
+@inlined
+def read(as_of, anchor, half_life):
     """What a sum at `anchor` is multiplied by to be its value at `as_of`."""
-    return power_of_two(-(as_of - anchor * half_life * ANCHOR) / half_life)
+    return power_of_two(-(as_of - anchor) / half_life)

@@ -1,10 +1,14 @@
-"""The fold: what a row adds to what is known of its person, sessions among it."""
+"""The fold: what a row adds to what is known of its person, sessions among it.
+
+Where what comes next is anybody's guess, a row is added as nothing rather than passed over: a processor that guesses
+wrong loses more than it takes to add.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from features.decay import anchor_of, moved, weight
+from features.decay import anchor_of, is_at, moved, weight
 from features.history import DAY
 from features.jit import inlined
 from features.measures import HOURS, MIX, WEEKDAYS
@@ -28,12 +32,16 @@ from features.state import (
     WEEKDAY,
 )
 
+TOUCHED, ZONE = range(2)
+"""Places in `passes.OpenSession.here`."""
+
 _N_SCALARS, _N_MIX, _N_HOURS, _N_WEEKDAYS = len(SCALARS), len(MIX), len(HOURS), len(WEEKDAYS)
 
 
 @inlined
-def reset(p, layout, si, sf, tail, counted):
+def reset(layout, si, sf, tail, counted, session):
     """Nothing is known of the person."""
+    session.here[TOUCHED] = 0
     si[:] = 0
     sf[:] = 0.0
     for place in (LAST, PRESENT, FIRST, START, BOUGHT_FIRST, BOUGHT_LAST):
@@ -45,77 +53,80 @@ def reset(p, layout, si, sf, tail, counted):
 
 
 @inlined
-def fold(rows, i, p, layout, place, si, sf, forward):
+def fold(rows, i, p, layout, place, si, sf, session):
     """Add row `i`, which is not older than any added before; returns its classes, `session` where it begins one."""
     ts, mask = rows.ts[i], rows.mask[i]
     present = not mask >> p.classes.refund & 1  # a refund is the shop's doing: it proves no presence
     begins = present and (si[PRESENT] == NEVER or ts - si[PRESENT] > GAP)
     if begins:
         mask |= 1 << SESSION_BIT
-    _to_anchor(ts, p, layout, si, sf, forward)
     if si[FIRST] == NEVER:
         si[FIRST] = ts
     si[LAST] = ts
     for k in range(len(p.sinces.bit)):
-        if mask >> p.sinces.bit[k] & 1:
-            si[layout.sinces + k] = ts
-    for k in range(len(p.decays.bit)):
-        if mask >> p.decays.bit[k] & 1:
-            sf[layout.decays + k] += rows.strength[i] * forward[p.decays.half[k]]
+        si[layout.sinces + k] = ts if mask >> p.sinces.bit[k] & 1 else si[layout.sinces + k]
     if mask >> p.classes.purchase & 1:
         _buy(ts // DAY, rows.micros[i], si)
     if not present:
         return mask
-    _sessions_to_anchor(p, layout, si, sf)
     if begins:
         if si[PRESENT] != NEVER:
-            _close_session(p, layout, si, sf)
-        _open_session(rows.channel[i], ts, layout, place, si)
+            _close_session(p, layout, si, sf, session)
+        _open_session(rows.channel[i], ts, layout, place, si, session)
     si[PRESENT] = ts
-    for k in range(len(p.sessions.half)):
-        sf[layout.ends + k] = forward[p.sessions.half[k]]
-    if mask >> p.classes.active & 1:
-        si[DEPTH] += 1
-        for k in range(_N_MIX):
-            si[layout.mix + k] += mask >> p.classes.mix[k] & 1
-        if rows.category[i] >= 0:
-            si[layout.categories + rows.category[i]] += 1
+    active, category = mask >> p.classes.active & 1, rows.category[i]
+    si[DEPTH] += active
+    for k in range(_N_MIX):
+        si[layout.mix + k] += mask >> p.classes.mix[k] & 1
+    counted = active & (category >= 0)
+    at = layout.categories + category if counted else DEPTH
+    session.touched[session.here[TOUCHED]] = category
+    session.here[TOUCHED] += counted & (si[at] == 0)
+    si[at] += counted
     si[DWELL] += rows.dwell_ms[i]
     return mask
 
 
 @inlined
-def _to_anchor(ts, p, layout, si, sf, forward):
-    """Bring all decayed sums to the anchors of `ts`, and fill in what a row of that time weighs."""
+def decay(rows, order, mask, first, last, p, layout, si, sf, strong):
+    """Add the rows from one to another to the decayed sums: a half-life at a time, only those that say something."""
+    count = 0
+    for j in range(first, last):
+        strong.ts[count], strong.mask[count], strong.strength[count] = (
+            rows.ts[order[j]],
+            mask[j],
+            rows.strength[order[j]],
+        )
+        count += rows.strength[order[j]] != 0.0
     for h in range(len(p.half_lives)):
-        anchor = anchor_of(ts, p.half_lives[h])
-        before = si[layout.anchors + h]
-        if anchor != before:
-            if si[LAST] != NEVER:
-                factor = moved(before, anchor)
-                for k in range(len(p.decays.half)):
-                    if p.decays.half[k] == h:
-                        sf[layout.decays + k] *= factor
-            si[layout.anchors + h] = anchor
-        forward[h] = weight(ts, anchor, p.half_lives[h])
+        half, begin = p.half_lives[h], 0
+        sums, bits = (
+            sf[layout.decays + p.decays.begin[h] : layout.decays + p.decays.begin[h + 1]],
+            p.decays.bit[p.decays.begin[h] :],
+        )
+        while begin < count and len(sums):
+            end = _to_anchor(strong.ts, begin, count, h, half, layout, si, sums)
+            for c in range(begin, end):
+                strong.added[c] = strong.strength[c] * weight(strong.ts[c], si[layout.anchors + h], half)
+            for k in range(len(sums)):
+                bit, total = bits[k], sums[k]
+                for c in range(begin, end):
+                    total += strong.added[c] if strong.mask[c] >> bit & 1 else 0.0
+                sums[k] = total
+            begin = end
 
 
 @inlined
-def _sessions_to_anchor(p, layout, si, sf):
-    """Bring the sums over sessions to the anchors of a present row.
-
-    They have anchors of their own: at those of a refund long after the last session, that session would weigh nothing.
-    """
-    for k in range(len(p.sessions.half)):
-        anchor, before = si[layout.anchors + p.sessions.half[k]], si[layout.session_anchors + k]
-        if anchor != before:
-            if si[PRESENT] != NEVER:
-                factor = moved(before, anchor)
-                sf[layout.weights + k] *= factor
-                sf[layout.ends + k] *= factor
-                for at in range(layout.means + k * layout.parts, layout.means + (k + 1) * layout.parts):
-                    sf[at] *= factor
-            si[layout.session_anchors + k] = anchor
+def _to_anchor(ts, begin, count, h, half, layout, si, sums):
+    """Bring sums to the anchor of `ts[begin]`; returns how far it is that of what follows."""
+    before = si[layout.anchors + h]
+    if not is_at(ts[begin], before, half):
+        si[layout.anchors + h] = anchor_of(ts[begin], half)
+        sums *= moved(before, si[layout.anchors + h], half)
+    end = begin + 1
+    while end < count and is_at(ts[end], si[layout.anchors + h], half):
+        end += 1
+    return end
 
 
 @inlined
@@ -134,39 +145,71 @@ def _buy(day, micros_, si):
 
 
 @inlined
-def _open_session(channel, ts, layout, place, si):
-    local = ts + place.ahead[np.searchsorted(place.since, ts, side="right") - 1]
+def _open_session(channel, ts, layout, place, si, session):
+    at = session.here[ZONE]  # mostly where the one before was
+    if not (place.since[at] <= ts and (at + 1 == len(place.since) or ts < place.since[at + 1])):
+        at = session.here[ZONE] = np.searchsorted(place.since, ts, side="right") - 1
+    local = ts + place.ahead[at]
     si[START], si[CHANNEL] = ts, channel
     si[HOUR] = local % DAY // (DAY // _N_HOURS)
     si[WEEKDAY] = (local // DAY + 3) % _N_WEEKDAYS  # 1970 began on a Thursday
     si[DEPTH] = si[DWELL] = 0
-    si[layout.mix : layout.ints] = 0
+    for k in range(_N_MIX):
+        si[layout.mix + k] = 0
+    for c in range(session.here[TOUCHED]):
+        si[layout.categories + session.touched[c]] = 0
+    session.here[TOUCHED] = 0
 
 
 @inlined
-def _close_session(p, layout, si, sf):
+def _close_session(p, layout, si, sf, session):
     """Add the last session to the means: no row can come to it any more."""
-    for k in range(len(p.sessions.half)):
-        end = sf[layout.ends + k]
-        sf[layout.weights + k] += end
-        means = sf[layout.means + k * layout.parts : layout.means + (k + 1) * layout.parts]
-        add_session(p, layout, si, end, means)
+    halves = len(p.sessions.half)
+    for k in range(halves):
+        half, before = p.half_lives[p.sessions.half[k]], si[layout.session_anchors + k]
+        if not is_at(si[PRESENT], before, half):
+            si[layout.session_anchors + k] = anchor_of(si[PRESENT], half)
+            factor = moved(before, si[layout.session_anchors + k], half)
+            sf[layout.weights + k] *= factor
+            for at in range(layout.parts):
+                sf[layout.means + at * halves + k] *= factor
+        session.times[k] = weight(si[PRESENT], si[layout.session_anchors + k], half)
+        sf[layout.weights + k] += session.times[k]
+    for c in range(list_session(p, layout, si, session)):
+        at = layout.means + session.part[c] * halves
+        for k in range(halves):
+            sf[at + k] += session.times[k] * session.value[c]
 
 
 @inlined
-def add_session(p, layout, si, times, means):
-    """Add the last session's vector, `times` times, to `means`."""
-    means[0] += times * ((si[PRESENT] - si[START]) / 60e6)
-    means[1] += times * si[DEPTH]
-    means[2] += times * (si[DWELL] / 1e3)
-    at = _N_SCALARS
-    if si[DEPTH]:
-        for k in range(_N_MIX + p.sessions.categories):
-            if si[layout.mix + k]:
-                means[at + k] += times * (si[layout.mix + k] / si[DEPTH])
-    at += _N_MIX + p.sessions.categories
+def touch(p, layout, si, session):
+    """Find the categories of a session that is open already."""
+    count = 0
+    for k in range(p.sessions.categories):
+        session.touched[count] = k
+        count += si[layout.categories + k] != 0
+    session.here[TOUCHED] = count
+
+
+@inlined
+def list_session(p, layout, si, session):
+    """Say of the last session's vector what may be other than zero; returns how many parts that are."""
+    part, value, depth = session.part, session.value, max(si[DEPTH], 1)
+    value[0], value[1], value[2] = (si[PRESENT] - si[START]) / 60e6, si[DEPTH], si[DWELL] / 1e3
+    for k in range(_N_MIX):
+        value[_N_SCALARS + k] = si[layout.mix + k] / depth
+    count = at = _N_SCALARS + _N_MIX
+    for k in range(at):
+        part[k] = k
+    for c in range(session.here[TOUCHED]):
+        k = session.touched[c]
+        part[count], value[count] = at + k, si[layout.categories + k] / depth
+        count += 1
+    at += p.sessions.categories
     if si[CHANNEL] >= 0:
-        means[at + si[CHANNEL]] += times
+        part[count], value[count] = at + si[CHANNEL], 1.0
+        count += 1
     at += p.sessions.channels
-    means[at + si[HOUR]] += times
-    means[at + _N_HOURS + si[WEEKDAY]] += times
+    part[count], value[count] = at + si[HOUR], 1.0
+    part[count + 1], value[count + 1] = at + _N_HOURS + si[WEEKDAY], 1.0
+    return count + 2

@@ -9,7 +9,7 @@ made in the same order as if the night had been the only one asked for: the same
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,14 +19,16 @@ from numpy.typing import NDArray
 
 from expectations.schemas import TIMESTAMP
 from features.passes import Out, Scratch, people_by_nights
-from features.program import Program
 from features.rows import Rows, encoded, micros
 from features.spec import Spec
 from features.state import NEVER, Layout
-from features.zone import Zone, zone
+from features.zone import zone
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+
+_CELLS = 8_000_000
+"""Values that are worked out at a time, 64 MB: what is needed beside the rows does not grow with them."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def kernel(shard: pa.Table, nights: Sequence[datetime], spec: Spec) -> pa.Table:
     """Every person's features on every night, as of what was known strictly before it.
 
     Args:
-        shard: The columns of `features.rows.SHARD`, sorted by person and ts; ties may come in any order.
+        shard: The columns of `features.rows.SHARD`; rows in any order, quickest where they are by person and ts.
         nights: Instants (time zone aware), in any order.
         spec: What to compute.
 
@@ -55,9 +57,11 @@ def kernel(shard: pa.Table, nights: Sequence[datetime], spec: Spec) -> pa.Table:
         nights before which anything was known of them that happened in the last `spec.history_days`.
 
     Raises:
-        ValueError: The shard lacks a column or is not sorted, or the spec names what there is not.
+        ValueError: The shard lacks a column, or the spec names what there is not.
     """
-    return advanced(shard, nights, spec)[0]
+    rows, wanted = encoded(shard, spec.codes), _instants(nights)
+    people = max(1, _CELLS // max(len(wanted) * len(spec.names), 1))
+    return pa.concat_tables([_run(some, wanted, spec)[0] for some in _pieces(rows, people)])
 
 
 def advanced(
@@ -87,14 +91,23 @@ def resumed(
     shard: pa.Table, nights: Sequence[datetime], spec: Spec, state: State | None = None
 ) -> tuple[pa.Table, State, Ints]:
     """As `advanced`; but the people whose state does not go with their rows are left out, and named (sorted)."""
-    program = spec.program
-    rows = encoded(shard, spec.codes)
-    wanted = np.unique(np.array([micros(night) for night in nights], np.int64))
+    rows, wanted = encoded(shard, spec.codes), _instants(nights)
     if state is not None:
         if len(wanted) and wanted[0] < state.night:
             raise ValueError(f"the state is of {state.night} us, later than the first night, {wanted[0]} us")
         rows = _with_people(rows, state.people)
-    return _run(rows, wanted, program, Layout.of(program), zone(spec.timezone), state, spec.names)
+    return _run(rows, wanted, spec, state)
+
+
+def _instants(nights: Sequence[datetime]) -> Ints:
+    return np.unique(np.array([micros(night) for night in nights], np.int64))
+
+
+def _pieces(rows: Rows, people: int) -> Iterator[Rows]:
+    """So many people at a time."""
+    for start in range(0, max(len(rows.people), 1), people):
+        some = rows.people[start : start + people]
+        yield rows._replace(people=some, starts=rows.starts[start : start + len(some) + 1])
 
 
 def _columns(matrix: Floats, count: int) -> list[pa.Array]:
@@ -112,15 +125,9 @@ def _with_people(rows: Rows, others: Ints) -> Rows:
     return rows._replace(people=people, starts=np.r_[0, np.cumsum(counts)])
 
 
-def _run(
-    rows: Rows,
-    nights: Ints,
-    program: Program,
-    layout: Layout,
-    place: Zone,
-    state: State | None,
-    names: Sequence[str],
-) -> tuple[pa.Table, State, Ints]:
+def _run(rows: Rows, nights: Ints, spec: Spec, state: State | None = None) -> tuple[pa.Table, State, Ints]:
+    program, place = spec.program, zone(spec.timezone)
+    layout = Layout.of(program)
     people = len(rows.people)
     ints, floats = np.empty((people, layout.ints), np.int64), np.empty((people, layout.floats))
     known = np.zeros(people, np.bool_)
@@ -143,7 +150,7 @@ def _run(
         {
             "person_id": pa.array(out.person[:count]),
             "night": pa.array(out.night[:count]).cast(TIMESTAMP),
-            **dict(zip(names, _columns(out.columns, count), strict=True)),
+            **dict(zip(spec.names, _columns(out.columns, count), strict=True)),
         }
     )
     if not len(nights):

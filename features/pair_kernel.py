@@ -39,7 +39,7 @@ def pair_kernel(shard: pa.Table, requests: pa.Table, spec: PairSpec) -> pa.Table
     """What connects the person with the content of each request, as of what was known strictly before its instant.
 
     Args:
-        shard: The columns of `features.rows.SHARD`, sorted by person and ts; ties may come in any order.
+        shard: The columns of `features.rows.SHARD`, rows in any order, quickest where they are by person and ts.
         requests: The columns of `REQUESTS`, in any order; people and contents that the shard does not know are welcome.
         spec: What to compute.
 
@@ -47,7 +47,7 @@ def pair_kernel(shard: pa.Table, requests: pa.Table, spec: PairSpec) -> pa.Table
         The columns of `REQUESTS` and a float64 column a feature, in the order of the requests.
 
     Raises:
-        ValueError: The shard or the requests lack a column or a value, or the shard is not sorted.
+        ValueError: The shard or the requests lack a column or a value.
     """
     return _answered(shard, requests, spec.vocabulary, spec.program, spec.names)
 
@@ -60,7 +60,7 @@ def pair_table(shard: pa.Table, night: datetime, spec: PairSpec) -> pa.Table:
         sorted by person, kind and name.
 
     Raises:
-        ValueError: The shard lacks a column or is not sorted.
+        ValueError: The shard lacks a column.
     """
     words, program = spec.vocabulary, spec.tastes
     rows = encoded(shard, words.codes)

@@ -30,7 +30,7 @@ class PairsOfNight:
     """What connects people and contents as of a night.
 
     `log` is what was known of people before `as_of` (time zone aware): the columns of `features.rows.SHARD` that there
-    are, sorted by person and ts as kernels ask for them. `content` is the catalogue as of the night.
+    are, sorted by person. `content` is the catalogue as of the night.
     """
 
     log: pa.Table
@@ -41,7 +41,7 @@ class PairsOfNight:
         """Of the pairs (`people[i]`, `contents[i]`), ids in any order: (pairs, features of `MODELLED`).
 
         Raises:
-            ValueError: The log is not sorted.
+            ValueError: The log is not sorted by person.
         """
         totals = self._totals  # first: it looks at all rows, and people are looked up in their order
         asked = pa.table(
@@ -78,6 +78,8 @@ class PairsOfNight:
     def _persons(self) -> Ints:
         """Whose each row of the shard is."""
         persons: Ints = np.asarray(self._shard["person_id"].combine_chunks())
+        if len(wrong := np.flatnonzero(persons[1:] < persons[:-1])):
+            raise ValueError(f"the log is not sorted by person_id: row {wrong[0] + 1} comes before row {wrong[0]}")
         return persons
 
     @cached_property

@@ -34,7 +34,7 @@ def response_totals(
         `night`, `engaged` and `shown` (int64), sorted by night. Those of several shards add up.
 
     Raises:
-        ValueError: The shard lacks a column or is not sorted.
+        ValueError: The shard lacks a column.
     """
     rows = encoded(shard, spec.vocabulary.codes)
     wanted = np.unique(np.array([micros(night) for night in nights], np.int64))

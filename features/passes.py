@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.fold import fold, reset
+from features.fold import decay, fold, reset, touch
+from features.history import DAY
 from features.jit import compiled, inlined
 from features.program import Program
 from features.rows import FOREVER, GAP, SESSION_BIT, Rows
@@ -32,6 +33,31 @@ class Out(NamedTuple):
     """By person: who has to be folded anew."""
 
 
+class OpenSession(NamedTuple):
+    """What is at hand of the last session: found again in the state, so that only its own parts are looked at."""
+
+    here: Ints
+    """How many categories it touched, and where in the time zone it began."""
+    touched: Ints
+    """These categories, in the order in which they were met; one more is for who is not counted."""
+    part: Ints
+    """The parts of its vector that may be other than zero."""
+    value: Floats
+    """And what they are."""
+    times: Floats
+    """By half-life: what it weighs."""
+
+
+class Strong(NamedTuple):
+    """The rows that say something about taste, and one more for who does not."""
+
+    ts: Ints
+    mask: Ints
+    strength: Floats
+    added: Floats
+    """What each adds to a decayed sum."""
+
+
 class Scratch(NamedTuple):
     """Room for a person at a time."""
 
@@ -41,12 +67,14 @@ class Scratch(NamedTuple):
     """The rows that are known on the night."""
     mask: Ints
     """Classes of the rows that are folded in, `session` among them."""
+    day: Ints
+    """The days (UTC) that they happened on."""
+    strong: Strong
     tail: Ints
     """By window: the first row that is not too old for it yet."""
     counted: Ints
     """By window: how many rows were added to it, those among them that have left it."""
-    forward: Floats
-    """By half-life: what the row that is folded weighs."""
+    session: OpenSession
     parts: Floats
     """The last session's vector."""
     row: Floats
@@ -62,9 +90,17 @@ class Scratch(NamedTuple):
             order=np.empty(longest, np.int64),
             known=np.empty(longest, np.int64),
             mask=np.empty(longest, np.int64),
+            day=np.empty(longest, np.int64),
+            strong=Strong(*(np.empty(longest + 1, kind) for kind in (np.int64, np.int64, float, float))),
             tail=np.empty(windows, np.int64),
             counted=np.empty(windows, np.int64),
-            forward=np.empty(len(program.half_lives)),
+            session=OpenSession(
+                here=np.zeros(2, np.int64),
+                touched=np.empty(layout.parts + 1, np.int64),
+                part=np.empty(layout.parts, np.int64),
+                value=np.empty(layout.parts),
+                times=np.empty(len(program.sessions.half)),
+            ),
             parts=np.empty(layout.parts),
             row=np.empty(program.columns),
             block=np.empty((_BLOCK, program.columns)),
@@ -77,19 +113,20 @@ def people_by_nights(rows, nights, p, layout, place, known, begun, ints, floats,
 
     Whoever's state does not go with the rows is marked in `out.anew`; what there is of them is good for nothing.
     """
-    order, known_now, mask, tail, counted, forward, parts, row, block = scratch
+    order, known_now, mask, day, _, tail, counted, session, parts, row, block = scratch
     count = 0
     for person in range(len(rows.people)):
         si, sf = ints[person], floats[person]
         start, end = rows.starts[person], rows.starts[person + 1]
         resumed, folded = known[person], 0
         if resumed:
-            folded = _resume(rows, start, end, begun, nights[-1], p, si[LAST], order, mask, tail, counted)
+            folded = _resume(rows, start, end, begun, nights[-1], p, si[LAST], order, mask, day, tail, counted)
             if folded < 0:
                 out.anew[person] = True
                 continue
+            touch(p, layout, si, session)
         else:
-            reset(p, layout, si, sf, tail, counted)
+            reset(layout, si, sf, tail, counted, session)
         plain = _is_plain(rows, start, end)
         there = folded
         stale_counts = stale_sessions = True
@@ -104,23 +141,21 @@ def people_by_nights(rows, nights, p, layout, place, known, begun, ints, floats,
                     if resumed:
                         out.anew[person] = True
                         break
-                    reset(p, layout, si, sf, tail, counted)
+                    reset(layout, si, sf, tail, counted, session)
                     folded, stale_counts, stale_sessions = 0, True, True
                 for j in range(folded, there):
                     order[j] = known_now[j]
             if there > folded:
                 stale_sessions = True
-            for j in range(folded, there):
-                i = order[j]
-                mask[j] = fold(rows, i, p, layout, place, si, sf, forward)
+            _fold(rows, folded, there, p, layout, place, si, sf, scratch)
             folded = there
-            stale_counts |= move_windows(rows, order, mask, folded, night, p, layout, si, tail, counted)
+            stale_counts |= move_windows(rows, order, mask, day, folded, night, p, layout, si, tail, counted)
             if si[LAST] == NEVER or si[LAST] < night - p.history:
                 continue
             if stale_counts:
                 show_counts(p, layout, si, row)
             if stale_sessions:
-                show_sessions(p, layout, si, sf, parts, row)
+                show_sessions(p, layout, si, sf, parts, session, row)
             show_times(night, p, layout, si, sf, row)
             stale_counts = stale_sessions = False
             for column in range(p.columns):
@@ -131,6 +166,15 @@ def people_by_nights(rows, nights, p, layout, place, known, begun, ints, floats,
                 _write(block, _BLOCK, count - _BLOCK, out.columns)
     _write(block, count % _BLOCK, count - count % _BLOCK, out.columns)
     return count
+
+
+@inlined
+def _fold(rows, first, last, p, layout, place, si, sf, s):
+    """Add the rows of `s.order` from one to another."""
+    for j in range(first, last):
+        s.mask[j] = fold(rows, s.order[j], p, layout, place, si, sf, s.session)
+        s.day[j] = rows.ts[s.order[j]] // DAY
+    decay(rows, s.order, s.mask, first, last, p, layout, si, sf, s.strong)
 
 
 @compiled
@@ -176,7 +220,7 @@ def _goes_on(order, folded, found, there):
 
 
 @compiled
-def _resume(rows, start, end, begun, end_night, p, last, order, mask, tail, counted):
+def _resume(rows, start, end, begun, end_night, p, last, order, mask, day, tail, counted):
     """Say of the rows that the state holds that it does, for the windows that they will leave.
 
     Returns how many they are; -1 where a row that becomes known is not after them all.
@@ -193,7 +237,7 @@ def _resume(rows, start, end, begun, end_night, p, last, order, mask, tail, coun
             continue
         if new != NEVER:
             return -1
-        order[folded] = i
+        order[folded], day[folded] = i, rows.ts[i] // DAY
         mask[folded] = rows.mask[i]
         if not rows.mask[i] >> p.classes.refund & 1:
             if present == NEVER or rows.ts[i] - present > GAP:

@@ -71,10 +71,11 @@ class Distinct(NamedTuple):
 
 
 class Decays(NamedTuple):
-    """Decayed sums."""
+    """Decayed sums, sorted by half-life: those of h are `begin[h]` to `begin[h + 1]`."""
 
     bit: Ints
     half: Ints
+    begin: Ints
     to: Ints
 
 
@@ -212,9 +213,10 @@ class _Builder:
 
     def decays(self) -> Decays:
         """What `Decayed` measures."""
-        found = self.of(Decayed)
+        found = sorted(self.of(Decayed), key=lambda m: self.half_lives.index(m.half_life))
         half = _ints(self.half_lives.index(m.half_life) for m in found)
-        return Decays(_ints(self.bit(m.of) for m in found), half, self._columns(found))
+        begin = np.searchsorted(half, np.arange(len(self.half_lives) + 1))
+        return Decays(_ints(self.bit(m.of) for m in found), half, begin, self._columns(found))
 
     def sinces(self) -> Sinces:
         """What `Since` measures."""

@@ -6,11 +6,11 @@ twice, so whichever comes first, the features are the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from expectations.schemas import TIMESTAMP
+from features.gather import Column, Columns, Lookups, by_time, gather
 from features.history import KINDS, STRENGTH, GoalRule
 from features.order import starts
 from features.ties import settle
@@ -40,7 +41,7 @@ SHARD = pa.schema(
         ("channel", pa.string()),
     ]
 )
-"""What a kernel asks of a shard: sorted by person and ts. Text may be dictionary-encoded.
+"""What a kernel asks of a shard: rows in any order, quickest by person and ts. Text may be dictionary-encoded.
 
 A row counts on the nights after both `ts` and `known_at` (missing: known as it happened), up to `known_until` (missing:
 for ever): from then on it is somebody else's.
@@ -135,105 +136,112 @@ class _Places:
         """Of a word that is not among them, -1."""
         return cls(pa.array(numbers, pa.string()), np.array([*numbers.values(), -1], np.int32))
 
-    def __call__(self, text: _Text) -> NDArray[np.int32]:
-        """The number of each row's word; -1 where it is missing."""
+    def __call__(self, words: pa.Array) -> NDArray[np.int32]:
+        """The number of each word, and -1 behind them: for what is missing."""
         last = self._last
-        if last is None or not last[0].equals(text.words):
-            found = pc.fill_null(pc.index_in(text.words, value_set=self.words), -1)
-            last = self._last = (text.words, np.append(self.numbers[np.asarray(found)], np.int32(-1)))
-        numbers: NDArray[np.int32] = last[1][text.at]
-        return numbers
+        if last is None or not last[0].equals(words):
+            found = pc.fill_null(pc.index_in(words, value_set=self.words), -1)
+            last = self._last = (words, np.append(self.numbers[np.asarray(found)], np.int32(-1)))
+        return last[1]
 
 
 def encoded(shard: pa.Table, codes: Codes) -> Rows:
     """The rows of a shard.
 
     Raises:
-        ValueError: A column is missing, or the rows are not sorted by person and ts.
+        ValueError: A column is missing.
     """
     there = shard.column_names
     if missing := [name for name in SHARD.names if name not in there]:
         raise ValueError(f"the shard has no {', '.join(missing)}; it has {', '.join(there)}")
-    person, ts = _ints(shard["person_id"]), _ints(shard["ts"])
-    _require_order(person, ts)
-    event, content = _Text.of(shard["event"]), _Text.of(shard["content_id"])
-    dwell_ms, micros = _scaled(shard["dwell_seconds"], 1000), _scaled(shard["value"], 1_000_000)
-    begins = starts(person)
-    return _settled(
-        Rows(
-            people=person[begins[:-1]],
-            starts=begins,
-            ts=ts,
-            known=np.maximum(ts, _ints(shard["known_at"], 0)),
-            until=_ints(shard["known_until"], FOREVER),
-            mask=_mask(event, dwell_ms, _Text.of(shard["device"]), codes),
-            dwell_ms=dwell_ms,
-            micros=micros,
-            strength=_strength(event, dwell_ms),
-            content=codes.contents(content),
-            category=codes.category_at(content),
-            channel=codes.channel_at(_Text.of(shard["channel"])),
-        )
+    person, ts = _numbers(shard["person_id"]), _numbers(shard["ts"])
+    order = np.argsort(person.values, kind="stable")
+    person_of = person.values[order]
+    begins = starts(person_of)
+    by_time(order, begins, ts.values, np.empty_like(order))
+    text = {name: _Text.of(shard[name]) for name in ("event", "content_id", "device", "channel")}
+    columns = Columns(
+        ts=ts,
+        known=_numbers(shard["known_at"]),
+        until=_numbers(shard["known_until"]),
+        event=text["event"].at,
+        content=text["content_id"].at,
+        dwell=_column(_whole(shard["dwell_seconds"])),
+        value=_column(_whole(shard["value"])),
+        device=text["device"].at,
+        channel=text["channel"].at,
+    )
+    rows = Rows(person_of[begins[:-1]], begins, *_room(len(order)))
+    gather(order, columns, _lookups(codes, *(one.words for one in text.values())), rows)
+    return _settled(rows)
+
+
+def _lookups(codes: Codes, event: pa.Array, content: pa.Array, device: pa.Array, channel: pa.Array) -> Lookups:
+    """What the words of a shard say."""
+    events, devices = ([*words.to_pylist(), None] for words in (event, device))
+    active, mobile = (1 << CLASSES.index(name) for name in ("active", "mobile"))
+    said = [codes.mask_of(name) if name is not None else 0 for name in events]
+    both = [[mask | (mobile if mask & active and name == "mobile" else 0) for name in devices] for mask in said]
+    long = [(goal, rule.min_dwell_seconds) for goal, rule in codes.goals.items() if rule.min_dwell_seconds is not None]
+    return Lookups(
+        mask=np.array(both, np.int64),
+        strength=np.array([STRENGTH[_kind(name)] if name is not None else 0.0 for name in events]),
+        content=codes.contents(content),
+        category=codes.category_at(content),
+        channel=codes.channel_at(channel),
+        viewed=CLASSES.index("view"),
+        long_ms=np.array([round(seconds * 1000) for _, seconds in long], np.int64),
+        long_mask=np.array([1 << codes.classes.index(f"goal:{goal}") for goal, _ in long], np.int64),
+        tastes_ms=_LONG,
     )
 
 
-@dataclass(frozen=True)
-class _Text:
-    """A column of text as places in a list of words; the last word stands for missing."""
+def _room(rows: int) -> Iterator[NDArray[Any]]:
+    """A column for each of `Rows`' after the first two, side by side in one piece: large ones cost less to touch."""
+    kinds = [np.dtype(np.int64)] * 6 + [np.dtype(np.float64)] + [np.dtype(np.int32)] * 3
+    room, at = np.empty(rows * sum(kind.itemsize for kind in kinds), np.uint8), 0
+    for kind in kinds:
+        yield room[at : at + rows * kind.itemsize].view(kind)
+        at += rows * kind.itemsize
+
+
+class _Text(NamedTuple):
+    """A column of text as places in a list of words."""
 
     words: pa.Array
-    at: NDArray[np.int32]
+    at: Column
 
     @classmethod
     def of(cls, column: pa.ChunkedArray) -> _Text:
         column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-        found = column.unify_dictionaries().combine_chunks()
-        found = found.chunk(0) if isinstance(found, pa.ChunkedArray) else found
-        words = found.dictionary.cast(pa.string())
-        return cls(words, np.asarray(pc.fill_null(found.indices.cast(pa.int32()), len(words))))
+        found = _whole(column.unify_dictionaries())
+        return cls(found.dictionary.cast(pa.string()), _column(found.indices.cast(pa.int32())))
 
 
-def _ints(column: pa.ChunkedArray, missing: int | None = None) -> Ints:
-    whole = column.cast(pa.int64())
-    whole = whole if missing is None or not whole.null_count else pc.fill_null(whole, missing)
-    return np.array(whole.to_numpy(), np.int64)  # ours to sort, and of one type for numba
+def _numbers(column: pa.ChunkedArray) -> Column:
+    return _column(_whole(column.cast(pa.int64())))
 
 
-def _scaled(column: pa.ChunkedArray, scale: int) -> Ints:
-    """As whole multiples of 1 / scale; nothing for what is missing."""
-    values = column.to_numpy()
-    known = np.flatnonzero(~np.isnan(values))
-    whole = np.zeros(len(values), np.int64)
-    whole[known] = np.rint(values[known] * scale)
-    return whole
+def _column(array: pa.Array) -> Column:
+    """Numbers where Arrow has them."""
+    there, values = array.buffers()
+    dtype, bits = array.type.to_pandas_dtype(), there if array.null_count else None
+    return Column(_view(values, dtype)[array.offset :][: len(array)], _view(bits, np.uint8), array.offset)
+
+
+def _view(buffer: pa.Buffer | None, dtype: type) -> NDArray[Any]:
+    values: NDArray[Any] = np.empty(0, dtype) if buffer is None else np.frombuffer(buffer, dtype)
+    values.flags.writeable = False
+    return values
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """In one piece: where it lies, if it is in one."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _kind(event: str) -> int:
     return KINDS.index(event) if event in KINDS else len(KINDS) - 1
-
-
-def _mask(event: _Text, dwell_ms: Ints, device: _Text, codes: Codes) -> Ints:
-    """The classes of each row, by bit; `session` is set by who cuts sessions."""
-    devices = [name == "mobile" for name in (*device.words.to_pylist(), None)]
-    events = [codes.mask_of(name) if name is not None else 0 for name in (*event.words.to_pylist(), None)]
-    active = 1 << CLASSES.index("active")
-    mobile = 1 << CLASSES.index("mobile")
-    both = [[mask | (mobile if mask & active and is_mobile else 0) for is_mobile in devices] for mask in events]
-    mask: Ints = np.array(both, np.int64).ravel()[event.at * np.int32(len(devices)) + device.at]
-    for goal, rule in codes.goals.items():
-        if rule.min_dwell_seconds is not None:
-            long = np.flatnonzero(dwell_ms >= round(rule.min_dwell_seconds * 1000))
-            read = mask[long] >> CLASSES.index("view") & 1
-            mask[long] |= read << codes.classes.index(f"goal:{goal}")
-    return mask
-
-
-def _strength(event: _Text, dwell_ms: Ints) -> NDArray[np.float64]:
-    """How much each row says about taste."""
-    words = np.array([*(STRENGTH[_kind(name)] for name in event.words.to_pylist()), 0.0])
-    strength: NDArray[np.float64] = words[event.at]
-    strength[dwell_ms >= _LONG] += 2.0
-    return strength
 
 
 def _classes_of(event: str, codes: Codes) -> int:
@@ -246,13 +254,6 @@ def _classes_of(event: str, codes: Codes) -> int:
         named.add("money")
     named |= {f"goal:{goal}" for goal, rule in codes.goals.items() if event in rule.events}
     return sum(1 << bit for bit, name in enumerate(codes.classes) if name in named)
-
-
-def _require_order(person: Ints, ts: Ints) -> None:
-    later = (person[1:] > person[:-1]) | ((person[1:] == person[:-1]) & (ts[1:] >= ts[:-1]))
-    if not later.all():
-        row = int(np.argmin(later)) + 1
-        raise ValueError(f"the shard is not sorted by person_id and ts: row {row} comes before row {row - 1}")
 
 
 def micros(instant: datetime) -> int:

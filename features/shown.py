@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from features.decay import read
-from features.fold import add_session
+from features.decay import anchor_of, moved, read, weight
+from features.fold import list_session
 from features.history import DAY
 from features.jit import inlined
 from features.program import NOWHERE
@@ -37,22 +37,30 @@ def show_counts(p, layout, si, row):
 
 
 @inlined
-def show_sessions(p, layout, si, sf, parts, row):
+def show_sessions(p, layout, si, sf, parts, session, row):
     """The last session, and the means with it: a session that may go on counts as far as it is known."""
     parts[:] = 0.0
     if si[PRESENT] == NEVER:
         parts[:] = np.nan
     else:
-        add_session(p, layout, si, 1.0, parts)
+        for c in range(list_session(p, layout, si, session)):
+            parts[session.part[c]] = session.value[c]
     for k in range(layout.parts):
         if p.sessions.last_to[k] != NOWHERE:
             row[p.sessions.last_to[k]] = parts[k]
-    for h in range(len(p.sessions.half)):
-        end, means = sf[layout.ends + h], layout.means + h * layout.parts
-        whole = sf[layout.weights + h] + end
+    halves = len(p.sessions.half)
+    for h in range(halves):
+        end, factor = 0.0, 1.0
+        if si[PRESENT] != NEVER:
+            half, before = p.half_lives[p.sessions.half[h]], si[layout.session_anchors + h]
+            anchor = anchor_of(si[PRESENT], half)
+            factor = moved(before, anchor, half)
+            end = weight(si[PRESENT], anchor, half)
+        whole = sf[layout.weights + h] * factor + end
         for k in range(layout.parts):
             if p.sessions.mean_to[h, k] != NOWHERE:
-                row[p.sessions.mean_to[h, k]] = (sf[means + k] + end * parts[k]) / whole if whole > 0 else np.nan
+                mean = (sf[layout.means + k * halves + h] * factor + end * parts[k]) / whole if whole > 0 else np.nan
+                row[p.sessions.mean_to[h, k]] = mean
 
 
 @inlined

@@ -34,7 +34,6 @@ class Layout(NamedTuple):
     decays: int
     weights: int
     means: int
-    ends: int
     floats: int
     parts: int
 
@@ -56,5 +55,5 @@ class Layout(NamedTuple):
             len(MIX),
             program.sessions.categories,
         ]
-        floats = [0, len(program.decays.bit), sessions, sessions * parts, sessions]
+        floats = [0, len(program.decays.bit), sessions, sessions * parts]
         return cls(*np.cumsum(ints).tolist(), *np.cumsum(floats).tolist(), parts)  # type: ignore[call-arg]

@@ -2,59 +2,74 @@
 
 from __future__ import annotations
 
-from features.history import DAY
 from features.jit import inlined
 from features.state import NEVER
 
 
 @inlined
-def move_windows(rows, order, mask, folded, night, p, layout, si, tail, counted):
+def move_windows(rows, order, mask, day, folded, night, p, layout, si, tail, counted):
     """Take out of each window what grew too old for it, and add what was folded since; returns whether any did."""
-    changed = False
-    for w in range(len(p.windows)):
+    changed, j = False, 0
+    for w in range(len(p.windows) - 1, -1, -1):  # what is too old for a longer one is too old for this
         oldest = night - p.windows[w]
-        j = tail[w]
+        j = max(j, tail[w])
         while j < folded and rows.ts[order[j]] < oldest:
-            if j < counted[w]:
-                _count(rows, order[j], mask[j], w, -1, p, layout, si)
-                changed = True
             j += 1
-        tail[w] = j
+        leaving, new = min(j, counted[w]), max(j, counted[w])
+        if tail[w] < leaving:
+            _count(rows, order, mask, day, tail[w], leaving, w, -1, p, layout, si)
+            changed = True
         for d in range(len(p.days.bit)):
             if p.days.window[d] == w:
-                _let_day_go(rows, order, mask, j, folded, d, p, layout, si)
-        for new in range(max(counted[w], j), folded):
-            _count(rows, order[new], mask[new], w, 1, p, layout, si)
+                _let_day_go(day, mask, j, folded, d, p, layout, si)
+        if new < folded:
+            _count(rows, order, mask, day, new, folded, w, 1, p, layout, si)
             changed = True
-        counted[w] = folded
+        tail[w], counted[w] = j, folded
     return changed
 
 
 @inlined
-def _count(rows, i, mask, w, sign, p, layout, si):
-    """Add row `i` to window `w`, or take it out."""
+def _count(rows, order, mask, day, first, last, w, sign, p, layout, si):
+    """Add the rows from one to another to window `w`, or take them out."""
     for k in range(p.counts.begin[w], p.counts.begin[w + 1]):
-        bits = p.counts.bits[k]
-        si[layout.counts + k] += sign * (mask & bits == bits)  # without a branch: what comes next is anybody's guess
+        bits, count = p.counts.bits[k], 0
+        for j in range(first, last):
+            count += mask[j] & bits == bits
+        si[layout.counts + k] += sign * count
     for k in range(p.totals.begin[w], p.totals.begin[w + 1]):
-        if mask >> p.totals.bit[k] & 1:
-            si[layout.totals + k] += sign * (rows.dwell_ms[i] if p.totals.what[k] == 0 else rows.micros[i])
+        bit, total = p.totals.bit[k], 0
+        of = rows.dwell_ms if p.totals.what[k] == 0 else rows.micros
+        for j in range(first, last):
+            total += of[order[j]] * (mask[j] >> bit & 1)
+        si[layout.totals + k] += sign * total
     for d in range(len(p.days.bit)):
-        if p.days.window[d] == w and mask >> p.days.bit[d] & 1:
-            _count_day(rows.ts[i] // DAY, sign, d, layout, si)
+        if p.days.window[d] == w and sign > 0:
+            _add_days(mask, day, first, last, d, p, layout, si)
+        elif p.days.window[d] == w:
+            _let_days_leave(mask, day, first, last, d, p, layout, si)
 
 
 @inlined
-def _count_day(day, sign, d, layout, si):
-    """A day counts from its first row on, and until its last row leaves, which only shows when a later one does."""
-    if sign > 0:
-        if day != si[layout.added + d]:
-            si[layout.distinct + d] += 1
-            si[layout.added + d] = day
-    elif day != si[layout.leaving + d]:
-        if si[layout.leaving + d] != NEVER:
-            _drop_day(d, layout, si)
-        si[layout.leaving + d] = day
+def _add_days(mask, day, first, last, d, p, layout, si):
+    """A day counts from its first row on."""
+    bit, added, count = p.days.bit[d], si[layout.added + d], 0
+    for j in range(first, last):
+        latest = day[j] if mask[j] >> bit & 1 else added
+        count += latest != added
+        added = latest
+    si[layout.added + d] = added
+    si[layout.distinct + d] += count
+
+
+@inlined
+def _let_days_leave(mask, day, first, last, d, p, layout, si):
+    """And until its last row leaves, which only shows when a later one does."""
+    for j in range(first, last):
+        if mask[j] >> p.days.bit[d] & 1 and day[j] != si[layout.leaving + d]:
+            if si[layout.leaving + d] != NEVER:
+                _drop_day(d, layout, si)
+            si[layout.leaving + d] = day[j]
 
 
 @inlined
@@ -66,7 +81,7 @@ def _drop_day(d, layout, si):
 
 
 @inlined
-def _let_day_go(rows, order, mask, first, folded, d, p, layout, si):
+def _let_day_go(day, mask, first, folded, d, p, layout, si):
     """Drop the day whose rows were leaving, unless one of them is still in the window: that one says so when it goes.
 
     Either way nothing is leaving afterwards: a state does not tell on which nights it was looked at.
@@ -75,7 +90,7 @@ def _let_day_go(rows, order, mask, first, folded, d, p, layout, si):
     if leaving == NEVER:
         return
     for j in range(first, folded):
-        if rows.ts[order[j]] // DAY != leaving:
+        if day[j] != leaving:
             break
         if mask[j] >> p.days.bit[d] & 1:
             si[layout.leaving + d] = NEVER

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from expectations import schemas
 from features.history import GoalRule
+from features.kernel import kernel
 from features.spec import Spec
 from pipeline import persons, scratch, since, spark
 from pipeline.config import Config
@@ -67,7 +68,7 @@ def in_tables(
 ) -> ByNight:
     """Of everybody in some tables of the lake."""
     timeline = Timeline.of(nights, identities, Orders.of(transactions), config)
-    return _by_night(persons.of_rows(persons.by_person(timeline.rows(events, transactions)), nights, spec), nights)
+    return _by_night(kernel(timeline.rows(events, transactions), nights, spec), nights)
 
 
 def in_lake(

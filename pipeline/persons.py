@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +35,6 @@ SLACK = timedelta(days=2)
 
 _SLICE = 200_000
 """Rows that are measured together, where there are so many: each slice costs some milliseconds whatever its size."""
-
-_CELLS = 8_000_000
-"""Values that a kernel answers with at a time: 64 MB."""
-
 
 Wanted = Callable[[pa.Table], pa.Table]
 """Which of the lake's rows are looked at."""
@@ -72,7 +67,7 @@ class Log:
         return cls(events, transactions, timeline, _slices(sum(part.rows for part in (*events, *transactions))))
 
     def people(self, wanted: range, strays: Path) -> Iterator[tuple[int, pa.Table]]:
-        """The rows of each slice's people, by person and time; `strays` is where `set_aside` put some of them."""
+        """The rows of each slice's people; `strays` is where `set_aside` put some of them."""
         for at, rows in self._own(wanted):
             theirs = self._at_home(at, rows, strays)
             del rows  # a generator that waits holds on to what it has: all would be there twice while it is worked on
@@ -80,7 +75,7 @@ class Log:
 
     def _at_home(self, at: int, rows: pa.Table, strays: Path) -> pa.Table:
         settled = rows.filter(pa.array(self._homes(rows) == at)) if len(self.timeline.ids) else rows
-        return by_person(pa.concat_tables([settled, *_read(strays / f"{at}")]))
+        return pa.concat_tables([settled, *_read(strays / f"{at}")])
 
     def set_aside(self, strays: Path) -> None:
         """Write rows whose person is at home in another slice than they are to a file for that slice."""
@@ -140,7 +135,7 @@ def _of_slices(
     log: Log, strays: Path, nights: Sequence[datetime], spec: Spec, wanted: range
 ) -> Iterator[tuple[int, pa.Table]]:
     for at, rows in log.people(wanted, strays):
-        yield at, of_rows(rows, nights, spec)
+        yield at, kernel(rows, nights, spec)
 
 
 def _slices(rows: int) -> int:
@@ -149,26 +144,6 @@ def _slices(rows: int) -> int:
     while slices < SHARDS and rows / slices > _SLICE:
         slices *= 2
     return slices
-
-
-def of_rows(rows: pa.Table, nights: Sequence[datetime], spec: Spec) -> pa.Table:
-    """`kernel`, some people at a time: what it needs beside the rows does not grow with them."""
-    people = max(1, _CELLS // max(len(nights) * len(spec.names), 1))
-    starts = np.flatnonzero(np.diff(rows["person_id"].to_numpy(), prepend=np.int64(0)) != 0)
-    cuts = [0, *starts[people::people].tolist(), rows.num_rows]
-    parts = [kernel(rows.slice(a, b - a), nights, spec) for a, b in pairwise(cuts)]
-    return pa.concat_tables(parts)
-
-
-def by_person(rows: pa.Table) -> pa.Table:
-    """`rows` by person and time. They come day after day, so their time is mostly in order already."""
-    whole = rows.unify_dictionaries().combine_chunks()
-    person, ts = (whole[name].cast(pa.int64()).to_numpy() for name in ("person_id", "ts"))
-    order = np.argsort(person, kind="stable")
-    person, ts = person[order], ts[order]
-    if (ts[1:] < ts[:-1])[person[1:] == person[:-1]].any():
-        order = order[np.lexsort((ts, person))]
-    return whole.take(order)
 
 
 def _read(file: Path) -> Iterator[pa.Table]:

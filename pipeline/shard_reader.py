@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from expectations import schemas
 from pipeline.day_files import PARTITIONS
@@ -43,11 +43,11 @@ class Words:
 
     array: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
 
-    def codes(self, lists: Sequence[pa.Array]) -> list[pa.Array]:
+    def codes(self, lists: Sequence[pa.Array]) -> list[NDArray[np.int32]]:
         """The places of the words of each list, which has none twice; new ones are added. For all, one look-up."""
         one = pa.chunked_array([_each_once(words) for words in (self.array, *lists)]).unify_dictionaries()
         self.array = one.chunk(0).dictionary
-        return [chunk.indices for chunk in one.chunks[1:]]
+        return [chunk.indices.to_numpy() for chunk in one.chunks[1:]]
 
 
 def _each_once(words: pa.Array) -> pa.DictionaryArray:
@@ -59,7 +59,15 @@ class _List:
     """The words of a text column of a file, for as long as they stay the same, and their codes, once they have any."""
 
     words: pa.Array
-    codes: pa.Array | None = None
+    codes: NDArray[np.int32] | None = None
+
+    def of(self, places: pa.Array) -> pa.Array:
+        """The codes in the place of places. What lies where one is missing is anybody's, and stays missing."""
+        if self.codes is None or not len(self.codes):  # of a list without words all are missing
+            return places
+        there, at = places.buffers()
+        found = np.take(self.codes, np.frombuffer(at, np.int32), mode="clip")
+        return pa.Array.from_buffers(pa.int32(), len(places), [there, pa.py_buffer(found)], offset=places.offset)
 
 
 @dataclass(eq=False)
@@ -70,15 +78,16 @@ class _Batch:
     """
 
     starts: list[int]
-    columns: list[pa.Array]
+    rows: pa.RecordBatch
     lists: Mapping[int, _List]
     coded: bool = False
 
     def code(self) -> None:
         """Put the codes in the place of the places in lists."""
+        columns = self.rows.columns
         for at, one in self.lists.items():
-            self.columns[at] = pc.take(one.codes, self.columns[at])
-        self.coded = True
+            columns[at] = one.of(columns[at])
+        self.rows, self.coded = pa.RecordBatch.from_arrays(columns, schema=self.rows.schema), True
 
 
 class ShardReader:
@@ -88,6 +97,7 @@ class ShardReader:
         """Of `parts`, the rows of `shards`."""
         self._schema = pa.schema([schemas.LAKE[table].schema.field(name) for name in columns])
         self._words = {at: Words() for at, about in enumerate(self._schema) if pa.types.is_string(about.type)}
+        self._coded = _coded(self._schema)
         rows = max(_AT_ONCE // max(len(parts), 1), _LEAST)
         self._cursors = [_Cursor(part, self._schema, shards, rows) for part in parts]
 
@@ -95,7 +105,12 @@ class ShardReader:
         """All rows of these shards: those of a file together, files in order; text is dictionary-encoded."""
         found = [rows for cursor in self._cursors for rows in cursor.take(shards)]
         self._code([batch for batch, _, _ in found if not batch.coded])
-        return pa.table({about.name: self._column(at, about, found) for at, about in enumerate(self._schema)})
+        pieces = [batch.rows.slice(start, end - start) for batch, start, end in found]
+        columns = pa.Table.from_batches(pieces, self._coded).combine_chunks().columns
+        for at, words in self._words.items():
+            codes = columns[at].chunk(0) if pieces else pa.array([], pa.int32())
+            columns[at] = pa.DictionaryArray.from_arrays(codes, words.array)
+        return pa.table(columns, names=self._schema.names)
 
     def words(self, column: str) -> list[str]:
         """Every word of a text column that was met so far."""
@@ -111,15 +126,13 @@ class ShardReader:
         for batch in batches:
             batch.code()
 
-    def _column(self, at: int, about: pa.Field, found: Sequence[_Rows]) -> pa.Array:
-        pieces = [batch.columns[at].slice(start, end - start) for batch, start, end in found]
-        if at not in self._words:
-            return pa.concat_arrays(pieces) if pieces else pa.array([], about.type)
-        codes = pa.concat_arrays(pieces) if pieces else pa.array([], pa.int32())
-        return pa.DictionaryArray.from_arrays(codes, self._words[at].array)
+
+def _coded(schema: pa.Schema) -> pa.Schema:
+    """The same columns, with codes in the place of text."""
+    return pa.schema([one.with_type(pa.int32()) if pa.types.is_string(one.type) else one for one in schema])
 
 
-_NOTHING = _Batch([0] * (SHARDS + 1), [], {})
+_NOTHING = _Batch([0] * (SHARDS + 1), pa.RecordBatch.from_arrays([], []), {})
 
 _Rows = tuple[_Batch, int, int]
 """Those of a batch, from one row until another."""
@@ -160,7 +173,7 @@ class _Cursor:
                 lists[at] = known if known and known.words.equals(column.dictionary) else _List(column.dictionary)
                 columns[at] = column.indices
         starts = np.searchsorted(rows.column(_SHARD).to_numpy(), np.arange(SHARDS + 1))
-        return _Batch(starts.tolist(), columns, lists)
+        return _Batch(starts.tolist(), pa.RecordBatch.from_arrays(columns, schema=_coded(self._schema)), lists)
 
     def _array(self, rows: pa.RecordBatch, about: pa.Field) -> pa.Array:
         if about.name not in PARTITIONS:

@@ -2,7 +2,7 @@
 
 The only module that imports pyspark, and only once it is asked for something. Spark reads the files of the lake, makes
 a kernel's rows of them (`Timeline.rows`, a batch at a time), brings each shard's people together and measures them with
-`persons.of_rows`, in processes of its own. Whatever order it does this in, the answer is the same bytes.
+`features.kernel.kernel`, in processes of its own. Whatever order it does this in, the answer is the same bytes.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from expectations import schemas
 from expectations.schemas import TIMESTAMP
+from features.kernel import kernel
 from features.rows import SHARD
 from features.spec import Spec
 from pipeline import persons
@@ -76,7 +77,7 @@ def measured(log: persons.Log, nights: Sequence[datetime], spec: Spec, folder: P
         ConfigurationError: There is no pyspark, or no Java.
         ShortlistError: Spark failed.
     """
-    about = persons.of_rows(SHARD.empty_table(), nights, spec).schema
+    about = kernel(SHARD.empty_table(), nights, spec).schema
     numbered = pa.schema([pa.field(f"c{at}", field.type) for at, field in enumerate(about)])
     answer = folder / "measured"
     with session(engine, folder) as spark:
@@ -225,8 +226,7 @@ def _of_batches(timeline: Timeline, table: str, batches: Iterator[pa.RecordBatch
 def _of_group(nights: Sequence[datetime], spec: Spec, names: Sequence[str], rows: pa.Table) -> pa.Table:
     """What the kernel says of all people of a shard."""
     with _discreet("measuring people"):
-        people = persons.by_person(rows.select(SHARD.names).cast(SHARD))
-        return persons.of_rows(people, nights, spec).rename_columns(names)
+        return kernel(rows.select(SHARD.names).cast(SHARD), nights, spec).rename_columns(names)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -68,7 +68,12 @@ def arguments(log: pa.Table) -> Mapping[str, Any]:
 
 def _case(name: str, world: Any) -> Any:
     found = call(name, arguments(world.log))
-    return [room.shape for room in found] if name == "passes.Scratch.of" else found  # what is in it is yet to come
+    return [room.shape for room in _rooms(found)] if name == "passes.Scratch.of" else found  # empty as yet
+
+
+def _rooms(scratch: tuple[Any, ...]) -> Iterator[Any]:
+    for room in scratch:
+        yield from _rooms(room) if isinstance(room, tuple) else [room]
 
 
 CASES: Mapping[str, Callable[[Any], Any]] = {

@@ -46,17 +46,21 @@ def test_what_is_added_and_read_halves_every_half_life(ts: int, halves: int, par
     truth = float(true_power(-(as_of - ts) / half_life))
     np.testing.assert_allclose(kept * read(as_of, anchor, half_life), truth, rtol=1e-12)
     later = anchor_of(as_of, half_life)
-    np.testing.assert_allclose(kept * moved(anchor, later) * read(as_of, later, half_life), truth, rtol=1e-12)
+    np.testing.assert_allclose(
+        kept * moved(anchor, later, half_life) * read(as_of, later, half_life), truth, rtol=1e-12
+    )
 
 
 @given(TIMES, HALF_LIVES)
 def test_anchors_lie_on_a_grid(ts: int, half_life: int) -> None:
     """At or before the time, at most 512 half-lives: a weight is at least 1, and fits a double."""
     anchor = anchor_of(ts, half_life)
-    assert 0 <= ts - anchor * half_life * ANCHOR < half_life * ANCHOR
+    assert anchor % (half_life * ANCHOR) == 0
+    assert 0 <= ts - anchor < half_life * ANCHOR
     assert 1.0 <= weight(ts, anchor, half_life) < 2.0**ANCHOR
 
 
 def test_to_move_a_sum_is_exact() -> None:
     """It is a power of two, and what lies more than two anchors back is nothing."""
-    assert [moved(3, to) for to in (3, 4, 5, 6, 99)] == [1.0, 2.0**-512, 0.0, 0.0, 0.0]
+    span = DAY * ANCHOR
+    assert [moved(3 * span, to * span, DAY) for to in (3, 4, 5, 6, 99)] == [1.0, 2.0**-512, 0.0, 0.0, 0.0]

@@ -217,14 +217,6 @@ def test_a_million_rows_of_one_person() -> None:
     assert found["rfm_frequency_7d"].to_pylist() == [7] * 60
 
 
-def test_a_shard_that_is_not_sorted_is_refused() -> None:
-    """By person and by time: silently wrong sessions are worse than none."""
-    shard = shard_of([Event(person=1), Event(person=2), Event(person=2, age=1)])
-    for wrong in ([1, 2, 0], [0, 2, 1]):
-        with pytest.raises(ValueError, match="not sorted by person_id and ts"):
-            kernel(shard.take(wrong), [AS_OF], UTC_ONLY)
-
-
 def test_a_shard_that_lacks_a_column_is_refused() -> None:
     """The message names it."""
     with pytest.raises(ValueError, match="has no known_until, channel; it has"):

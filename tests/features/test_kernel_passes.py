@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
+from random import Random
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -84,6 +86,30 @@ def test_what_is_not_known_of_many_changes_nothing(instant: datetime) -> None:
 def test_ties_come_in_any_order(rows: list[Event], nights: list[datetime], order: int) -> None:
     """Rows of the same instant, twice the same row among them, are told apart by what they are."""
     assert image(kernel(shard_of(rows, order), nights, EVERYTHING)) == image(kernel(shard_of(rows), nights, EVERYTHING))
+
+
+@given(logs(), some_nights(), st.randoms(use_true_random=False))
+def test_rows_come_in_any_order(rows: list[Event], nights: list[datetime], random: Random) -> None:
+    """By person and time or not."""
+    shard = shard_of(rows)
+    order = pa.array(random.sample(range(len(rows)), len(rows)), pa.int64())
+    assert image(kernel(shard.take(order), nights, EVERYTHING)) == image(kernel(shard, nights, EVERYTHING))
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_rows_of_many_come_in_any_order(backwards: bool) -> None:
+    """The same of 300 people; the oldest last, or one in seven at a time."""
+    shard = shard_of(many_rows())
+    rows = np.arange(shard.num_rows)
+    order = rows[::-1] if backwards else np.concatenate([rows[at::7] for at in range(7)])
+    assert image(kernel(shard.take(order), NIGHTS, EVERYTHING)) == image(of_many())
+
+
+def test_a_shard_in_pieces_of_arrays_is_read() -> None:
+    """What is missing is told by bits that begin in the middle of a byte."""
+    shard = shard_of(many_rows())
+    padded = pa.concat_tables([shard.slice(0, 3), shard]).combine_chunks().slice(3)
+    assert image(kernel(padded, NIGHTS, EVERYTHING)) == image(of_many())
 
 
 def test_ties_of_many_come_in_any_order() -> None:

@@ -167,12 +167,6 @@ def test_a_request_has_to_be_complete(name: str) -> None:
         pair_kernel(shard, empty, SPEC)
 
 
-def test_a_shard_has_to_be_sorted() -> None:
-    """It is told by which row."""
-    with pytest.raises(ValueError, match="row 1 comes before row 0"):
-        pair_kernel(shard_of([Event(person=2), Event(person=1)]).take([1, 0]), requests_of([]), SPEC)
-
-
 @pytest.mark.parametrize(
     ("measures", "message"),
     [

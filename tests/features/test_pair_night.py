@@ -175,7 +175,7 @@ def tastes(pairs: PairsOfNight) -> list[bytes]:
 def test_a_log_that_is_not_sorted_is_refused() -> None:
     """Rows of a person are looked up by where they begin and end."""
     log = placed([Row(person=1), Row(person=2)])
-    with pytest.raises(ValueError, match="not sorted by person_id and ts"):
+    with pytest.raises(ValueError, match="not sorted by person_id: row 1 comes before row 0"):
         PairsOfNight(log.take([1, 0]), content_of(), AS_OF).features(np.array([1]), pa.array(["c0"]))
 
 

@@ -60,8 +60,7 @@ def from_memory(nights: list[datetime], config: Config, *, order: int = 0) -> pa
     found = archive(fortnight(), config)
     events = shuffled(found.events, np.random.default_rng(order)) if order else found.events
     timeline = Timeline.of(nights, found.identities, Orders.of(found.transactions), config)
-    rows = persons.by_person(timeline.rows(events, found.transactions))
-    return ordered(persons.of_rows(rows, nights, person_spec(config)))
+    return ordered(kernel(timeline.rows(events, found.transactions), nights, person_spec(config)))
 
 
 def from_lake(nights: list[datetime], config: Config, folder: Path, workers: int = 2, slices: int = SHARDS) -> pa.Table:
@@ -106,7 +105,7 @@ def test_the_order_of_rows_means_nothing(config: Config, order: int) -> None:
 def test_a_few_people_at_a_time_are_all_of_them(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """What fits into memory at a time changes nothing."""
     whole = image(from_memory(NIGHTS, config))
-    monkeypatch.setattr(persons, "_CELLS", 1)
+    monkeypatch.setattr("features.kernel._CELLS", 1)
     assert image(from_memory(NIGHTS, config)) == whole
 
 
@@ -168,7 +167,7 @@ def test_a_line_counts_until_its_newest_export_is_known(tmp_path: Path) -> None:
     assert orders.since == int(paid.timestamp() * 1e6)
     nights = [FIRST + DAY, FIRST + 3 * DAY]
     timeline = Timeline.of(nights, table("identities", []), orders, config)
-    rows = persons.by_person(timeline.rows(table("events", []), lines))
+    rows = timeline.rows(table("events", []), lines)
     found = kernel(rows, nights, person_spec(config))
     assert found["rfm_monetary_30d"].to_pylist() == [20.0, 10.0]
     assert found["purchases_30d"].to_pylist() == [1.0, 1.0]

@@ -1,0 +1,139 @@
+"""A shard's columns, as Arrow holds them, put into the order of people and time: each row is looked at where it lies.
+
+What is missing, Arrow says in a bitmap, a bit a row; none where nothing is missing. Text is places in a list of words,
+each of which was looked up before.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.jit import compiled, inlined
+
+Ints = NDArray[np.int64]
+
+
+class Column(NamedTuple):
+    """n values where Arrow has them, and whether each is there: bit `first` + i of `there`, which is empty if all are.
+
+    Never written to, whosever they are: numba compiles for arrays that may be and for those that may not.
+    """
+
+    values: NDArray[Any]
+    there: NDArray[np.uint8]
+    first: int
+
+
+class Columns(NamedTuple):
+    """What is gathered; text as places."""
+
+    ts: Column
+    known: Column
+    until: Column
+    event: Column
+    content: Column
+    dwell: Column
+    value: Column
+    device: Column
+    channel: Column
+
+
+class Lookups(NamedTuple):
+    """What each word says; the last of a list stands for a missing one.
+
+    An event on a device is of the classes `mask[event, device]`. A view of at least `long_ms[k]` is of `long_mask[k]`
+    as well; any row of `tastes_ms` has two more of strength.
+    """
+
+    mask: Ints
+    strength: NDArray[np.float64]
+    content: NDArray[np.int32]
+    category: NDArray[np.int32]
+    channel: NDArray[np.int32]
+    viewed: int
+    long_ms: Ints
+    long_mask: Ints
+    tastes_ms: int
+
+
+@compiled
+def by_time(order, starts, ts, spare):
+    """Sort each person's part of `order` by `ts`; what ties stays as it came. `spare` is as long as `order`.
+
+    A merge sort from the bottom up: rows come day after day, so mostly there is nothing to do but to look.
+    """
+    for person in range(len(starts) - 1):
+        start, end = starts[person], starts[person + 1]
+        width = 1
+        while width < end - start:
+            for first in range(start, end - width, 2 * width):
+                _merge(order, ts, spare, first, first + width, min(first + 2 * width, end))
+            width *= 2
+
+
+@inlined
+def _merge(order, ts, spare, first, middle, end):
+    """Make one sorted run of `first` to `middle` and of `middle` to `end`."""
+    if ts[order[middle - 1]] > ts[order[middle]]:
+        for i in range(first, end):
+            spare[i] = order[i]
+        left, right = first, middle
+        for i in range(first, end):
+            if right == end or (left < middle and ts[spare[left]] <= ts[spare[right]]):
+                order[i] = spare[left]
+                left += 1
+            else:
+                order[i] = spare[right]
+                right += 1
+
+
+@compiled
+def gather(order, columns, lookups, out):
+    """Fill the columns of `out` (`features.rows.Rows`), in that order."""
+    no_event, no_device = len(lookups.strength) - 1, lookups.mask.shape[1] - 1
+    no_content, no_channel = len(lookups.content) - 1, len(lookups.channel) - 1
+    for i in range(len(order)):
+        at = order[i]
+        ts = columns.ts.values[at]
+        dwell_ms = _whole(columns.dwell, at, 1e3)
+        event = _value(columns.event, at, no_event)
+        content = _value(columns.content, at, no_content)
+        mask = lookups.mask[event, _value(columns.device, at, no_device)]
+        viewed = mask >> lookups.viewed & 1
+        for k in range(len(lookups.long_ms)):  # without a branch: what comes next is anybody's guess
+            mask |= lookups.long_mask[k] * (viewed & (dwell_ms >= lookups.long_ms[k]))
+        out.ts[i] = ts
+        out.known[i] = max(ts, _value(columns.known, at, ts))
+        out.until[i] = columns.until.values[at] if _is_there(columns.until, at) else _FOREVER  # mostly not
+        out.mask[i] = mask
+        out.dwell_ms[i] = dwell_ms
+        out.micros[i] = _whole(columns.value, at, 1e6)
+        out.strength[i] = lookups.strength[event] + (2.0 if dwell_ms >= lookups.tastes_ms else 0.0)
+        out.content[i], out.category[i] = lookups.content[content], lookups.category[content]
+        out.channel[i] = lookups.channel[_value(columns.channel, at, no_channel)]
+
+
+_FOREVER = np.iinfo(np.int64).max
+
+
+@inlined
+def _is_there(column, at):
+    """Whether the value is there."""
+    bit = column.first + at
+    return len(column.there) == 0 or column.there[bit >> 3] >> (bit & 7) & 1 != 0
+
+
+@inlined
+def _value(column, at, missing):
+    value = column.values[at]  # there is something, even where it means nothing
+    return value if _is_there(column, at) else missing
+
+
+@inlined
+def _whole(column, at, scale):
+    """In whole multiples of 1 / scale; nothing for what is missing or no number."""
+    value = _value(column, at, 0.0)
+    return np.int64(np.rint((0.0 if np.isnan(value) else value) * scale))
