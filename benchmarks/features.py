@@ -39,6 +39,8 @@ _GROUP = 10_000
 """Rows of a row group: smaller ones take twice the time to write, and more room."""
 NAMES = {"ours": "ours", "pandas": "pandas", "duckdb": "DuckDB", "scan": "scanning"}
 CONNECTIONS = ("events_so_far", "events_so_far_7d", "dwell_so_far_seconds", "event_days_ago", "affinity_category_7d")
+_CONNECT = ("person_id", "ts", "available_at", "event", "content_id", "dwell_seconds")
+"""What connections are made of."""
 NIGHT = datetime.combine(event_log.FIRST, datetime.min.time(), UTC) + timedelta(days=event_log.DAYS)
 
 
@@ -361,7 +363,10 @@ def _connected(home: Path, impressions: Path) -> Iterator[pa.Table]:
     order = np.argsort(shard, kind="stable")
     asked = asked.take(order)
     starts = np.searchsorted(shard[order], np.arange(SHARDS + 1))
-    for at, rows in _log(home, [NIGHT]).people(range(SHARDS), Path("none")):
+    log = replace(
+        _log(home, [NIGHT]), columns=("person_id", "ts", "available_at", "event", "content_id", "dwell_seconds")
+    )
+    for at, rows in log.people(range(SHARDS), Path("none")):
         yield pair_kernel(rows, asked.slice(starts[at], starts[at + 1] - starts[at]), spec)
 
 

@@ -45,6 +45,12 @@ def power_of_two(x):
         return 0.0
     if x >= _LARGEST:
         return _BY_WHOLE[2 * _LARGEST]
+    return _power_of_two(x)
+
+
+@inlined
+def _power_of_two(x):
+    """The same where it is known to lie between."""
     steps = np.int64(np.floor(x * _FINE))
     rest = x - steps / _FINE
     polynomial = 1.0 + rest * (_C1 + rest * (_C2 + rest * _C3))
@@ -68,7 +74,7 @@ def is_at(ts, anchor, half_life):
 @inlined
 def weight(ts, anchor, half_life):
     """2^((ts - anchor) / half-life): what an event at `ts` adds to a sum that is kept at `anchor`."""
-    return power_of_two((ts - anchor) / half_life)
+    return _power_of_two((ts - anchor) / half_life)
 
 
 @inlined

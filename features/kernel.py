@@ -119,21 +119,36 @@ def _columns(matrix: Floats, count: int) -> list[pa.Array]:
 
 def _with_people(rows: Rows, others: Ints) -> Rows:
     """The same rows, with people who have none."""
-    people = np.union1d(rows.people, others)
+    new = rows.people[~_among(rows.people, others)]
+    people = np.union1d(others, new) if len(new) else others
     counts = np.zeros(len(people), np.int64)
     counts[np.searchsorted(people, rows.people)] = np.diff(rows.starts)
     return rows._replace(people=people, starts=np.r_[0, np.cumsum(counts)])
+
+
+def _before(people: Ints, layout: Layout, state: State | None) -> tuple[Ints, Floats, NDArray[np.bool_]]:
+    """What the state says of people, and of whom it says anything; theirs to be written to."""
+    if state is not None and len(people) == len(state.people):  # the same: they are with those of the state
+        return state.ints.copy(), state.floats.copy(), np.ones(len(people), np.bool_)
+    ints, floats = np.empty((len(people), layout.ints), np.int64), np.empty((len(people), layout.floats))
+    known = np.zeros(len(people), np.bool_)
+    if state is not None:
+        at = np.searchsorted(people, state.people)
+        ints[at], floats[at], known[at] = state.ints, state.floats, True
+    return ints, floats, known
+
+
+def _among(people: Ints, others: Ints) -> NDArray[np.bool_]:
+    """Whether each is one of the others (sorted)."""
+    at = np.minimum(np.searchsorted(others, people), max(len(others) - 1, 0))
+    return others[at] == people if len(others) else np.zeros(len(people), np.bool_)
 
 
 def _run(rows: Rows, nights: Ints, spec: Spec, state: State | None = None) -> tuple[pa.Table, State, Ints]:
     program, place = spec.program, zone(spec.timezone)
     layout = Layout.of(program)
     people = len(rows.people)
-    ints, floats = np.empty((people, layout.ints), np.int64), np.empty((people, layout.floats))
-    known = np.zeros(people, np.bool_)
-    if state is not None:
-        at = np.searchsorted(rows.people, state.people)
-        ints[at], floats[at], known[at] = state.ints, state.floats, True
+    ints, floats, known = _before(rows.people, layout, state)
     size = people * len(nights)
     out = Out(
         np.empty((program.columns, size)),
@@ -146,13 +161,8 @@ def _run(rows: Rows, nights: Ints, spec: Spec, state: State | None = None) -> tu
     count = 0
     if len(nights):
         count = people_by_nights(rows, nights, program, layout, place, known, begun, ints, floats, out, scratch)
-    table = pa.table(
-        {
-            "person_id": pa.array(out.person[:count]),
-            "night": pa.array(out.night[:count]).cast(TIMESTAMP),
-            **dict(zip(spec.names, _columns(out.columns, count), strict=True)),
-        }
-    )
+    keys = [pa.array(out.person[:count]), pa.array(out.night[:count]).cast(TIMESTAMP)]
+    table = pa.Table.from_arrays([*keys, *_columns(out.columns, count)], ["person_id", "night", *spec.names])
     if not len(nights):
         return table, state or State(begun, rows.people[:0], ints[:0], floats[:0]), rows.people[:0]
     after = State(int(nights[-1]), rows.people, ints, floats)

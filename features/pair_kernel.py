@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from expectations.schemas import TIMESTAMP
@@ -81,11 +80,13 @@ def _answered(
     shard: pa.Table, requests: pa.Table, words: Vocabulary, program: Program, names: tuple[str, ...]
 ) -> pa.Table:
     """The requests with a column a feature."""
-    content = _filled(requests, "content_id").cast(pa.string())
-    words = words.with_contents(pc.unique(content).to_pylist())
+    content = _filled(requests, "content_id")
+    content = content if pa.types.is_dictionary(content.type) else content.dictionary_encode()
+    content = content.unify_dictionaries().combine_chunks()
+    words = words.with_contents(content.dictionary.cast(pa.string()))
     rows = encoded(shard, words.codes)
-    at = np.asarray(pc.index_in(content, value_set=pa.array(words.contents, pa.string())).combine_chunks())
-    asked = _asked(rows, _ints(_filled(requests, "person_id")), _ints(_filled(requests, "as_of")), at.astype(np.int32))
+    at = words.codes.contents(content.dictionary.cast(pa.string()))[np.asarray(content.indices)]
+    asked = _asked(rows, _ints(_filled(requests, "person_id")), _ints(_filled(requests, "as_of")), at)
     out = np.empty((program.columns, requests.num_rows))
     layout = _layout(program)
     scratch = _scratch(rows, words.arrays, program, layout, int(np.diff(asked.begin).max(initial=0)))

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.history import DAY
@@ -127,9 +128,10 @@ class Vocabulary:
         """For `features.rows.encoded`; made once, since it looks at every content."""
         return Codes(goals={}, category_of={}, channels=self.channels, content_at=self.content_at)
 
-    def with_contents(self, others: Iterable[str]) -> Vocabulary:
+    def with_contents(self, others: pa.Array) -> Vocabulary:
         """The same with those of `others` that it lacks, which are in no group, after its own."""
-        new = tuple(sorted(set(others) - self.content_at.keys()))
+        known = self.codes.contents(others)[: len(others)] >= 0
+        new = () if known.all() else tuple(sorted(set(others.filter(pa.array(~known)).to_pylist())))
         arrays = self.arrays._replace(
             category=np.append(self.arrays.category, np.full(len(new), -1, np.int32)),
             link_from=np.append(self.arrays.link_from, np.repeat(self.arrays.link_from[-1:], len(new))),

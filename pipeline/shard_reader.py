@@ -104,7 +104,8 @@ class ShardReader:
     def take(self, shards: range) -> pa.Table:
         """All rows of these shards: those of a file together, files in order; text is dictionary-encoded."""
         found = [rows for cursor in self._cursors for rows in cursor.take(shards)]
-        self._code([batch for batch, _, _ in found if not batch.coded])
+        if new := [batch for batch, _, _ in found if not batch.coded]:
+            self._code(new)
         pieces = [batch.rows.slice(start, end - start) for batch, start, end in found]
         columns = pa.Table.from_batches(pieces, self._coded).combine_chunks().columns
         for at, words in self._words.items():
@@ -172,7 +173,8 @@ class _Cursor:
                 known = before.get(at)
                 lists[at] = known if known and known.words.equals(column.dictionary) else _List(column.dictionary)
                 columns[at] = column.indices
-        starts = np.searchsorted(rows.column(_SHARD).to_numpy(), np.arange(SHARDS + 1))
+        shards = rows.column(_SHARD).to_numpy()
+        starts = np.searchsorted(shards, np.arange(SHARDS + 1, dtype=shards.dtype))  # or it is copied
         return _Batch(starts.tolist(), pa.RecordBatch.from_arrays(columns, schema=_coded(self._schema)), lists)
 
     def _array(self, rows: pa.RecordBatch, about: pa.Field) -> pa.Array:

@@ -152,7 +152,7 @@ def _column(rows: pa.Table, field: pa.Field, given: Mapping[str, pa.Array | pa.C
     else:
         column = pa.nulls(rows.num_rows, field.type)
     if not pa.types.is_string(field.type):
-        return column.cast(field.type)
+        return column if column.type == field.type else column.cast(field.type)
     return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
 
 
