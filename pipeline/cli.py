@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 the work failed, 2 the command or the configuration is wro
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -34,15 +33,8 @@ app.add_typer(cli_rules.app)
 app.add_typer(cli_snapshots.app)
 
 
-GARBAGE_AFTER = 10_000
-"""Objects after which Python looks for garbage. Importing our libraries makes a million that stay: after 700, Python's
-own number, looking through them again and again took a sixth of a small night.
-"""
-
-
 def main() -> None:
     """The console script: errors that we raise become one message and an exit code."""
-    gc.set_threshold(GARBAGE_AFTER)
     try:
         app()
     except ConfigurationError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from pipeline.cli import GARBAGE_AFTER
+import pipeline  # noqa: F401 - it sets when Python looks for garbage
 from tests import worlds
 from tests.examples import examples
 from tests.worlds import World
 
 os.environ.update(worlds.QUIET)  # before a test imports what reads it
-gc.set_threshold(GARBAGE_AFTER)
 
 CHEAPER = {"nights = 21": "nights = 8", "trials = 12": "trials = 1"}
 """What differs from the example's settings in `default_night`: fewer nights to learn from and no search."""
