@@ -92,18 +92,13 @@ def decay(rows, order, mask, first, last, p, layout, si, sf, strong):
     """Add the rows from one to another to the decayed sums: a half-life at a time, only those that say something."""
     count = 0
     for j in range(first, last):
-        strong.ts[count], strong.mask[count], strong.strength[count] = (
-            rows.ts[order[j]],
-            mask[j],
-            rows.strength[order[j]],
-        )
-        count += rows.strength[order[j]] != 0.0
+        i = order[j]
+        strong.ts[count], strong.mask[count], strong.strength[count] = rows.ts[i], mask[j], rows.strength[i]
+        count += rows.strength[i] != 0.0
     for h in range(len(p.half_lives)):
-        half, begin = p.half_lives[h], 0
-        sums, bits = (
-            sf[layout.decays + p.decays.begin[h] : layout.decays + p.decays.begin[h + 1]],
-            p.decays.bit[p.decays.begin[h] :],
-        )
+        half, one, other = p.half_lives[h], p.decays.begin[h], p.decays.begin[h + 1]
+        sums, bits = sf[layout.decays + one : layout.decays + other], p.decays.bit[one:other]
+        begin = 0
         while begin < count and len(sums):
             end = _to_anchor(strong.ts, begin, count, h, half, layout, si, sums)
             for c in range(begin, end):
