@@ -85,6 +85,16 @@ def moved(anchor, to, half_life):
 
 
 @inlined
+def to_anchor(anchors, at, ts, half_life):
+    """Put the anchor of `ts` into `anchors[at]`; returns what sums at the one before it are multiplied by."""
+    before = anchors[at]
+    if is_at(ts, before, half_life):
+        return 1.0
+    anchors[at] = anchor_of(ts, half_life)
+    return moved(before, anchors[at], half_life)
+
+
+@inlined
 def read(as_of, anchor, half_life):
     """What a sum at `anchor` is multiplied by to be its value at `as_of`."""
     return power_of_two(-(as_of - anchor) / half_life)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from features.decay import anchor_of, is_at, moved, weight
+from features.decay import is_at, to_anchor, weight
 from features.history import DAY
 from features.jit import inlined
 from features.measures import HOURS, MIX, WEEKDAYS
@@ -100,28 +100,16 @@ def decay(rows, order, mask, first, last, p, layout, si, sf, strong):
         sums, bits = sf[layout.decays + one : layout.decays + other], p.decays.bit[one:other]
         begin = 0
         while begin < count and len(sums):
-            end = _to_anchor(strong.ts, begin, count, h, half, layout, si, sums)
-            for c in range(begin, end):
-                strong.added[c] = strong.strength[c] * weight(strong.ts[c], si[layout.anchors + h], half)
+            factor, end = to_anchor(si, layout.anchors + h, strong.ts[begin], half), begin
+            while end < count and is_at(strong.ts[end], si[layout.anchors + h], half):
+                strong.added[end] = strong.strength[end] * weight(strong.ts[end], si[layout.anchors + h], half)
+                end += 1
             for k in range(len(sums)):
-                bit, total = bits[k], sums[k]
+                bit, total = bits[k], sums[k] * factor
                 for c in range(begin, end):
                     total += strong.added[c] if strong.mask[c] >> bit & 1 else 0.0
                 sums[k] = total
             begin = end
-
-
-@inlined
-def _to_anchor(ts, begin, count, h, half, layout, si, sums):
-    """Bring sums to the anchor of `ts[begin]`; returns how far it is that of what follows."""
-    before = si[layout.anchors + h]
-    if not is_at(ts[begin], before, half):
-        si[layout.anchors + h] = anchor_of(ts[begin], half)
-        sums *= moved(before, si[layout.anchors + h], half)
-    end = begin + 1
-    while end < count and is_at(ts[end], si[layout.anchors + h], half):
-        end += 1
-    return end
 
 
 @inlined
@@ -161,10 +149,9 @@ def _close_session(p, layout, si, sf, session):
     """Add the last session to the means: no row can come to it any more."""
     halves = len(p.sessions.half)
     for k in range(halves):
-        half, before = p.half_lives[p.sessions.half[k]], si[layout.session_anchors + k]
-        if not is_at(si[PRESENT], before, half):
-            si[layout.session_anchors + k] = anchor_of(si[PRESENT], half)
-            factor = moved(before, si[layout.session_anchors + k], half)
+        half = p.half_lives[p.sessions.half[k]]
+        factor = to_anchor(si, layout.session_anchors + k, si[PRESENT], half)
+        if factor != 1.0:
             sf[layout.weights + k] *= factor
             for at in range(layout.parts):
                 sf[layout.means + at * halves + k] *= factor

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.jit import compiled, inlined
+from features.merge_sort import sort_part
 
 Ints = NDArray[np.int64]
 
@@ -63,36 +64,20 @@ class Lookups(NamedTuple):
 def by_time(order, starts, ts, spare):
     """Sort each person's part of `order` by `ts`; what ties stays as it came. `spare` is as long as `order`.
 
-    A merge sort from the bottom up: rows come day after day, so mostly there is nothing to do but to look.
+    Rows come day after day, so mostly there is nothing to do but to look.
     """
     for person in range(len(starts) - 1):
-        start, end = starts[person], starts[person + 1]
-        width = 1
-        while width < end - start:
-            for first in range(start, end - width, 2 * width):
-                _merge(order, ts, spare, first, first + width, min(first + 2 * width, end))
-            width *= 2
+        sort_part(order, starts[person], starts[person + 1], spare, _is_later, ts)
 
 
 @inlined
-def _merge(order, ts, spare, first, middle, end):
-    """Make one sorted run of `first` to `middle` and of `middle` to `end`."""
-    if ts[order[middle - 1]] > ts[order[middle]]:
-        for i in range(first, end):
-            spare[i] = order[i]
-        left, right = first, middle
-        for i in range(first, end):
-            if right == end or (left < middle and ts[spare[left]] <= ts[spare[right]]):
-                order[i] = spare[left]
-                left += 1
-            else:
-                order[i] = spare[right]
-                right += 1
+def _is_later(ts, a, b):
+    return ts[a] > ts[b]
 
 
 @compiled
-def gather(order, columns, lookups, out):
-    """Fill the columns of `out` (`features.rows.Rows`), in that order."""
+def gather(order, columns, lookups, forever, out):
+    """Fill the columns of `out` (`features.rows.Rows`), in that order; what has no end counts until `forever`."""
     no_event, no_device = len(lookups.strength) - 1, lookups.mask.shape[1] - 1
     no_content, no_channel = len(lookups.content) - 1, len(lookups.channel) - 1
     for i in range(len(order)):
@@ -107,16 +92,13 @@ def gather(order, columns, lookups, out):
             mask |= lookups.long_mask[k] * (viewed & (dwell_ms >= lookups.long_ms[k]))
         out.ts[i] = ts
         out.known[i] = max(ts, _value(columns.known, at, ts))
-        out.until[i] = columns.until.values[at] if _is_there(columns.until, at) else _FOREVER  # mostly not
+        out.until[i] = columns.until.values[at] if _is_there(columns.until, at) else forever  # mostly not
         out.mask[i] = mask
         out.dwell_ms[i] = dwell_ms
         out.micros[i] = _whole(columns.value, at, 1e6)
         out.strength[i] = lookups.strength[event] + (2.0 if dwell_ms >= lookups.tastes_ms else 0.0)
         out.content[i], out.category[i] = lookups.content[content], lookups.category[content]
         out.channel[i] = lookups.channel[_value(columns.channel, at, no_channel)]
-
-
-_FOREVER = np.iinfo(np.int64).max
 
 
 @inlined

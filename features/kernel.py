@@ -119,7 +119,7 @@ def _columns(matrix: Floats, count: int) -> list[pa.Array]:
 
 def _with_people(rows: Rows, others: Ints) -> Rows:
     """The same rows, with people who have none."""
-    new = rows.people[~_among(rows.people, others)]
+    new = np.setdiff1d(rows.people, others, assume_unique=True)
     people = np.union1d(others, new) if len(new) else others
     counts = np.zeros(len(people), np.int64)
     counts[np.searchsorted(people, rows.people)] = np.diff(rows.starts)
@@ -136,12 +136,6 @@ def _before(people: Ints, layout: Layout, state: State | None) -> tuple[Ints, Fl
         at = np.searchsorted(people, state.people)
         ints[at], floats[at], known[at] = state.ints, state.floats, True
     return ints, floats, known
-
-
-def _among(people: Ints, others: Ints) -> NDArray[np.bool_]:
-    """Whether each is one of the others (sorted)."""
-    at = np.minimum(np.searchsorted(others, people), max(len(others) - 1, 0))
-    return others[at] == people if len(others) else np.zeros(len(people), np.bool_)
 
 
 def _run(rows: Rows, nights: Ints, spec: Spec, state: State | None = None) -> tuple[pa.Table, State, Ints]:

@@ -6,7 +6,7 @@ groups; to those that nobody asks about it does not go at all.
 
 from __future__ import annotations
 
-from features.decay import anchor_of, is_at, moved, weight
+from features.decay import to_anchor, weight
 from features.jit import inlined
 from features.pair_program import SOURCE
 from features.pair_state import (
@@ -98,10 +98,9 @@ def _fold(rows, i, slots, p, layout, contents, s):
 def _to_anchor(ts, slots, p, s):
     """Bring all sums to the anchors of `ts`, and fill in what a row of that time weighs."""
     for h in range(len(p.half_lives)):
-        half, before = p.half_lives[h], s.here[ANCHORS + h]
-        if not is_at(ts, before, half):
-            s.here[ANCHORS + h] = anchor_of(ts, half)
-            factor = moved(before, s.here[ANCHORS + h], half)
+        half = p.half_lives[h]
+        factor = to_anchor(s.here, ANCHORS + h, ts, half)
+        if factor != 1.0:
             for slot in range(slots):
                 s.floats[slot, h] *= factor
         s.forward[h] = weight(ts, s.here[ANCHORS + h], half)

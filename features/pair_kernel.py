@@ -83,9 +83,10 @@ def _answered(
     content = _filled(requests, "content_id")
     content = content if pa.types.is_dictionary(content.type) else content.dictionary_encode()
     content = content.unify_dictionaries().combine_chunks()
-    words = words.with_contents(content.dictionary.cast(pa.string()))
+    contents = content.dictionary.cast(pa.string())
+    words = words.with_contents(contents)
     rows = encoded(shard, words.codes)
-    at = words.codes.contents(content.dictionary.cast(pa.string()))[np.asarray(content.indices)]
+    at = words.codes.contents(contents)[np.asarray(content.indices)]
     asked = _asked(rows, _ints(_filled(requests, "person_id")), _ints(_filled(requests, "as_of")), at)
     out = np.empty((program.columns, requests.num_rows))
     layout = _layout(program)

@@ -172,7 +172,7 @@ def encoded(shard: pa.Table, codes: Codes) -> Rows:
         channel=text["channel"].at,
     )
     rows = Rows(person_of[begins[:-1]], begins, *_room(len(order)))
-    gather(order, columns, _lookups(codes, *(one.words for one in text.values())), rows)
+    gather(order, columns, _lookups(codes, *(one.words for one in text.values())), FOREVER, rows)
     return _settled(rows)
 
 

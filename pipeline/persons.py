@@ -44,8 +44,8 @@ Wanted = Callable[[pa.Table], pa.Table]
 class Log:
     """The files that hold what people did, and whose it was on the nights asked for.
 
-    The shards are taken in `slices`, as few as fit into memory one by one. Of the events `columns` are read; others are
-    missing. `contents` collects the ids of the contents that were met.
+    The shards are taken in `slices`, as few as fit into memory one by one. `contents` collects the ids of the contents
+    that were met.
     """
 
     events: Sequence[Part]
@@ -53,7 +53,6 @@ class Log:
     timeline: Timeline
     slices: int = SHARDS
     wanted: Wanted | None = None
-    columns: Sequence[str] = EVENTS
     contents: set[str] = field(default_factory=set)
 
     @classmethod
@@ -95,7 +94,7 @@ class Log:
         """What the files have of each slice."""
         each = SHARDS // self.slices
         whole = range(wanted.start * each, wanted.stop * each)
-        events = ShardReader("events", self.columns, self.events, whole)
+        events = ShardReader("events", EVENTS, self.events, whole)
         transactions = ShardReader("transactions", TRANSACTIONS, self.transactions, whole)
         for at in wanted:
             some = range(at * each, (at + 1) * each)

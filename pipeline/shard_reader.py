@@ -143,7 +143,7 @@ class _Cursor:
     """One file, as far as it has been read."""
 
     def __init__(self, part: Part, schema: pa.Schema, shards: range, rows: int) -> None:
-        self._part, self._schema = part, schema
+        self._part, self._schema, self._coded = part, schema, _coded(schema)
         self._batches = self._read(shards, rows)
         self._batch, self._following = _NOTHING, 0
 
@@ -175,7 +175,7 @@ class _Cursor:
                 columns[at] = column.indices
         shards = rows.column(_SHARD).to_numpy()
         starts = np.searchsorted(shards, np.arange(SHARDS + 1, dtype=shards.dtype))  # or it is copied
-        return _Batch(starts.tolist(), pa.RecordBatch.from_arrays(columns, schema=_coded(self._schema)), lists)
+        return _Batch(starts.tolist(), pa.RecordBatch.from_arrays(columns, schema=self._coded), lists)
 
     def _array(self, rows: pa.RecordBatch, about: pa.Field) -> pa.Array:
         if about.name not in PARTITIONS:

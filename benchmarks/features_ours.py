@@ -1,0 +1,239 @@
+"""What `benchmarks.features` measures of ours: a night as Parquet or handed out, from a state on, and as of instants.
+
+Each is run in a process of its own, and nothing is imported before it is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise, repeat
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from benchmarks import event_log, measure
+
+NIGHT = datetime.combine(event_log.FIRST, datetime.min.time(), UTC) + timedelta(days=event_log.DAYS)
+CONNECTIONS = ("events_so_far", "events_so_far_7d", "dwell_so_far_seconds", "event_days_ago", "affinity_category_7d")
+_CONNECT = ("person_id", "ts", "available_at", "event", "content_id", "dwell_seconds")
+"""What connections are made of."""
+_GROUP = 10_000
+"""Rows of a row group: smaller ones take twice the time to write, and more room."""
+
+
+def spec_of(home: Path) -> Any:
+    """The features of a person, of a lake that `event_log` made."""
+    from features.history import GoalRule
+    from features.spec import Spec
+
+    catalogue = pq.read_table(home / event_log.CATALOGUE)
+    goals = {
+        "click": GoalRule(("click",)),
+        "read": GoalRule(("like", "save", "share", "comment"), 30.0),
+        "purchase": GoalRule(("purchase",)),
+    }
+    contents, categories = (catalogue[name].to_pylist() for name in ("content_id", "category"))
+    return Spec(goals, dict(zip(contents, categories, strict=True)), event_log.CATEGORIES)
+
+
+def log_of(home: Path, nights: Sequence[datetime]) -> Any:
+    """Its log, a shard at a time."""
+    from pipeline import persons
+    from pipeline.config import Config
+    from pipeline.shards import SHARDS
+
+    log = persons.Log.of(event_log.lake_in(home), nights, Config(file=home / "shortlist.toml"))
+    return replace(log, slices=SHARDS)
+
+
+def midnights(nights: int) -> list[datetime]:
+    """The last ones."""
+    return [NIGHT - timedelta(days=back) for back in range(nights)]
+
+
+def _write(home: str, workers: str = "1") -> Mapping[str, float]:
+    """One night as Parquet, by the runner with its workers, each of which writes a file."""
+    from pipeline import persons
+
+    _empty()
+    begun = time.perf_counter()
+    spec, count = spec_of(Path(home)), int(workers)
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(count) as pool:
+        found = persons.measured(log_of(Path(home), [NIGHT]), [NIGHT], spec, Path(folder), count)
+        cuts = [found.num_rows * at // count for at in range(count + 1)]
+        parts = [found.slice(start, end - start) for start, end in pairwise(cuts)]
+        list(pool.map(_write_part, parts, [Path(folder) / f"{at}.parquet" for at in range(count)]))
+    return {"seconds": time.perf_counter() - begun, "columns": len(spec.names)}
+
+
+def _write_part(found: pa.Table, path: Path) -> None:
+    with _parquet(path, found.schema) as file:
+        file.write_table(found)
+
+
+def _parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Numbers that hardly repeat: a dictionary of them would only be thrown away."""
+    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False)
+
+
+def _hand_out(home: str, nights: str, how: str) -> Mapping[str, float]:
+    """Some nights in one pass, dropped as they come or written."""
+    spec, wanted = spec_of(Path(home)), midnights(int(nights))
+    with tempfile.TemporaryDirectory() as folder:
+        writer, rows = None, 0
+        for found in _together(measured(log_of(Path(home), wanted), wanted, spec), _GROUP if how else 0):
+            rows += found.num_rows
+            if how:
+                writer = writer or _parquet(Path(folder) / "nights.parquet", found.schema)
+                writer.write_table(found)
+        if writer:
+            writer.close()
+    return {"rows": rows, "columns": len(spec.names)}
+
+
+def _together(tables: Iterable[pa.Table], least: int) -> Iterator[pa.Table]:
+    """Tables put together until they have so many rows."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(one.num_rows for one in waiting) >= least:
+            yield pa.concat_tables(waiting)
+            waiting.clear()
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def measured(log: Any, nights: Sequence[datetime], spec: Any) -> Iterator[pa.Table]:
+    """What the kernel says of each shard."""
+    from features.kernel import kernel
+    from pipeline.shards import SHARDS
+
+    for _, rows in log.people(range(SHARDS), Path("none")):
+        yield kernel(rows, nights, spec)
+
+
+def _go_on(home: str) -> Mapping[str, float]:
+    """A night from all rows, and from the state of the night before and the files that a window or the day needs."""
+    spec, before = spec_of(Path(home)), NIGHT - timedelta(days=1)
+    states: list[Any] = []
+    _pass(log_of(Path(home), [before]), before, before, spec, keep=states.append)
+    log = log_of(Path(home), [NIGHT])
+    full = _pass(log, NIGHT, before, spec)
+    on = _pass(_since(log, before, spec), NIGHT, before, spec, states)
+    if on.bytes != full.bytes:
+        raise SystemExit("going on from a state gives other features than a full pass")
+    return {"full": full.cpu, "on": on.cpu}
+
+
+class _Pass(NamedTuple):
+    """The bytes of what `features.kernel.advanced` says of each shard, as a digest, and what reading and that took."""
+
+    bytes: str
+    cpu: float
+
+
+def _pass(
+    log: Any,
+    night: datetime,
+    before: datetime,
+    spec: Any,
+    states: Iterable[Any] = repeat(None),
+    keep: Callable[[Any], None] = lambda _: None,
+) -> _Pass:
+    from features.kernel import advanced
+    from pipeline.shards import SHARDS
+
+    digest, taken, began = hashlib.sha256(), 0.0, time.process_time()
+    for (_, rows), state in zip(log.people(range(SHARDS), Path("none")), states, strict=False):
+        taken += time.process_time() - began
+        settled = _in_time(rows, before)
+        began = time.process_time()
+        answer, after = advanced(settled, [night], spec, state)
+        taken += time.process_time() - began
+        for column in answer.combine_chunks().columns:
+            digest.update(column.to_numpy().view(np.int64).data)
+        keep(after)
+        del answer, after  # as a night does, once they are written: memory that is touched anew is dear
+        began = time.process_time()
+    return _Pass(digest.hexdigest(), taken)
+
+
+def _in_time(rows: pa.Table, before: datetime) -> pa.Table:
+    """Without the few people of whom something arrived late after `before`: they are folded anew, whatever the way."""
+    since = pa.scalar(before, rows.schema.field("ts").type)
+    late = pc.and_(pc.less(rows["ts"], since), pc.greater_equal(rows["known_at"], since))
+    people = pc.unique(rows["person_id"].filter(late))
+    return rows.filter(pc.invert(pc.is_in(rows["person_id"], value_set=people)))
+
+
+def _since(log: Any, before: datetime, spec: Any) -> Any:
+    """The files of the days that `features.kernel.advanced` asks for: the new one, and those that leave a window.
+
+    Of each window the day before as well, which tells whether the first row that leaves began a session.
+    """
+    windows = {measure.days for measure in spec.measures if hasattr(measure, "days")}
+    days = {before.date(), *(before.date() - timedelta(days=window + back) for window in windows for back in (0, 1))}
+    return replace(log, events=[part for part in log.events if part.day in days])
+
+
+def _as_of(home: str, impressions: str) -> Mapping[str, float]:
+    """The impressions, shard after shard, handed out."""
+    return {"rows": sum(found.num_rows for found in connected(Path(home), Path(impressions)))}
+
+
+def connected(home: Path, impressions: Path) -> Iterator[pa.Table]:
+    """The impressions with their features, a shard at a time, from what these are made of."""
+    from expectations import schemas
+    from features.pair_kernel import pair_kernel
+    from features.pair_measures import Groups
+    from features.pair_spec import PAIRS, PairSpec
+    from pipeline.shard_reader import ShardReader
+    from pipeline.shards import SHARDS, shard_of
+
+    groups = Groups.of(pq.read_table(home / event_log.CATALOGUE))
+    spec = PairSpec(groups, features=tuple(f for f in PAIRS if f.name in CONNECTIONS))
+    asked = pq.read_table(impressions, read_dictionary=["content_id"])
+    shard = shard_of(asked["person_id"].to_numpy())
+    order = np.argsort(shard, kind="stable")
+    asked = asked.take(order)
+    starts = np.searchsorted(shard[order], np.arange(SHARDS + 1))
+    log, no_orders = log_of(home, [NIGHT]), schemas.LAKE["transactions"].schema.empty_table()
+    reader = ShardReader("events", _CONNECT, log.events, range(SHARDS))
+    for at in range(SHARDS):
+        rows = log.timeline.rows(reader.take(range(at, at + 1)), no_orders)
+        yield pair_kernel(rows, asked.slice(starts[at], starts[at + 1] - starts[at]), spec)
+
+
+def _empty() -> Mapping[str, float]:
+    """All that a process does before it sees rows."""
+    from features.kernel import kernel
+    from features.rows import SHARD
+    from features.spec import Spec
+    from pipeline import config, persons
+
+    return {
+        "rows": kernel(SHARD.empty_table(), [NIGHT], Spec({})).num_rows,
+        "imported": len((config.__name__, persons.__name__)),
+    }
+
+
+JOBS: Mapping[str, measure.Job] = {
+    "write": _write,
+    "hand_out": _hand_out,
+    "go_on": _go_on,
+    "as_of": _as_of,
+    "empty": _empty,
+}
+
+if __name__ == "__main__":
+    measure.main(JOBS)
