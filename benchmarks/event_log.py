@@ -42,6 +42,8 @@ _IMPRESSION, _VIEW, _PURCHASE, _REFUND = (_KINDS.index(kind) for kind in ("impre
 _DEVICES, _COUNTRIES = ("mobile", "desktop", "tablet"), ("DE", "AT", "CH", "GB", "US")
 _IN_A_SESSION = 5
 _LATE = 0.002
+LATEST_DAYS = 2
+"""How late a session arrives, at the most."""
 
 Draws = np.random.Generator
 Ints = NDArray[np.int64]
@@ -138,7 +140,7 @@ class _World:
         gaps = np.where(self.draws.random(n) < 0.03, self.draws.uniform(0, 3600e6, n), self.draws.exponential(9e7, n))
         elapsed = np.cumsum(gaps.astype(np.int64))
         ts = (began - np.r_[0, elapsed][np.cumsum(sizes) - sizes])[session] + elapsed
-        late = np.where(self.draws.random(sessions) < _LATE, self.draws.integers(0, 2 * _DAY, sessions), 0)
+        late = np.where(self.draws.random(sessions) < _LATE, self.draws.integers(0, LATEST_DAYS * _DAY, sessions), 0)
         return {
             "ts": ts,
             "available_at": ts + late[session],

@@ -177,12 +177,10 @@ def _in_time(rows: pa.Table, before: datetime) -> pa.Table:
 
 
 def _since(log: Any, before: datetime, spec: Any) -> Any:
-    """The files of the days that `features.kernel.advanced` asks for: the new one, and those that leave a window.
-
-    Of each window the day before as well, which tells whether the first row that leaves began a session.
-    """
+    """The files of the days that `features.kernel.advanced` asks for: the new one, those before it that something may
+    still arrive late for, and those that leave a window."""
     windows = {measure.days for measure in spec.measures if hasattr(measure, "days")}
-    days = {before.date(), *(before.date() - timedelta(days=window + back) for window in windows for back in (0, 1))}
+    days = {before.date() - timedelta(days=back) for back in {*range(event_log.LATEST_DAYS + 1), *windows}}
     return replace(log, events=[part for part in log.events if part.day in days])
 
 

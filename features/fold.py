@@ -88,13 +88,13 @@ def fold(rows, i, p, layout, place, si, sf, session):
 
 
 @inlined
-def decay(rows, order, mask, first, last, p, layout, si, sf, strong):
+def decay(rows, f, first, last, p, layout, si, sf, strong):
     """Add the rows from one to another to the decayed sums: a half-life at a time, only those that say something."""
     count = 0
     for j in range(first, last):
-        i = order[j]
-        strong.ts[count], strong.mask[count], strong.strength[count] = rows.ts[i], mask[j], rows.strength[i]
-        count += rows.strength[i] != 0.0
+        strength = rows.strength[f.row[j]]
+        strong.ts[count], strong.mask[count], strong.strength[count] = f.ts[j], f.mask[j], strength
+        count += strength != 0.0
     for h in range(len(p.half_lives)):
         half, one, other = p.half_lives[h], p.decays.begin[h], p.decays.begin[h + 1]
         sums, bits = sf[layout.decays + one : layout.decays + other], p.decays.bit[one:other]

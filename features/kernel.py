@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from expectations.schemas import TIMESTAMP
-from features.passes import Out, Scratch, people_by_nights
+from features.passes import Before, Out, Scratch, people_by_nights
 from features.rows import Rows, encoded, micros
 from features.spec import Spec
 from features.state import NEVER, Layout
@@ -71,7 +72,7 @@ def advanced(
 
     With `state`, which must be of the same spec and not later than the first night, people go on from there. Of someone
     who is in it, the shard has to hold only the rows that became known or changed hands since, and for each window of w
-    days those from w + 1 days before the state's night to the end of the day (UTC) w days before the last night; of
+    days those from w days before the state's night to the end of the day (UTC) w days before the last night; of
     everybody else, all.
 
     Raises:
@@ -112,9 +113,8 @@ def _pieces(rows: Rows, people: int) -> Iterator[Rows]:
 
 def _columns(matrix: Floats, count: int) -> list[pa.Array]:
     """The first `count` values of each row of a matrix, where they lie: to make Arrow look at each takes its time."""
-    buffer, width = pa.py_buffer(matrix), matrix.strides[0]
-    pieces = [buffer.slice(at * width, count * matrix.itemsize) for at in range(len(matrix))]
-    return [pa.Array.from_buffers(pa.float64(), count, [None, piece]) for piece in pieces]
+    whole = pa.Array.from_buffers(pa.float64(), matrix.size, [None, pa.py_buffer(matrix)])
+    return [whole.slice(at * matrix.shape[1], count) for at in range(len(matrix))]
 
 
 def _with_people(rows: Rows, others: Ints) -> Rows:
@@ -126,23 +126,27 @@ def _with_people(rows: Rows, others: Ints) -> Rows:
     return rows._replace(people=people, starts=np.r_[0, np.cumsum(counts)])
 
 
-def _before(people: Ints, layout: Layout, state: State | None) -> tuple[Ints, Floats, NDArray[np.bool_]]:
-    """What the state says of people, and of whom it says anything; theirs to be written to."""
-    if state is not None and len(people) == len(state.people):  # the same: they are with those of the state
-        return state.ints.copy(), state.floats.copy(), np.ones(len(people), np.bool_)
-    ints, floats = np.empty((len(people), layout.ints), np.int64), np.empty((len(people), layout.floats))
-    known = np.zeros(len(people), np.bool_)
-    if state is not None:
-        at = np.searchsorted(people, state.people)
-        ints[at], floats[at], known[at] = state.ints, state.floats, True
-    return ints, floats, known
+def _before(people: Ints, layout: Layout, state: State | None) -> Before:
+    """What the state says of people, who are those of the state, or more."""
+    at = np.full(len(people), -1)
+    if state is None:
+        return Before(NEVER, at, _kept(np.empty((0, layout.ints), np.int64)), _kept(np.empty((0, layout.floats))))
+    at[np.searchsorted(people, state.people)] = np.arange(len(state.people))
+    return Before(state.night, at, _kept(state.ints), _kept(state.floats))
+
+
+def _kept(values: NDArray[Any]) -> NDArray[Any]:
+    """Not to be written to, whosever they are: numba compiles for arrays that may be and for those that may not."""
+    seen = values.view()
+    seen.flags.writeable = False
+    return seen
 
 
 def _run(rows: Rows, nights: Ints, spec: Spec, state: State | None = None) -> tuple[pa.Table, State, Ints]:
     program, place = spec.program, zone(spec.timezone)
     layout = Layout.of(program)
     people = len(rows.people)
-    ints, floats, known = _before(rows.people, layout, state)
+    ints, floats = np.empty((people, layout.ints), np.int64), np.empty((people, layout.floats))
     size = people * len(nights)
     out = Out(
         np.empty((program.columns, size)),
@@ -150,15 +154,15 @@ def _run(rows: Rows, nights: Ints, spec: Spec, state: State | None = None) -> tu
         np.empty(size, np.int64),
         np.zeros(people, np.bool_),
     )
-    begun = state.night if state is not None else NEVER
+    before = _before(rows.people, layout, state)
     scratch = Scratch.of(rows, program, layout)
     count = 0
     if len(nights):
-        count = people_by_nights(rows, nights, program, layout, place, known, begun, ints, floats, out, scratch)
+        count = people_by_nights(rows, nights, program, layout, place, before, ints, floats, out, scratch)
     keys = [pa.array(out.person[:count]), pa.array(out.night[:count]).cast(TIMESTAMP)]
     table = pa.Table.from_arrays([*keys, *_columns(out.columns, count)], ["person_id", "night", *spec.names])
     if not len(nights):
-        return table, state or State(begun, rows.people[:0], ints[:0], floats[:0]), rows.people[:0]
+        return table, state or State(NEVER, rows.people[:0], ints[:0], floats[:0]), rows.people[:0]
     after = State(int(nights[-1]), rows.people, ints, floats)
     if not out.anew.any():
         return table, after, rows.people[:0]

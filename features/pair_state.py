@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from features.jit import inlined
 from features.pair_measures import SCOPES
 from features.rows import FOREVER
-from features.state import NEVER
+from features.state import NEVER, copy
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -158,8 +158,8 @@ def forget(first, slots, p, layout, s):
 def keep(passed, slots, s):
     """Remember the state, to go on from row `passed` one day."""
     s.here[NEXT] = passed
-    _copy(s.here, s.kept_here)
-    _copy(s.tail, s.kept_tail)
+    copy(s.here, s.kept_here)
+    copy(s.tail, s.kept_tail)
     _copy_rows(s.ints, s.kept_ints, slots)
     _copy_rows(s.floats, s.kept_floats, slots)
     s.here[OPEN] = 1
@@ -168,16 +168,10 @@ def keep(passed, slots, s):
 @inlined
 def restore(slots, s):
     """Go back to what `keep` remembered."""
-    _copy(s.kept_here, s.here)
-    _copy(s.kept_tail, s.tail)
+    copy(s.kept_here, s.here)
+    copy(s.kept_tail, s.tail)
     _copy_rows(s.kept_ints, s.ints, slots)
     _copy_rows(s.kept_floats, s.floats, slots)
-
-
-@inlined
-def _copy(source, target):
-    for k in range(len(source)):
-        target[k] = source[k]
 
 
 @inlined

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from features.fold import decay, fold, reset, touch
 from features.history import DAY
 from features.jit import compiled, inlined
-from features.program import Program
+from features.program import NOWHERE, Program
 from features.rows import FOREVER, GAP, SESSION_BIT, Rows
 from features.shown import show_counts, show_sessions, show_times
-from features.state import LAST, NEVER, Layout
+from features.state import LAST, NEVER, Layout, copy
 from features.windows import move_windows
 
 Ints = NDArray[np.int64]
@@ -31,6 +31,16 @@ class Out(NamedTuple):
     night: Ints
     anew: NDArray[np.bool_]
     """By person: who has to be folded anew."""
+
+
+class Before(NamedTuple):
+    """The states that people go on from, which are of the instant `night`; nobody's are written to."""
+
+    night: int
+    at: Ints
+    """By person: which of the states; -1 for who begins anew."""
+    ints: Ints
+    floats: Floats
 
 
 class OpenSession(NamedTuple):
@@ -58,27 +68,33 @@ class Strong(NamedTuple):
     """What each adds to a decayed sum."""
 
 
+class Folded(NamedTuple):
+    """The rows that are folded in, oldest first, side by side."""
+
+    row: Ints
+    ts: Ints
+    day: Ints
+    """In UTC."""
+    mask: Ints
+    """Their classes, `session` among them."""
+    dwell_ms: Ints
+    micros: Ints
+
+
 class Scratch(NamedTuple):
     """Room for a person at a time."""
 
-    order: Ints
-    """The rows that are folded in, oldest first."""
+    folded: Folded
     known: Ints
     """The rows that are known on the night."""
-    mask: Ints
-    """Classes of the rows that are folded in, `session` among them."""
-    day: Ints
-    """The days (UTC) that they happened on."""
     strong: Strong
     tail: Ints
     """By window: the first row that is not too old for it yet."""
     counted: Ints
     """By window: how many rows were added to it, those among them that have left it."""
     session: OpenSession
-    parts: Floats
-    """The last session's vector."""
     row: Floats
-    """The person's features on the night."""
+    """What is shown of the person on the night."""
     block: Floats
 
     @classmethod
@@ -87,10 +103,8 @@ class Scratch(NamedTuple):
         longest = int(np.diff(rows.starts).max(initial=0))
         windows = len(program.windows)
         return cls(
-            order=np.empty(longest, np.int64),
+            folded=Folded(*(np.empty(longest, np.int64) for _ in Folded._fields)),
             known=np.empty(longest, np.int64),
-            mask=np.empty(longest, np.int64),
-            day=np.empty(longest, np.int64),
             strong=Strong(*(np.empty(longest + 1, kind) for kind in (np.int64, np.int64, float, float))),
             tail=np.empty(windows, np.int64),
             counted=np.empty(windows, np.int64),
@@ -101,26 +115,27 @@ class Scratch(NamedTuple):
                 value=np.empty(layout.parts),
                 times=np.empty(len(program.sessions.half)),
             ),
-            parts=np.empty(layout.parts),
-            row=np.empty(program.columns),
-            block=np.empty((_BLOCK, program.columns)),
+            row=np.empty(program.shown.end),
+            block=np.empty((_BLOCK, program.shown.end)),
         )
 
 
 @compiled
-def people_by_nights(rows, nights, p, layout, place, known, begun, ints, floats, out, scratch):
-    """Fill `out`; `ints` and `floats` are the states, before and after. Returns how many rows there are.
+def people_by_nights(rows, nights, p, layout, place, before, ints, floats, out, scratch):
+    """Fill `out`, and `ints` and `floats` with the states after the last night. Returns how many rows there are.
 
     Whoever's state does not go with the rows is marked in `out.anew`; what there is of them is good for nothing.
     """
-    order, known_now, mask, day, _, tail, counted, session, parts, row, block = scratch
+    f, known_now, _, tail, counted, session, row, block = scratch
     count = 0
     for person in range(len(rows.people)):
         si, sf = ints[person], floats[person]
         start, end = rows.starts[person], rows.starts[person + 1]
-        resumed, folded = known[person], 0
+        resumed, folded = before.at[person] >= 0, 0
         if resumed:
-            folded = _resume(rows, start, end, begun, nights[-1], p, si[LAST], order, mask, day, tail, counted)
+            copy(before.ints[before.at[person]], si)
+            copy(before.floats[before.at[person]], sf)
+            folded = _resume(rows, start, end, before.night, nights[-1], p, layout, si, f, tail, counted)
             if folded < 0:
                 out.anew[person] = True
                 continue
@@ -133,56 +148,65 @@ def people_by_nights(rows, nights, p, layout, place, known, begun, ints, floats,
         for night in nights:
             if plain:
                 while start + there < end and rows.known[start + there] < night:
-                    order[there] = start + there
+                    f.row[there] = start + there
                     there += 1
             else:
                 there = _known_rows(rows, start, end, night, known_now)
-                if not _goes_on(order, folded, known_now, there):
+                if not _goes_on(f.row, folded, known_now, there):
                     if resumed:
                         out.anew[person] = True
                         break
                     reset(layout, si, sf, tail, counted, session)
                     folded, stale_counts, stale_sessions = 0, True, True
                 for j in range(folded, there):
-                    order[j] = known_now[j]
+                    f.row[j] = known_now[j]
             if there > folded:
                 stale_sessions = True
             _fold(rows, folded, there, p, layout, place, si, sf, scratch)
             folded = there
-            stale_counts |= move_windows(rows, order, mask, day, folded, night, p, layout, si, tail, counted)
+            stale_counts |= move_windows(f, folded, night, p, layout, si, tail, counted)
             if si[LAST] == NEVER or si[LAST] < night - p.history:
                 continue
             if stale_counts:
                 show_counts(p, layout, si, row)
             if stale_sessions:
-                show_sessions(p, layout, si, sf, parts, session, row)
+                show_sessions(p, layout, si, sf, session, row)
             show_times(night, p, layout, si, sf, row)
             stale_counts = stale_sessions = False
-            for column in range(p.columns):
-                block[count % _BLOCK, column] = row[column]
+            copy(row, block[count % _BLOCK])
             out.person[count], out.night[count] = rows.people[person], night
             count += 1
             if count % _BLOCK == 0:
-                _write(block, _BLOCK, count - _BLOCK, out.columns)
-    _write(block, count % _BLOCK, count - count % _BLOCK, out.columns)
+                _write(block, _BLOCK, count - _BLOCK, p.to, out.columns)
+    _write(block, count % _BLOCK, count - count % _BLOCK, p.to, out.columns)
     return count
 
 
 @inlined
 def _fold(rows, first, last, p, layout, place, si, sf, s):
-    """Add the rows of `s.order` from one to another."""
+    """Add the rows of `s.folded` from one to another."""
     for j in range(first, last):
-        s.mask[j] = fold(rows, s.order[j], p, layout, place, si, sf, s.session)
-        s.day[j] = rows.ts[s.order[j]] // DAY
-    decay(rows, s.order, s.mask, first, last, p, layout, si, sf, s.strong)
+        mask = fold(rows, s.folded.row[j], p, layout, place, si, sf, s.session)
+        _put(rows, mask, s.folded, j)
+    decay(rows, s.folded, first, last, p, layout, si, sf, s.strong)
+
+
+@inlined
+def _put(rows, mask, f, j):
+    """Say of row `f.row[j]` what windows ask for."""
+    i = f.row[j]
+    f.ts[j], f.day[j], f.mask[j] = rows.ts[i], rows.ts[i] // DAY, mask
+    f.dwell_ms[j], f.micros[j] = rows.dwell_ms[i], rows.micros[i]
 
 
 @compiled
-def _write(block, rows, at, out):
+def _write(block, rows, at, to, out):
     """Put the first `rows` of the block into the columns of `out`, from row `at` on."""
-    for column in range(out.shape[0]):
-        for i in range(rows):
-            out[column, at + i] = block[i, column]
+    for k in range(len(to)):
+        if to[k] != NOWHERE:
+            column = out[to[k], at : at + rows]
+            for i in range(rows):
+                column[i] = block[i, k]
 
 
 # ---------------------------------------------------------------- which rows
@@ -220,13 +244,13 @@ def _goes_on(order, folded, found, there):
 
 
 @compiled
-def _resume(rows, start, end, begun, end_night, p, last, order, mask, day, tail, counted):
+def _resume(rows, start, end, begun, end_night, p, layout, si, f, tail, counted):
     """Say of the rows that the state holds that it does, for the windows that they will leave.
 
     Returns how many they are; -1 where a row that becomes known is not after them all.
-    The last that the state holds happened at `last`; rows that old need not be in the shard.
+    The last that the state holds need not be in the shard, nor what is too old for a window already.
     """
-    folded = 0
+    folded, last, w = 0, si[LAST], len(p.windows) - 1
     present = new = NEVER
     for i in range(start, end):
         if rows.until[i] < begun or rows.known[i] >= end_night:
@@ -237,18 +261,21 @@ def _resume(rows, start, end, begun, end_night, p, last, order, mask, day, tail,
             continue
         if new != NEVER:
             return -1
-        order[folded], day[folded] = i, rows.ts[i] // DAY
-        mask[folded] = rows.mask[i]
-        if not rows.mask[i] >> p.classes.refund & 1:
+        mask = rows.mask[i]
+        while w >= 0 and rows.ts[i] >= begun - p.windows[w]:
+            present, w = si[layout.edges + w], w - 1
+        if not mask >> p.classes.refund & 1:
             if present == NEVER or rows.ts[i] - present > GAP:
-                mask[folded] |= 1 << SESSION_BIT
+                mask |= 1 << SESSION_BIT
             present = rows.ts[i]
+        f.row[folded] = i
+        _put(rows, mask, f, folded)
         folded += 1
-    if new != NEVER and (new < last or (new == last and (folded == 0 or rows.ts[order[folded - 1]] != last))):
+    if new != NEVER and (new < last or (new == last and (folded == 0 or f.ts[folded - 1] != last))):
         return -1
     for w in range(len(p.windows)):
         tail[w] = 0
-        while tail[w] < folded and rows.ts[order[tail[w]]] < begun - p.windows[w]:
+        while tail[w] < folded and f.ts[tail[w]] < begun - p.windows[w]:
             tail[w] += 1
         counted[w] = folded
     return folded

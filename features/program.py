@@ -34,7 +34,7 @@ SCALARS = ("minutes", "depth", "dwell_seconds")
 BTYD = (Btyd("frequency"), Btyd("recency"), Btyd("age"), Btyd("monetary"))
 
 NOWHERE = -1
-"""A part of the state that no feature shows."""
+"""The column of what no feature shows."""
 
 
 class Counts(NamedTuple):
@@ -42,7 +42,6 @@ class Counts(NamedTuple):
 
     bits: Ints
     begin: Ints
-    to: Ints
 
 
 class Totals(NamedTuple):
@@ -51,7 +50,6 @@ class Totals(NamedTuple):
     bit: Ints
     what: Ints
     begin: Ints
-    to: Ints
 
 
 class Shares(NamedTuple):
@@ -59,7 +57,6 @@ class Shares(NamedTuple):
 
     part: Ints
     whole: Ints
-    to: Ints
 
 
 class Distinct(NamedTuple):
@@ -67,31 +64,26 @@ class Distinct(NamedTuple):
 
     bit: Ints
     window: Ints
-    to: Ints
 
 
 class Decays(NamedTuple):
     """Decayed sums, sorted by half-life: those of h are `begin[h]` to `begin[h + 1]`."""
 
     bit: Ints
-    half: Ints
     begin: Ints
-    to: Ints
 
 
 class Sinces(NamedTuple):
     """Times since the last row."""
 
     bit: Ints
-    to: Ints
 
 
 class Sessions(NamedTuple):
     """Parts of a session's vector: of the last one, and (half-lives, parts) means with the half-lives `half`."""
 
     half: Ints
-    last_to: Ints
-    mean_to: Ints
+    parts: int
     categories: int
     channels: int
 
@@ -105,14 +97,33 @@ class Classes(NamedTuple):
     refund: int
 
 
+class Shown(NamedTuple):
+    """Where things begin in what is shown of a person on a night: side by side as they are kept, which is quickest."""
+
+    counts: int
+    totals: int
+    days: int
+    shares: int
+    last: int
+    means: int
+    decays: int
+    sinces: int
+    tenure: int
+    btyd: int
+    end: int
+
+
 class Program(NamedTuple):
-    """Arrays that numba can read. `to` are columns of the kernel's output, bits those of `Rows.mask`.
+    """Arrays that numba can read. Bits are those of `Rows.mask`.
 
     Windows, half-lives and `history`, after which somebody is not among a night's people any more, in microseconds;
     what has a `window` or `half` means its place among them.
     """
 
     columns: int
+    shown: Shown
+    to: Ints
+    """Into which column of the kernel's output each value that is shown goes; NOWHERE if into none."""
     history: int
     windows: Ints
     half_lives: Ints
@@ -122,8 +133,6 @@ class Program(NamedTuple):
     days: Distinct
     decays: Decays
     sinces: Sinces
-    tenure_to: int
-    btyd_to: Ints
     sessions: Sessions
     classes: Classes
 
@@ -142,8 +151,11 @@ def compiled(
     """
     build = _Builder(measures, tuple(classes), _parts(categories, channels))
     counts, shares = build.counters()
+    columns = build.columns()
     return Program(
         columns=len(measures),
+        shown=Shown(*np.cumsum([0, *map(len, columns)]).tolist()),
+        to=np.concatenate(columns),
         history=history_days * DAY,
         windows=_ints(days * DAY for days in build.windows),
         half_lives=_ints(round(HALF_LIVES[name] * DAY) for name in build.half_lives),
@@ -153,8 +165,6 @@ def compiled(
         days=build.distinct_days(),
         decays=build.decays(),
         sinces=build.sinces(),
-        tenure_to=build.column(Tenure()),
-        btyd_to=_ints(map(build.column, BTYD)),
         sessions=build.sessions(len(categories), len(channels)),
         classes=Classes(_ints(map(build.bit, MIX)), *map(build.bit, ("purchase", "active", "refund"))),
     )
@@ -188,67 +198,80 @@ class _Builder:
 
     def counters(self) -> tuple[Counts, Shares]:
         """What `Count` and `Share` measure: a share is of two counters, which a feature may show or not."""
-        shares, shown = self.of(Share), {(m.days, self.bits(m.of)): self.column(m) for m in self.of(Count)}
-        both = [(m.days, self.bits(m.of, m.per)) for m in shares]
-        whole = [(m.days, self.bits(m.per)) for m in shares]
-        kept = sorted({*shown, *both, *whole})
-        counts = Counts(
-            _ints(bits for _, bits in kept),
-            self._begin([days for days, _ in kept]),
-            _ints(shown.get(one, NOWHERE) for one in kept),
-        )
-        return counts, Shares(_ints(map(kept.index, both)), _ints(map(kept.index, whole)), self._columns(shares))
+        both, whole = self._shares()
+        kept = self._counted()
+        counts = Counts(_ints(bits for _, bits in kept), self._begin([days for days, _ in kept]))
+        return counts, Shares(_ints(map(kept.index, both)), _ints(map(kept.index, whole)))
 
     def totals(self) -> Totals:
         """What `Total` measures."""
-        found = sorted(self.of(Total), key=lambda m: m.days)
+        found = self._totals()
         bit, what = _ints(self.bit(m.of) for m in found), _ints(TOTALS.index(m.what) for m in found)
-        return Totals(bit, what, self._begin([m.days for m in found]), self._columns(found))
+        return Totals(bit, what, self._begin([m.days for m in found]))
 
     def distinct_days(self) -> Distinct:
         """What `Days` measures."""
         found = self.of(Days)
-        window = _ints(self.windows.index(m.days) for m in found)
-        return Distinct(_ints(self.bit(m.of) for m in found), window, self._columns(found))
+        return Distinct(_ints(self.bit(m.of) for m in found), _ints(self.windows.index(m.days) for m in found))
 
     def decays(self) -> Decays:
         """What `Decayed` measures."""
-        found = sorted(self.of(Decayed), key=lambda m: self.half_lives.index(m.half_life))
-        half = _ints(self.half_lives.index(m.half_life) for m in found)
-        begin = np.searchsorted(half, np.arange(len(self.half_lives) + 1))
-        return Decays(_ints(self.bit(m.of) for m in found), half, begin, self._columns(found))
+        found = self._decays()
+        half = [self.half_lives.index(m.half_life) for m in found]
+        return Decays(_ints(self.bit(m.of) for m in found), np.searchsorted(half, np.arange(len(self.half_lives) + 1)))
 
     def sinces(self) -> Sinces:
         """What `Since` measures."""
-        found = self.of(Since)
-        return Sinces(_ints(self.bit(m.of) for m in found), self._columns(found))
+        return Sinces(_ints(self.bit(m.of) for m in self.of(Since)))
 
     def sessions(self, categories: int, channels: int) -> Sessions:
         """What `Session` measures."""
-        half = sorted({self.half_lives.index(m.half_life) for m in self.of(Session) if m.half_life})
-        means = [[self.column(Session(what, self.half_lives[h])) for what in self._parts] for h in half]
-        return Sessions(
-            half=_ints(half),
-            last_to=_ints(self.column(Session(what)) for what in self._parts),
-            mean_to=np.array(means, np.int64).reshape(len(half), len(self._parts)),
-            categories=categories,
-            channels=channels,
-        )
+        half = _ints(map(self.half_lives.index, self._session_half_lives()))
+        return Sessions(half, len(self._parts), categories, channels)
+
+    def columns(self) -> list[Ints]:
+        """Where everything that is shown goes, in the order of `Shown`."""
+        counts = {(m.days, self.bits(m.of)): m for m in self.of(Count)}
+        shown: list[list[Measured | None]] = [
+            [counts.get(one) for one in self._counted()],
+            [*self._totals()],
+            [*self.of(Days)],
+            [*self.of(Share)],
+            [Session(what) for what in self._parts],
+            [Session(what, half) for half in self._session_half_lives() for what in self._parts],
+            [*self._decays()],
+            [*self.of(Since)],
+            [Tenure()],
+            [*BTYD],
+        ]
+        return [_ints(self._column.get(measure, NOWHERE) if measure else NOWHERE for measure in some) for some in shown]
+
+    def _shares(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """The two counters of each share: days and bits."""
+        shares = self.of(Share)
+        return [(m.days, self.bits(m.of, m.per)) for m in shares], [(m.days, self.bits(m.per)) for m in shares]
+
+    def _counted(self) -> list[tuple[int, int]]:
+        """All counters, by window: days and bits."""
+        both, whole = self._shares()
+        return sorted({*((m.days, self.bits(m.of)) for m in self.of(Count)), *both, *whole})
+
+    def _totals(self) -> list[Total]:
+        return sorted(self.of(Total), key=lambda m: m.days)
+
+    def _decays(self) -> list[Decayed]:
+        return sorted(self.of(Decayed), key=lambda m: self.half_lives.index(m.half_life))
+
+    def _session_half_lives(self) -> list[str]:
+        return [one for one in self.half_lives if any(m.half_life == one for m in self.of(Session))]
 
     def _begin(self, days: Sequence[int]) -> Ints:
         """Where each window's begin among those of `days`, which are sorted."""
         return np.searchsorted(days, [*self.windows, np.inf]).astype(np.int64)
 
-    def _columns(self, measures: Sequence[Measured]) -> Ints:
-        return _ints(map(self.column, measures))
-
     def of(self, kind: type[T]) -> list[T]:
         """The measures of a kind, in order."""
         return [m for m in self._measures if isinstance(m, kind)]
-
-    def column(self, measure: Measured) -> int:
-        """Where the measure goes."""
-        return self._column.get(measure, NOWHERE)
 
     def bit(self, name: str) -> int:
         """The bit of a class of rows."""

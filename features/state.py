@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from features.jit import inlined
 from features.measures import MIX
 from features.program import Program
 
@@ -28,6 +29,7 @@ class Layout(NamedTuple):
     distinct: int
     added: int
     leaving: int
+    edges: int
     mix: int
     categories: int
     ints: int
@@ -40,7 +42,7 @@ class Layout(NamedTuple):
     @classmethod
     def of(cls, program: Program) -> Layout:
         """The layout of what the program keeps."""
-        parts = len(program.sessions.last_to)
+        parts = program.sessions.parts
         sessions = len(program.sessions.half)
         days = len(program.days.bit)
         counts = [len(program.sinces.bit), len(program.counts.bits), len(program.totals.bit)]
@@ -52,8 +54,16 @@ class Layout(NamedTuple):
             days,
             days,
             days,
+            len(program.windows),
             len(MIX),
             program.sessions.categories,
         ]
         floats = [0, len(program.decays.bit), sessions, sessions * parts]
         return cls(*np.cumsum(ints).tolist(), *np.cumsum(floats).tolist(), parts)  # type: ignore[call-arg]
+
+
+@inlined
+def copy(source, target):
+    """The numbers of the one into the other, which is as long."""
+    for k in range(len(source)):
+        target[k] = source[k]

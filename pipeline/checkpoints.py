@@ -36,7 +36,7 @@ Ints = NDArray[np.int64]
 KEPT = 5
 """Nights: vendors rewrite their last days, and a checkpoint from before those is still good."""
 
-_LAYOUT = 2
+_LAYOUT = 3
 """Raise it when the kernel keeps its state in another way."""
 _MANIFEST = "checkpoint.json"
 _EARLY = timedelta(days=1)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from features.history import DAY
 from features.kernel import State, resumed
 from features.measures import Count, Days, Share, Total
-from features.rows import GAP, micros
+from features.rows import micros
 from features.spec import Spec
 from pipeline import checkpoints, identify, query, shards
 from pipeline.checkpoints import Checkpoint, Draft
@@ -128,12 +128,12 @@ def _lately(log: Log, base: Checkpoint, spec: Spec, as_of: datetime, changed: In
 
 
 def _edges(begun: int, night: int, spec: Spec) -> list[tuple[int, int]]:
-    """From when until when a row left a window since, or tells whether the first that did began a session.
+    """From when until when a row left a window since.
 
     To the end of a day (UTC), because a day counts until its last row has left.
     """
     windows = {m.days * DAY for m in spec.measures if isinstance(m, Count | Total | Share | Days)}
-    return [(begun - w - GAP - 1, -(-(night - w) // DAY) * DAY) for w in sorted(windows)] if night > begun else []
+    return [(begun - w, -(-(night - w) // DAY) * DAY) for w in sorted(windows)] if night > begun else []
 
 
 def _has_any(part: Part, begun: int, edges: Sequence[tuple[int, int]]) -> bool:

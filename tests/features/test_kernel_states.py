@@ -31,16 +31,17 @@ def windows(spec: Spec) -> set[int]:
 
 
 def promised(rows: Iterable[Event], begun: datetime, last: datetime, of: set[int]) -> Iterator[Event]:
-    """The rows that `advanced` asks for: known since, changed hands since, or near what left a window since."""
+    """The rows that `advanced` asks for: known since, changed hands since, or what left a window since."""
     for row in rows:
         stays = row.is_known(begun) and row.is_known(last) and row.person in of
-        if not stays or any(_is_near(row.ts, begun, last, timedelta(days=days)) for days in windows(EVERYTHING)):
+        if not stays or any(_leaves(row.ts, begun, last, timedelta(days=days)) for days in windows(EVERYTHING)):
             yield row
 
 
-def _is_near(ts: datetime, begun: datetime, last: datetime, window: timedelta) -> bool:
-    end = (last - window).replace(hour=0, minute=0, second=0, microsecond=0) + ONE_DAY
-    return begun - window - ONE_DAY <= ts < end
+def _leaves(ts: datetime, begun: datetime, last: datetime, window: timedelta) -> bool:
+    midnight = (last - window).replace(hour=0, minute=0, second=0, microsecond=0)
+    end = midnight if midnight == last - window else midnight + ONE_DAY
+    return begun - window <= ts < end
 
 
 def people_of(rows: Iterable[Event]) -> dict[int, list[Event]]:
