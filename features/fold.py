@@ -101,13 +101,17 @@ def decay(rows, f, first, last, p, layout, si, sf, strong):
         begin = 0
         while begin < count and len(sums):
             factor, end = to_anchor(si, layout.anchors + h, strong.ts[begin], half), begin
-            while end < count and is_at(strong.ts[end], si[layout.anchors + h], half):
-                strong.added[end] = strong.strength[end] * weight(strong.ts[end], si[layout.anchors + h], half)
+            anchor = si[layout.anchors + h]
+            while end < count and is_at(strong.ts[end], anchor, half):
                 end += 1
+            ts, strength, added = strong.ts[begin:end], strong.strength[begin:end], strong.added[begin:end]
+            for c in range(len(ts)):
+                added[c] = strength[c] * weight(ts[c], anchor, half)
+            mask = strong.mask[begin:end]
             for k in range(len(sums)):
                 bit, total = bits[k], sums[k] * factor
-                for c in range(begin, end):
-                    total += strong.added[c] if strong.mask[c] >> bit & 1 else 0.0
+                for c in range(len(mask)):
+                    total += added[c] if mask[c] >> bit & 1 else 0.0
                 sums[k] = total
             begin = end
 

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.jit import compiled, inlined
-from features.merge_sort import sort_part
 
 Ints = NDArray[np.int64]
 
@@ -61,56 +60,41 @@ class Lookups(NamedTuple):
 
 
 @compiled
-def by_time(order, starts, ts, spare):
-    """Sort each person's part of `order` by `ts`; what ties stays as it came. `spare` is as long as `order`.
-
-    Rows come day after day, so mostly there is nothing to do but to look.
-    """
-    for person in range(len(starts) - 1):
-        sort_part(order, starts[person], starts[person + 1], spare, _is_later, ts)
-
-
-@inlined
-def _is_later(ts, a, b):
-    return ts[a] > ts[b]
-
-
-@compiled
 def gather(order, columns, lookups, forever, out):
     """Fill the columns of `out` (`features.rows.Rows`), in that order; what has no end counts until `forever`."""
     no_event, no_device = len(lookups.strength) - 1, lookups.mask.shape[1] - 1
     no_content, no_channel = len(lookups.content) - 1, len(lookups.channel) - 1
     for i in range(len(order)):
         at = order[i]
-        ts = columns.ts.values[at]
+        ts = columns.ts.values[np.uint64(at)]
         dwell_ms = _whole(columns.dwell, at, 1e3)
         event = _value(columns.event, at, no_event)
         content = _value(columns.content, at, no_content)
-        mask = lookups.mask[event, _value(columns.device, at, no_device)]
+        mask = lookups.mask[np.uint64(event), np.uint64(_value(columns.device, at, no_device))]
         viewed = mask >> lookups.viewed & 1
         for k in range(len(lookups.long_ms)):  # without a branch: what comes next is anybody's guess
             mask |= lookups.long_mask[k] * (viewed & (dwell_ms >= lookups.long_ms[k]))
         out.ts[i] = ts
         out.known[i] = max(ts, _value(columns.known, at, ts))
-        out.until[i] = columns.until.values[at] if _is_there(columns.until, at) else forever  # mostly not
+        out.until[i] = columns.until.values[np.uint64(at)] if _is_there(columns.until, at) else forever  # mostly not
         out.mask[i] = mask
         out.dwell_ms[i] = dwell_ms
         out.micros[i] = _whole(columns.value, at, 1e6)
-        out.strength[i] = lookups.strength[event] + (2.0 if dwell_ms >= lookups.tastes_ms else 0.0)
-        out.content[i], out.category[i] = lookups.content[content], lookups.category[content]
-        out.channel[i] = lookups.channel[_value(columns.channel, at, no_channel)]
+        out.strength[i] = lookups.strength[np.uint64(event)] + (2.0 if dwell_ms >= lookups.tastes_ms else 0.0)
+        out.content[i], out.category[i] = lookups.content[np.uint64(content)], lookups.category[np.uint64(content)]
+        out.channel[i] = lookups.channel[np.uint64(_value(columns.channel, at, no_channel))]
 
 
 @inlined
 def _is_there(column, at):
     """Whether the value is there."""
     bit = column.first + at
-    return len(column.there) == 0 or column.there[bit >> 3] >> (bit & 7) & 1 != 0
+    return len(column.there) == 0 or column.there[np.uint64(bit >> 3)] >> (bit & 7) & 1 != 0
 
 
 @inlined
 def _value(column, at, missing):
-    value = column.values[at]  # there is something, even where it means nothing
+    value = column.values[np.uint64(at)]  # there is something, even where it means nothing
     return value if _is_there(column, at) else missing
 
 

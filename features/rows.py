@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from expectations.schemas import TIMESTAMP
-from features.gather import Column, Columns, Lookups, by_time, gather
+from features.gather import Column, Columns, Lookups, gather
+from features.group import by_person_and_time
 from features.history import KINDS, STRENGTH, GoalRule
-from features.order import starts
 from features.ties import settle
 
 Ints = NDArray[np.int64]
@@ -155,10 +155,7 @@ def encoded(shard: pa.Table, codes: Codes) -> Rows:
     if missing := [name for name in SHARD.names if name not in there]:
         raise ValueError(f"the shard has no {', '.join(missing)}; it has {', '.join(there)}")
     person, ts = _numbers(shard["person_id"]), _numbers(shard["ts"])
-    order = np.argsort(person.values, kind="stable")
-    person_of = person.values[order]
-    begins = starts(person_of)
-    by_time(order, begins, ts.values, np.empty_like(order))
+    people, begins, order = by_person_and_time(person.values, ts.values)
     text = {name: _Text.of(shard[name]) for name in ("event", "content_id", "device", "channel")}
     columns = Columns(
         ts=ts,
@@ -171,7 +168,7 @@ def encoded(shard: pa.Table, codes: Codes) -> Rows:
         device=text["device"].at,
         channel=text["channel"].at,
     )
-    rows = Rows(person_of[begins[:-1]], begins, *_room(len(order)))
+    rows = Rows(people, begins, *_room(len(order)))
     gather(order, columns, _lookups(codes, *(one.words for one in text.values())), FOREVER, rows)
     return _settled(rows)
 
@@ -269,8 +266,10 @@ def micros(instant: datetime) -> int:
 
 def _settled(rows: Rows) -> Rows:
     """Rows of one person and instant put in the order of all else. Ties are few: only what moves is copied."""
-    order = np.arange(len(rows.ts))
-    if settle(rows, order, np.empty_like(order)):
+    tied = np.flatnonzero(rows.ts[1:] == rows.ts[:-1])
+    people = np.unique(np.searchsorted(rows.starts, tied, side="right") - 1)
+    order = np.arange(len(rows.ts)) if len(people) else tied
+    if settle(rows, people, order, np.empty_like(order)):
         to = np.flatnonzero(order != np.arange(len(order)))
         for column in rows[2:]:
             column[to] = column[order[to]]

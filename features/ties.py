@@ -7,13 +7,13 @@ from features.merge_sort import sort_part
 
 
 @compiled
-def settle(rows, order, spare):
-    """Sort `order` (0, 1, 2 …) where rows of a person share an instant; `spare` is as long. Returns whether any moved.
+def settle(rows, people, order, spare):
+    """Sort `order` (0, 1, 2 …) where rows of some people (places) share an instant; `spare` is as long.
 
-    They may be many: an export without times of day has all of a person's day at one instant.
+    They may be many: an export without times of day has all of a person's day at one instant. Returns whether any moved.
     """
     moved = False
-    for person in range(len(rows.people)):
+    for person in people:
         at, end = rows.starts[person], rows.starts[person + 1]
         while at < end:
             after = at + 1
