@@ -131,17 +131,11 @@ def people_by_nights(rows, nights, p, layout, place, before, ints, floats, out, 
     for person in range(len(rows.people)):
         si, sf = ints[person], floats[person]
         start, end = rows.starts[person], rows.starts[person + 1]
-        resumed, folded = before.at[person] >= 0, 0
-        if resumed:
-            copy(before.ints[before.at[person]], si)
-            copy(before.floats[before.at[person]], sf)
-            folded = _resume(rows, start, end, before.night, nights[-1], p, layout, si, f, tail, counted)
-            if folded < 0:
-                out.anew[person] = True
-                continue
-            touch(p, layout, si, session)
-        else:
-            reset(layout, si, sf, tail, counted, session)
+        resumed = before.at[person] >= 0
+        folded = _begin(rows, start, end, nights[-1], p, layout, before, before.at[person], si, sf, scratch)
+        if folded < 0:
+            out.anew[person] = True
+            continue
         plain = _is_plain(rows, start, end)
         there = folded
         stale_counts = stale_sessions = True
@@ -180,6 +174,18 @@ def people_by_nights(rows, nights, p, layout, place, before, ints, floats, out, 
                 _write(block, _BLOCK, count - _BLOCK, p.to, out.columns)
     _write(block, count % _BLOCK, count - count % _BLOCK, p.to, out.columns)
     return count
+
+
+@inlined
+def _begin(rows, start, end, last_night, p, layout, before, at, si, sf, s):
+    """Take up the state `at`, if there is any: returns how many of the rows it holds, -1 if it goes not with them."""
+    if at < 0:
+        reset(layout, si, sf, s.tail, s.counted, s.session)
+        return 0
+    copy(before.ints[at], si)
+    copy(before.floats[at], sf)
+    touch(p, layout, si, s.session)
+    return _resume(rows, start, end, before.night, last_night, p, layout, si, s.folded, s.tail, s.counted)
 
 
 @inlined

@@ -10,7 +10,8 @@ from features.merge_sort import sort_part
 def settle(rows, people, order, spare):
     """Sort `order` (0, 1, 2 …) where rows of some people (places) share an instant; `spare` is as long.
 
-    They may be many: an export without times of day has all of a person's day at one instant. Returns whether any moved.
+    They may be many: an export without times of day has all of a person's day at one instant.
+    Returns whether any moved.
     """
     moved = False
     for person in people:

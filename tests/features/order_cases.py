@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features import order
+from features import group, order
 
 
 def _columns(log: pa.Table) -> list[Any]:
@@ -22,6 +22,8 @@ def arguments(log: pa.Table) -> dict[str, Any]:
     """By the names of their parameters."""
     columns = _columns(log)
     return {
+        "person": columns[0],
+        "ts": columns[1],
         "first": columns[0],
         "second": columns[1],
         "rest": lambda rows: np.lexsort([column[rows] for column in columns[::-1]]),
@@ -57,7 +59,15 @@ def _pieces(world: Any) -> list[tuple[int, int]]:
     return list(order.pieces(given["sizes"], given["most"]))
 
 
+def _by_person_and_time(world: Any) -> list[Any]:
+    """The people, where theirs begin, and the rows themselves, so far as they are in an order."""
+    person, ts, _ = _columns(world.log)
+    people, begins, found = group.by_person_and_time(person, ts)
+    return [people.tolist(), begins.tolist(), person[found].tolist(), ts[found].tolist()]
+
+
 CASES: Mapping[str, Callable[[Any], Any]] = {
+    "group.by_person_and_time": _by_person_and_time,
     "order.numbered": _numbered,
     "order.ordered": _ordered,
     "order.pieces": _pieces,

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from features.group import by_person_and_time
 from features.order import numbered, ordered, pieces, starts
 
 SMALL = st.integers(-2, 2)
@@ -24,6 +25,19 @@ def test_rows_are_in_the_order_of_all_columns(rows: list[tuple[int, int, int]]) 
         return np.lexsort((third[some], second[some], first[some]))
 
     assert ordered(first, second, rest).tolist() == np.lexsort((third, second, first)).tolist()
+
+
+FAR = st.sampled_from([-(1 << 63), -1, 0, 1, 1 << 32, (1 << 63) - 1])
+
+
+@given(st.lists(st.tuples(FAR | st.integers(-(1 << 63), (1 << 63) - 1), SMALL | FAR), max_size=40), st.booleans())
+def test_rows_are_counted_into_the_order_of_people_and_time(rows: list[tuple[int, int]], in_order: bool) -> None:
+    """The same as a stable sort by both, whatever the ids; people begin where the one before ends."""
+    person, ts = np.array(sorted(rows) if in_order else rows, np.int64).reshape(-1, 2).T.copy()
+    people, begins, order = by_person_and_time(person, ts)
+    assert order.tolist() == np.lexsort((ts, person)).tolist()
+    assert people.tolist() == sorted({one for one, _ in rows})
+    assert begins.tolist() == [*np.searchsorted(np.sort(person), people), len(rows)]
 
 
 @given(st.lists(st.integers(-3, 3) | st.sampled_from([-(1 << 63), (1 << 63) - 1]), max_size=20), st.booleans())
