@@ -17,7 +17,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from expectations.schemas import TIMESTAMP
-from features.order import pieces, starts
+from features.group import by_person_and_time
+from features.order import pieces
 from features.pair_measures import KINDS, SCOPES
 from features.pair_passes import BLOCK, pairs_by_requests, tastes_of_people
 from features.pair_program import Contents, Program, Vocabulary
@@ -110,21 +111,12 @@ def _ints(column: pa.ChunkedArray) -> Ints:
 
 def _asked(rows: Rows, person: Ints, as_of: Ints, content: NDArray[np.int32]) -> Asked:
     """The requests in order. Who has no rows has them from 0 to 0."""
-    order = _order(person, as_of)
-    person = person[order]
-    begin = starts(person)
-    people = person[begin[:-1]]
+    people, begin, order = by_person_and_time(person, as_of)
     at = np.searchsorted(rows.people, people)
     there = np.isin(people, rows.people, assume_unique=True)
     at[~there] = 0
     first, last = (np.where(there, rows.starts[at + i], 0) if len(rows.people) else np.zeros_like(at) for i in (0, 1))
     return Asked(begin, first, last, as_of[order], content[order], order)
-
-
-def _order(person: Ints, as_of: Ints) -> Ints:
-    """By person and instant: what is sorted already is not sorted again, which would take as long as the answers."""
-    later = (person[1:] > person[:-1]) | ((person[1:] == person[:-1]) & (as_of[1:] >= as_of[:-1]))
-    return np.arange(len(person)) if later.all() else np.lexsort((as_of, person))
 
 
 def _layout(program: Program) -> Layout:

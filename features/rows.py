@@ -128,8 +128,8 @@ class _Places:
 
     words: pa.Array
     numbers: NDArray[np.int32]
-    _last: tuple[pa.Array, NDArray[np.int32]] | None = None
-    """The words that were asked for last, and their numbers: most shards come with the same list."""
+    _lately: list[tuple[pa.Array, NDArray[np.int32]]] = field(default_factory=list)
+    """The two lists that were asked for last, and their numbers: most shards come with the same, and so do requests."""
 
     @classmethod
     def of(cls, numbers: Mapping[str, int]) -> _Places:
@@ -138,11 +138,13 @@ class _Places:
 
     def __call__(self, words: pa.Array) -> NDArray[np.int32]:
         """The number of each word, and -1 behind them: for what is missing."""
-        last = self._last
-        if last is None or not last[0].equals(words):
-            found = pc.fill_null(pc.index_in(words, value_set=self.words), -1)
-            last = self._last = (words, np.append(self.numbers[np.asarray(found)], np.int32(-1)))
-        return last[1]
+        for known, numbers in self._lately:
+            if known.equals(words):
+                return numbers
+        found = pc.fill_null(pc.index_in(words, value_set=self.words), -1)
+        numbers = np.append(self.numbers[np.asarray(found)], np.int32(-1))
+        self._lately = [(words, numbers), *self._lately[:1]]
+        return numbers
 
 
 def encoded(shard: pa.Table, codes: Codes) -> Rows:

@@ -149,8 +149,10 @@ def _column(rows: pa.Table, field: pa.Field, given: Mapping[str, pa.Array | pa.C
         column = given[field.name]
     elif field.name in rows.column_names:
         column = rows[field.name]
+    elif pa.types.is_string(field.type):
+        return pa.DictionaryArray.from_arrays(pa.nulls(rows.num_rows, pa.int32()), pa.array([], field.type))
     else:
-        column = pa.nulls(rows.num_rows, field.type)
+        return pa.nulls(rows.num_rows, field.type)
     if not pa.types.is_string(field.type):
         return column if column.type == field.type else column.cast(field.type)
     return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
