@@ -2,6 +2,8 @@
 
 What is missing, Arrow says in a bitmap, a bit a row; none where nothing is missing. Text is places in a list of words,
 each of which was looked up before.
+
+Places are unsigned whole numbers: of others numba asks each time whether they count from the end.
 """
 
 from __future__ import annotations
@@ -65,37 +67,42 @@ def gather(order, columns, lookups, forever, out):
     no_event, no_device = len(lookups.strength) - 1, lookups.mask.shape[1] - 1
     no_content, no_channel = len(lookups.content) - 1, len(lookups.channel) - 1
     for i in range(len(order)):
-        at = order[i]
-        ts = columns.ts.values[np.uint64(at)]
+        at = np.uint64(order[i])
+        ts = columns.ts.values[at]
         dwell_ms = _whole(columns.dwell, at, 1e3)
-        event = _value(columns.event, at, no_event)
-        content = _value(columns.content, at, no_content)
-        mask = lookups.mask[np.uint64(event), np.uint64(_value(columns.device, at, no_device))]
+        event, device = _place(columns.event, at, no_event), _place(columns.device, at, no_device)
+        content, channel = _place(columns.content, at, no_content), _place(columns.channel, at, no_channel)
+        mask = lookups.mask[event, device]
         viewed = mask >> lookups.viewed & 1
         for k in range(len(lookups.long_ms)):  # without a branch: what comes next is anybody's guess
             mask |= lookups.long_mask[k] * (viewed & (dwell_ms >= lookups.long_ms[k]))
         out.ts[i] = ts
         out.known[i] = max(ts, _value(columns.known, at, ts))
-        out.until[i] = columns.until.values[np.uint64(at)] if _is_there(columns.until, at) else forever  # mostly not
+        out.until[i] = columns.until.values[at] if _is_there(columns.until, at) else forever  # mostly not
         out.mask[i] = mask
         out.dwell_ms[i] = dwell_ms
         out.micros[i] = _whole(columns.value, at, 1e6)
-        out.strength[i] = lookups.strength[np.uint64(event)] + (2.0 if dwell_ms >= lookups.tastes_ms else 0.0)
-        out.content[i], out.category[i] = lookups.content[np.uint64(content)], lookups.category[np.uint64(content)]
-        out.channel[i] = lookups.channel[np.uint64(_value(columns.channel, at, no_channel))]
+        out.strength[i] = lookups.strength[event] + (2.0 if dwell_ms >= lookups.tastes_ms else 0.0)
+        out.content[i], out.category[i] = lookups.content[content], lookups.category[content]
+        out.channel[i] = lookups.channel[channel]
 
 
 @inlined
 def _is_there(column, at):
     """Whether the value is there."""
-    bit = column.first + at
-    return len(column.there) == 0 or column.there[np.uint64(bit >> 3)] >> (bit & 7) & 1 != 0
+    bit = np.uint64(column.first) + at
+    return len(column.there) == 0 or column.there[bit >> np.uint64(3)] >> (bit & np.uint64(7)) & 1 != 0
 
 
 @inlined
 def _value(column, at, missing):
-    value = column.values[np.uint64(at)]  # there is something, even where it means nothing
+    value = column.values[at]  # there is something, even where it means nothing
     return value if _is_there(column, at) else missing
+
+
+@inlined
+def _place(column, at, missing):
+    return np.uint64(_value(column, at, missing))
 
 
 @inlined
