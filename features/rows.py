@@ -269,8 +269,9 @@ def micros(instant: datetime) -> int:
 def _settled(rows: Rows) -> Rows:
     """Rows of one person and instant put in the order of all else. Ties are few: only what moves is copied."""
     tied = np.flatnonzero(rows.ts[1:] == rows.ts[:-1])
-    people = np.unique(np.searchsorted(rows.starts, tied, side="right") - 1)
-    order = np.arange(len(rows.ts)) if len(people) else tied
+    if not len(tied):
+        return rows
+    people, order = np.unique(np.searchsorted(rows.starts, tied, side="right") - 1), np.arange(len(rows.ts))
     if settle(rows, people, order, np.empty_like(order)):
         to = np.flatnonzero(order != np.arange(len(order)))
         for column in rows[2:]:
