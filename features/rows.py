@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -49,6 +49,8 @@ for ever): from then on it is somebody else's.
 
 CLASSES = ("any", "active", *KINDS, "social", "money", "mobile", "session")
 """Classes of rows by bit; goals come after them."""
+
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 GAP = 30 * 60 * 1_000_000
 """Microseconds of silence that a session outlives; whoever comes back later begins another one (GA4's definition)."""
@@ -263,7 +265,7 @@ def _classes_of(event: str, codes: Codes) -> int:
 
 def micros(instant: datetime) -> int:
     """An instant (time zone aware) in microseconds."""
-    return int(pa.scalar(instant, TIMESTAMP).cast(pa.int64()).as_py())
+    return (instant - _EPOCH) // _MICROSECOND
 
 
 def _settled(rows: Rows) -> Rows:

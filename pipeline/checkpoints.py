@@ -3,7 +3,7 @@
 A checkpoint is the person kernel's state of everybody, in slices of the shards, and what it was made from. It may be
 used as long as all that is still so: the files that held rows known by its night, and the categories of the contents in
 them. People of whom something else changed (an order was replaced, a browser turned out to be a customer's) are folded
-anew.
+anew; those of whom something arrived late go on from an earlier checkpoint.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,15 @@ from features.spec import Spec
 from pipeline import disk, scratch
 from pipeline.lake import NIGHT, Lake
 from pipeline.shard_reader import Part
+from pipeline.shards import home_of
 
 Ints = NDArray[np.int64]
 
 KEPT = 5
 """Nights: vendors rewrite their last days, and a checkpoint from before those is still good."""
 
-_LAYOUT = 3
-"""Raise it when the kernel keeps its state in another way."""
+_LAYOUT = 4
+"""Raise it when the kernel keeps its state in another way, or a checkpoint its states."""
 _MANIFEST = "checkpoint.json"
 _EARLY = timedelta(days=1)
 """How much before its export's day a row may lie."""
@@ -45,7 +47,7 @@ _EARLY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder with a state a slice, and `checkpoint.json`."""
+    """A folder with the states of each slice, in one file or more, and `checkpoint.json`."""
 
     folder: Path
 
@@ -72,10 +74,19 @@ class Checkpoint:
             pc.any(pc.is_in(_read(file)["person_id"], value_set=people)).as_py() for file in self.folder.glob("*.arrow")
         )
 
-    def state(self, at: int, without: Ints) -> State:
-        """A slice's state but for some people."""
-        found = _state(_read(self.folder / f"{at}.arrow"), micros(self.night))
-        return _some(found, ~np.isin(found.people, without))
+    def state(self, at: int, without: Ints) -> State | None:
+        """That of a slice's people but for some; None where it has nobody."""
+        return self._state(at, lambda people: ~np.isin(people, without))
+
+    def state_of(self, people: Ints) -> State | None:
+        """That of some people, whichever slices they are in; None where it knows nobody of them."""
+        homes = np.unique(home_of(people, int(str(self.facts["slices"]))))
+        return _joined(self._state(at, lambda found: np.isin(found, people)) for at in homes.tolist())
+
+    def _state(self, at: int, wanted: Callable[[Ints], NDArray[np.bool_]]) -> State | None:
+        files = sorted(self.folder.glob(f"{at}-*.arrow"))
+        states = [_state(_read(file), micros(self.night)) for file in files]
+        return _joined(_some(state, wanted(state.people)) for state in states)
 
 
 def _read(file: Path) -> pa.Table:
@@ -94,11 +105,17 @@ def _some(state: State, kept: NDArray[np.bool_]) -> State:
     return State(state.night, state.people[kept], state.ints[kept], state.floats[kept])
 
 
-def _joined(one: State, other: State) -> State:
-    people = np.concatenate([one.people, other.people])
+def _joined(states: Iterable[State | None]) -> State | None:
+    """One state of the people of all, who are others in each."""
+    there = [state for state in states if state and len(state.people)]
+    if len(there) < 2:
+        return there[0] if there else None
+    people = np.concatenate([state.people for state in there])
     order = np.argsort(people)
-    ints, floats = np.concatenate([one.ints, other.ints]), np.concatenate([one.floats, other.floats])
-    return State(one.night, people[order], ints[order], floats[order])
+    ints, floats = (
+        np.concatenate(matrices) for matrices in zip(*((one.ints, one.floats) for one in there), strict=True)
+    )
+    return State(there[0].night, people[order], ints[order], floats[order])
 
 
 def _matrix(column: pa.ChunkedArray, rows: int) -> NDArray[Any]:
@@ -109,30 +126,31 @@ def _matrix(column: pa.ChunkedArray, rows: int) -> NDArray[Any]:
 class Draft:
     """A checkpoint in the making: nobody sees it before it is whole."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, slices: int) -> None:
         """In `folder`, which must not exist."""
-        self._folder = folder
+        self._folder, self._slices = folder, slices
+        self._files = count()
         folder.mkdir(parents=True)
 
-    def keep(self, at: int, state: State) -> None:
-        """A slice's state; beside people of the slice that were kept before, who must be others."""
-        file = self._folder / f"{at}.arrow"
-        if file.exists():
-            state = _joined(_state(_read(file), state.night), state)
+    def keep(self, state: State) -> None:
+        """States of people of whom none was kept before: those of each slice in a file of their own."""
+        homes = home_of(state.people, self._slices)
+        for home in np.unique(homes).tolist():
+            self._write(_some(state, homes == home), self._folder / f"{home}-{next(self._files)}.arrow")
+
+    def _write(self, state: State, file: Path) -> None:
         columns = {"person_id": pa.array(state.people), "ints": _lists(state.ints), "floats": _lists(state.floats)}
         rows = pa.table(columns)
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         with pa.ipc.new_file(file, rows.schema, options=options) as out:
             out.write_table(rows)
 
-    def finish(
-        self, lake: Lake, as_of: datetime, spec: Spec, parts: Sequence[Part], contents: Iterable[str], slices: int
-    ) -> None:
+    def finish(self, lake: Lake, as_of: datetime, spec: Spec, parts: Sequence[Part], contents: Iterable[str]) -> None:
         """Put it in its place, and remove the oldest ones."""
         facts = {
             "night": as_of.isoformat(),
             "spec": digest(spec),
-            "slices": slices,
+            "slices": self._slices,
             "files": sorted(_name(part) for part in parts if _may_know(part, as_of)),
             "categories": {content: spec.category_of.get(content) for content in sorted(contents)},
         }
@@ -162,11 +180,12 @@ def remove_all(lake: Lake) -> None:
     disk.remove(lake.checkpoints)
 
 
-def newest(lake: Lake, as_of: datetime, spec: Spec, parts: Sequence[Part], slices: int) -> Checkpoint | None:
-    """The newest checkpoint not later than the night that still goes with the lake's files, `parts`, in `slices`."""
+def holding(lake: Lake, as_of: datetime, spec: Spec, parts: Sequence[Part], slices: int) -> Iterator[Checkpoint]:
+    """Checkpoints not later than the night that still go with the lake's files, `parts`, in `slices`; newest first."""
     found = [Checkpoint(manifest.parent) for manifest in lake.checkpoints.glob(f"*-{digest(spec)[:8]}/{_MANIFEST}")]
-    known = sorted((one for one in found if one.night <= as_of), key=lambda one: one.night, reverse=True)
-    return next((one for one in known if one.facts["slices"] == slices and _holds(one, spec, parts)), None)
+    for one in sorted(found, key=lambda one: one.night, reverse=True):
+        if one.night <= as_of and one.facts["slices"] == slices and _holds(one, spec, parts):
+            yield one
 
 
 def _holds(checkpoint: Checkpoint, spec: Spec, parts: Sequence[Part]) -> bool:

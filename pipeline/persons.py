@@ -24,7 +24,7 @@ from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.orders import LINE, Orders
 from pipeline.shard_reader import Part, ShardReader
-from pipeline.shards import SHARDS, shard_of
+from pipeline.shards import SHARDS, home_of
 from pipeline.timeline import Timeline
 
 EVENTS = ("person_id", "ts", "available_at", "event", "content_id", "dwell_seconds", "value", "device", "channel")
@@ -44,8 +44,8 @@ Wanted = Callable[[pa.Table], pa.Table]
 class Log:
     """The files that hold what people did, and whose it was on the nights asked for.
 
-    The shards are taken in `slices`, as few as fit into memory one by one. `contents` collects the ids of the contents
-    that were met.
+    The shards are taken in `slices`, as few as fit into memory one by one. `ids`: nobody else's rows are looked at, if
+    they are given. `contents` collects the ids of the contents that were met.
     """
 
     events: Sequence[Part]
@@ -53,6 +53,7 @@ class Log:
     timeline: Timeline
     slices: int = SHARDS
     wanted: Wanted | None = None
+    ids: pa.Array | None = None
     contents: set[str] = field(default_factory=set)
 
     @classmethod
@@ -94,8 +95,8 @@ class Log:
         """What the files have of each slice."""
         each = SHARDS // self.slices
         whole = range(wanted.start * each, wanted.stop * each)
-        events = ShardReader("events", EVENTS, self.events, whole)
-        transactions = ShardReader("transactions", TRANSACTIONS, self.transactions, whole)
+        events = ShardReader("events", EVENTS, self.events, whole, self.ids)
+        transactions = ShardReader("transactions", TRANSACTIONS, self.transactions, whole, self.ids)
         for at in wanted:
             some = range(at * each, (at + 1) * each)
             yield at, self.timeline.rows(*(self._wanted(reader.take(some)) for reader in (events, transactions)))
@@ -107,8 +108,7 @@ class Log:
 
     def _homes(self, rows: pa.Table) -> NDArray[np.int16]:
         """The slice of each row's person."""
-        homes: NDArray[np.int16] = shard_of(rows["person_id"].to_numpy()) // np.int16(SHARDS // self.slices)
-        return homes
+        return home_of(rows["person_id"].to_numpy(), self.slices)
 
 
 def measured(

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -25,7 +26,7 @@ from pipeline.shards import SHARDS
 _AT_ONCE = 4_000_000
 """Rows of all files together that are in memory at a time: some 300 MB for each worker."""
 _LEAST = 4_096
-_SHARD = "shard"
+_SHARD, _PERSON = "shard", "person_id"
 
 
 class Part(NamedTuple):
@@ -93,13 +94,15 @@ class _Batch:
 class ShardReader:
     """Rows of a table by shard, in ascending order of shards."""
 
-    def __init__(self, table: str, columns: Sequence[str], parts: Sequence[Part], shards: range) -> None:
-        """Of `parts`, the rows of `shards`."""
+    def __init__(
+        self, table: str, columns: Sequence[str], parts: Sequence[Part], shards: range, people: pa.Array | None = None
+    ) -> None:
+        """Of `parts`, the rows of `shards`; only those of `people`, if they are given."""
         self._schema = pa.schema([schemas.LAKE[table].schema.field(name) for name in columns])
         self._words = {at: Words() for at, about in enumerate(self._schema) if pa.types.is_string(about.type)}
         self._coded = _coded(self._schema)
         rows = max(_AT_ONCE // max(len(parts), 1), _LEAST)
-        self._cursors = [_Cursor(part, self._schema, shards, rows) for part in parts]
+        self._cursors = [_Cursor(part, self._schema, shards, rows, people) for part in parts]
 
     def take(self, shards: range) -> pa.Table:
         """All rows of these shards: those of a file together, files in order; text is dictionary-encoded."""
@@ -142,8 +145,8 @@ _Rows = tuple[_Batch, int, int]
 class _Cursor:
     """One file, as far as it has been read."""
 
-    def __init__(self, part: Part, schema: pa.Schema, shards: range, rows: int) -> None:
-        self._part, self._schema, self._coded = part, schema, _coded(schema)
+    def __init__(self, part: Part, schema: pa.Schema, shards: range, rows: int, people: pa.Array | None) -> None:
+        self._part, self._schema, self._coded, self._people = part, schema, _coded(schema), people
         self._batches = self._read(shards, rows)
         self._batch, self._following = _NOTHING, 0
 
@@ -192,13 +195,25 @@ class _Cursor:
         ) as file:  # it would keep all it read
             groups = [group for group in range(file.num_row_groups) if _overlaps(file, group, shards)]
             for group, following in zip_longest(groups, groups[1:]):
+                if self._people is not None and not self._has_any(file, group):
+                    continue
                 if file.metadata.row_group(group).num_rows > rows:
                     for batch in file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
-                        yield batch, 0
+                        yield self._theirs(batch), 0
                 else:  # at once: half the cost
                     batches = file.read_row_group(group, columns, use_threads=False).combine_chunks().to_batches()
                     for batch in batches:
-                        yield batch, _first_shard(file, following) if batch is batches[-1] else 0
+                        yield self._theirs(batch), _first_shard(file, following) if batch is batches[-1] else 0
+
+    def _has_any(self, file: pq.ParquetFile, group: int) -> bool:
+        """Whether a row group has rows of the people: this one column costs a tenth of all."""
+        ids = file.read_row_group(group, [_PERSON], use_threads=False).column(0)
+        return bool(pc.any(pc.is_in(ids, value_set=self._people)).as_py())
+
+    def _theirs(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        if self._people is None:
+            return rows
+        return rows.filter(pc.is_in(rows.column(_PERSON), value_set=self._people))
 
 
 def _overlaps(file: pq.ParquetFile, group: int, shards: range) -> bool:

@@ -28,6 +28,11 @@ def shard_of(ids: np.ndarray, shards: int = SHARDS) -> np.ndarray:
     return (x % np.uint64(shards)).astype(np.int16)
 
 
+def home_of(ids: np.ndarray, slices: int) -> np.ndarray:
+    """Which of so many slices of the shards each id is in."""
+    return shard_of(ids) // np.int16(SHARDS // slices)
+
+
 Work = Callable[[range], Iterator[tuple[int, pa.Table]]]
 """Works on some slices of the shards, in ascending order, and gives each one's answer."""
 

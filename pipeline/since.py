@@ -1,12 +1,18 @@
-"""A night measured from the last one on: what became known since, what left a window since, and whom to fold anew."""
+"""A night measured from the last one on: what became known since, what left a window since, and whom to fold anew.
+
+Of whom something arrived so late that the last night's state is past it, goes on from the state of an earlier night;
+only who changed hands, or was late for all of them, is read from the first row on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
+from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +32,7 @@ from pipeline.lake import Lake
 from pipeline.orders import LINE
 from pipeline.persons import Log
 from pipeline.shard_reader import Part
+from pipeline.shards import home_of
 
 Ints = NDArray[np.int64]
 OnSlice = Callable[[int, int], None]
@@ -42,89 +49,150 @@ def measured(
     in files below `folder`, which must stay as long as it is used.
     """
     log = Log.of(lake, [as_of], config)
-    base = _base(lake, log, as_of, spec)
-    draft = Draft(folder / "checkpoint")
-    night = _Night(as_of, spec, draft, config.engine.workers)
-    if base is None:
-        found, contents = night.whole(log, folder / "whole", on_slice), log.contents
-    else:
-        found, contents = night.since(base, log, _changed(log, base, as_of, lake, config), folder, on_slice)
-    draft.finish(lake, as_of, spec, [*log.events, *log.transactions], contents, log.slices)
+    draft = Draft(folder / "checkpoint", log.slices)
+    night = _Night(lake, log, as_of, spec, config, draft, folder)
+    bases = _bases(lake, log, as_of, spec)
+    base = next(bases, None)
+    found = night.whole(on_slice) if base is None else night.since(base, bases, on_slice)
+    draft.finish(lake, as_of, spec, [*log.events, *log.transactions], night.contents)
     return found
 
 
-def _base(lake: Lake, log: Log, as_of: datetime, spec: Spec) -> Checkpoint | None:
-    """The checkpoint to go on from. None where the first order came since: web purchases do not count any more."""
-    base = checkpoints.newest(lake, as_of, spec, [*log.events, *log.transactions], log.slices)
-    if base is None or micros(base.night) <= log.timeline.orders.since < micros(as_of):
-        return None
-    return base
+def _bases(lake: Lake, log: Log, as_of: datetime, spec: Spec) -> Iterator[Checkpoint]:
+    """Checkpoints to go on from, newest first. None from before the first order came: then web purchases counted."""
+    for base in checkpoints.holding(lake, as_of, spec, [*log.events, *log.transactions], log.slices):
+        if not micros(base.night) <= log.timeline.orders.since < micros(as_of):
+            yield base
 
 
+@dataclass
 class _Night:
-    """One night's passes over the slices; each leaves the states of its people in the draft."""
+    """One night's passes over the log; each leaves the states of its people in the draft."""
 
-    def __init__(self, as_of: datetime, spec: Spec, draft: Draft, workers: int | None) -> None:
-        self._as_of, self._spec, self._draft, self._workers = as_of, spec, draft, workers
-        self._late: list[Ints] = []
+    lake: Lake
+    log: Log
+    as_of: datetime
+    spec: Spec
+    config: Config
+    draft: Draft
+    folder: Path
+    contents: set[str] = field(default_factory=set)
+    """That were met, now or by the checkpoints."""
+    _passes: Iterator[int] = field(default_factory=count)
 
-    def whole(self, log: Log, folder: Path, on_slice: OnSlice | None = None) -> pa.Table:
-        """Everybody in the log, from the first row on."""
-        return self._run(log, folder, lambda _: None, on_slice)
+    def whole(self, on_slice: OnSlice | None) -> pa.Table:
+        """Everybody, from the first row on."""
+        return self._pass(self.log, None, _nothing, on_slice)[0]
 
-    def since(
-        self, base: Checkpoint, log: Log, changed: Ints, folder: Path, on_slice: OnSlice | None
-    ) -> tuple[pa.Table, set[str]]:
-        """Everybody from the checkpoint on, but for the `changed` and the late, who are folded anew.
+    def since(self, base: Checkpoint, earlier: Iterator[Checkpoint], on_slice: OnSlice | None) -> pa.Table:
+        """Everybody from a checkpoint on, those who were late for it from an earlier one, the rest anew."""
+        self.contents |= base.contents  # and with them those of the earlier ones
+        changed = self._changed(base)
+        lately = self._lately(base, pa.array(_ids(self.log, changed)))
+        found, late = self._pass(lately, base.night, partial(base.state, without=changed), on_slice)
+        tables = [found]
+        while late and (one := next(earlier, None)):
+            some = np.setdiff1d(_reached(late, micros(one.night)), self._changed(one))
+            if not len(some):
+                continue
+            theirs = self._of(some, self._lately(one), found)
+            table, again = self._pass(theirs, one.night, partial(_state_of, one, some, home_of(some, theirs.slices)))
+            tables.append(table)
+            late = {person: first for person, first in late.items() if person not in some} | again
+        anew = np.union1d(changed, np.array([*late], np.int64))
+        if len(anew):
+            tables.append(self._pass(self._of(anew, self.log, found), None, _nothing)[0])
+        return pa.concat_tables(tables)
 
-        Returns also the contents that were met, now or by the checkpoint.
+    def _pass(
+        self, log: Log, begun: datetime | None, state: Callable[[int], State | None], on_slice: OnSlice | None = None
+    ) -> tuple[pa.Table, dict[int, int]]:
+        """The features of a log's people, from their states at `begun` on, if there are any.
+
+        And of who is late for that, the instant of the oldest row that became known since.
         """
-        lately = _lately(log, base, self._spec, self._as_of, changed)
-        found = self._run(lately, folder / "since", partial(base.state, without=changed), on_slice)
-        anew = np.unique(np.concatenate([changed, *self._late]))
-        if not len(anew):
-            return found, lately.contents | base.contents
-        theirs = _of(log, anew)
-        again = self._run(theirs, folder / "anew", lambda _: None)
-        return pa.concat_tables([found, again]), lately.contents | theirs.contents | base.contents
-
-    def _run(
-        self, log: Log, folder: Path, state: Callable[[int], State | None], on_slice: OnSlice | None = None
-    ) -> pa.Table:
+        log, late = replace(log, contents=set()), dict[int, int]()
+        folder = self.folder / f"pass-{next(self._passes)}"
         strays = folder / "strays"
         strays.mkdir(parents=True)
         log.set_aside(strays)
 
         def work(wanted: range) -> Iterator[tuple[int, pa.Table]]:
             for at, rows in log.people(wanted, strays):
-                table, after, late = resumed(rows, [self._as_of], self._spec, state(at))
-                self._draft.keep(at, after)
-                self._late.append(late)
+                table, after, anew = resumed(rows, [self.as_of], self.spec, state(at))
+                self.draft.keep(after)
+                if begun and len(anew):
+                    late.update(_first_since(rows, anew, micros(begun)))
                 yield at, table
 
-        return shards.run(work, log.slices, folder, self._workers, on_slice)
+        found = shards.run(work, log.slices, folder, self.config.engine.workers, on_slice)
+        self.contents |= log.contents
+        return found, late
+
+    # ---------------------------------------------------------------- which rows
+
+    def _lately(self, base: Checkpoint, others: pa.Array | None = None) -> Log:
+        """The rows that the kernel asks for of people who are in the checkpoint, but for these ids."""
+        begun, edges = micros(base.night), _edges(micros(base.night), micros(self.as_of), self.spec)
+
+        def wanted(rows: pa.Table) -> pa.Table:
+            ts, available = (rows[name].cast(pa.int64()).to_numpy() for name in ("ts", "available_at"))
+            chosen = np.maximum(ts, available) >= begun
+            for first, last in edges:
+                chosen |= (ts >= first) & (ts < last)
+            found = rows.filter(pa.array(chosen))
+            return found.filter(pc.invert(pc.is_in(found["person_id"], value_set=others))) if others else found
+
+        events, transactions = (
+            [part for part in parts if _has_any(self._spans[part], begun, edges)]
+            for parts in (self.log.events, self.log.transactions)
+        )
+        return replace(self.log, events=events, transactions=transactions, wanted=wanted)
+
+    @cached_property
+    def _spans(self) -> Mapping[Part, _Span | None]:
+        return {part: _Span.of(part) for part in (*self.log.events, *self.log.transactions)}
+
+    def _of(self, people: Ints, log: Log, everybody: pa.Table) -> Log:
+        """A log's rows of some people; all slices at once where they are fewer than those of a slice."""
+        few = len(people) * log.slices < everybody.num_rows
+        return replace(log, ids=pa.array(_ids(log, people)), slices=1 if few else log.slices)
+
+    # ---------------------------------------------------------------- who changed
+
+    def _changed(self, base: Checkpoint) -> Ints:
+        """People of whom the checkpoint holds rows that are not theirs any more, or lacks old ones that now are."""
+        before, now = (identify.people(self._links, night, self.config.identity) for night in (base.night, self.as_of))
+        ids = pc.unique(pa.chunked_array([*before.persons["id"].chunks, *now.persons["id"].chunks], pa.int64()))
+        old, new = (np.asarray(people.resolve(ids)) for people in (before, now))
+        moved = np.concatenate([old[old != new], new[old != new]])
+        bought = now.resolve(_replaced_since(self.log, micros(base.night), micros(self.as_of)))
+        return np.unique(np.concatenate([moved, np.asarray(bought)]).astype(np.int64))
+
+    @cached_property
+    def _links(self) -> pa.Table:
+        return self.lake.read("identities")
 
 
-# ---------------------------------------------------------------- which rows
+def _nothing(_: int) -> None:
+    """The state of whoever is folded from the first row on."""
 
 
-def _lately(log: Log, base: Checkpoint, spec: Spec, as_of: datetime, changed: Ints) -> Log:
-    """The rows that the kernel asks for of people who are in the checkpoint."""
-    begun, edges = micros(base.night), _edges(micros(base.night), micros(as_of), spec)
-    others = pa.array(_ids(log, changed))
+def _state_of(base: Checkpoint, people: Ints, homes: NDArray[np.int16], at: int) -> State | None:
+    return base.state_of(people[homes == at])
 
-    def wanted(rows: pa.Table) -> pa.Table:
-        ts, available = (rows[name].cast(pa.int64()).to_numpy() for name in ("ts", "available_at"))
-        chosen = np.maximum(ts, available) >= begun
-        for first, last in edges:
-            chosen |= (ts >= first) & (ts < last)
-        found = rows.filter(pa.array(chosen))
-        return found.filter(pc.invert(pc.is_in(found["person_id"], value_set=others)))
 
-    events, transactions = (
-        [part for part in parts if _has_any(part, begun, edges)] for parts in (log.events, log.transactions)
-    )
-    return replace(log, events=events, transactions=transactions, wanted=wanted, contents=set())
+def _reached(late: Mapping[int, int], night: int) -> Ints:
+    """Of whom nothing arrived late that is from before the night."""
+    return np.array(sorted(person for person, first in late.items() if first >= night), np.int64)
+
+
+def _first_since(rows: pa.Table, people: Ints, begun: int) -> dict[int, int]:
+    """Of each of these people, the instant of the oldest of the rows that became known from `begun` on."""
+    known = pc.max_element_wise(*(rows[name].cast(pa.int64()) for name in ("ts", "known_at")))
+    lately = pc.and_(pc.greater_equal(known, begun), pc.is_in(rows["person_id"], value_set=pa.array(people)))
+    first = rows.filter(lately).group_by("person_id").aggregate([("ts", "min")])
+    return dict(zip(first["person_id"].to_pylist(), first["ts_min"].cast(pa.int64()).to_pylist(), strict=True))
 
 
 def _edges(begun: int, night: int, spec: Spec) -> list[tuple[int, int]]:
@@ -136,24 +204,31 @@ def _edges(begun: int, night: int, spec: Spec) -> list[tuple[int, int]]:
     return [(begun - w, -(-(night - w) // DAY) * DAY) for w in sorted(windows)] if night > begun else []
 
 
-def _has_any(part: Part, begun: int, edges: Sequence[tuple[int, int]]) -> bool:
-    """Whether a file may have such rows, as its footer tells; where it does not tell, it may."""
-    with pq.ParquetFile(part.path) as file:
-        groups = [file.metadata.row_group(at) for at in range(file.metadata.num_row_groups)]
-        place = {name: file.schema_arrow.get_field_index(name) for name in ("ts", "available_at")}
-    told = [{name: group.column(at).statistics for name, at in place.items()} for group in groups]
-    if any(found is None or not found.has_min_max for one in told for found in one.values()):
+class _Span(NamedTuple):
+    """From when until when the rows of a file are, and when the last of them could be known, in microseconds."""
+
+    first: int
+    last: int
+    known: int
+
+    @classmethod
+    def of(cls, part: Part) -> _Span | None:
+        """As the file's footer tells; None where it does not tell."""
+        with pq.ParquetFile(part.path) as file:
+            groups = [file.metadata.row_group(at) for at in range(file.metadata.num_row_groups)]
+            place = {name: file.schema_arrow.get_field_index(name) for name in ("ts", "available_at")}
+        told = [{name: group.column(at).statistics for name, at in place.items()} for group in groups]
+        if not told or any(found is None or not found.has_min_max for one in told for found in one.values()):
+            return None
+        first, last = min(one["ts"].min for one in told), max(one["ts"].max for one in told)
+        return cls(micros(first), micros(last), micros(max(one["available_at"].max for one in told)))
+
+
+def _has_any(span: _Span | None, begun: int, edges: Sequence[tuple[int, int]]) -> bool:
+    """Whether a file may have a row that became known since, or that is at one of the edges."""
+    if span is None:
         return True
-    first = min((micros(one["ts"].min) for one in told), default=0)
-    last = max((micros(one["ts"].max) for one in told), default=0)
-    known = max((micros(one["available_at"].max) for one in told), default=0)
-    return bool(told) and (max(last, known) >= begun or any(first < until and last >= since for since, until in edges))
-
-
-def _of(log: Log, people: Ints) -> Log:
-    """All rows of some people."""
-    theirs = pa.array(_ids(log, people))
-    return replace(log, wanted=lambda rows: rows.filter(pc.is_in(rows["person_id"], value_set=theirs)), contents=set())
+    return max(span.last, span.known) >= begun or any(span.first < until and span.last >= at for at, until in edges)
 
 
 def _ids(log: Log, people: Ints) -> Ints:
@@ -161,20 +236,6 @@ def _ids(log: Log, people: Ints) -> Ints:
     timeline = log.timeline
     found: Ints = np.union1d(people, timeline.ids[np.isin(timeline.person[timeline.starts[:-1]], people)])
     return found
-
-
-# ---------------------------------------------------------------- who changed
-
-
-def _changed(log: Log, base: Checkpoint, as_of: datetime, lake: Lake, config: Config) -> Ints:
-    """People of whom the checkpoint holds rows that are not theirs any more, or lacks old ones that now are."""
-    links = lake.read("identities")
-    before, now = (identify.people(links, night, config.identity) for night in (base.night, as_of))
-    ids = pc.unique(pa.chunked_array([*before.persons["id"].chunks, *now.persons["id"].chunks], pa.int64()))
-    old, new = (np.asarray(people.resolve(ids)) for people in (before, now))
-    moved = np.concatenate([old[old != new], new[old != new]])
-    bought = now.resolve(_replaced_since(log, micros(base.night), micros(as_of)))
-    return np.unique(np.concatenate([moved, np.asarray(bought)]).astype(np.int64))
 
 
 def _replaced_since(log: Log, begun: int, night: int) -> pa.Array:

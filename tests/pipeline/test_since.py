@@ -58,7 +58,7 @@ def base_of(config: Config, night: datetime, spec: Any) -> datetime | None:
     """The night from which a pass would go on."""
     lake = Lake.of(config)
     parts = [part for table in ("events", "transactions") for part in lake.parts(table)]
-    found = checkpoints.newest(lake, night, spec, parts, persons.Log.of(lake, [night], config).slices)
+    found = next(checkpoints.holding(lake, night, spec, parts, persons.Log.of(lake, [night], config).slices), None)
     return found and found.night
 
 
@@ -112,9 +112,9 @@ def test_days_that_no_window_touches_are_not_read(config: Config, monkeypatch: p
     opened: set[str] = set()
     reader = persons.ShardReader
 
-    def watched(table: str, columns: Any, parts: Any, shards: range) -> Any:
+    def watched(table: str, columns: Any, parts: Any, *about: Any) -> Any:
         opened.update(f"{part.day}" for part in parts)
-        return reader(table, columns, parts, shards)
+        return reader(table, columns, parts, *about)
 
     monkeypatch.setattr(persons, "ShardReader", watched)
     assert from_checkpoint(config, night + DAY, spec) == expected
@@ -214,10 +214,13 @@ def test_a_state_is_read_back_as_it_was(config: Config) -> None:
     lake, spec = written(fortnight(), config), spec_on(config, NIGHT)
     from_checkpoint(config, NIGHT, spec)
     parts = [part for table in ("events", "transactions") for part in lake.parts(table)]
-    found = checkpoints.newest(lake, NIGHT, spec, parts, 1)
-    assert found is not None
+    found = next(checkpoints.holding(lake, NIGHT, spec, parts, 1))
     whole = found.state(0, np.zeros(0, np.int64))
-    without = found.state(0, whole.people[:1])
-    assert without.people.tolist() == whole.people[1:].tolist()
-    np.testing.assert_array_equal(without.ints, whole.ints[1:])
-    np.testing.assert_array_equal(without.floats, whole.floats[1:])
+    assert whole is not None
+    without, alone = found.state(0, whole.people[:1]), found.state_of(whole.people[:1])
+    for some, rows in ((without, slice(1, None)), (alone, slice(0, 1))):
+        assert some is not None
+        assert some.people.tolist() == whole.people[rows].tolist()
+        np.testing.assert_array_equal(some.ints, whole.ints[rows])
+        np.testing.assert_array_equal(some.floats, whole.floats[rows])
+    assert found.state_of(np.array([-1])) is None
