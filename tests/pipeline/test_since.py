@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from pipeline import checkpoints, erasure, persons, scratch, since
+from pipeline import checkpoints, erasure, persons, scratch, shard_reader, since
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.measuring import wide_spec
+from pipeline.shard_reader import ShardReader
+from pipeline.shards import SHARDS
 from tests.features.images import image
 from tests.pipeline.lakes import FIRST, NIGHT, archive, config_in, fortnight, split, tables, written
 
@@ -97,18 +100,18 @@ def _nothing(*_: Any) -> bool:
     return False
 
 
-def test_days_that_no_window_touches_are_not_read(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One day on, a week of days between the windows' edges stays closed: damaged, they harm nobody."""
-    quiet = tables(
-        events=[{"ts": FIRST + n * timedelta(hours=7), "person": n % 5, "content_id": "c"} for n in range(54)]
-    )
-    lake, spec, night = (
-        written(quiet, config),
-        wide_spec(config, pa.table({"content_id": ["c"], "category": ["a"]})),
-        NIGHT,
-    )
-    from_checkpoint(config, night, spec)
-    expected = from_the_start(config, night + DAY, spec)
+QUIET = [{"ts": FIRST + n * timedelta(hours=7), "person": n % 5, "content_id": "c"} for n in range(54)]
+MIDDLE = {"2026-03-05", "2026-03-06", "2026-03-07"}
+"""Days that no edge of a window touches around the night."""
+
+
+def quiet_spec(config: Config) -> Any:
+    """What is measured of a log of one content."""
+    return wide_spec(config, pa.table({"content_id": ["c"], "category": ["a"]}))
+
+
+def opened_days(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Whose files are read from now on."""
     opened: set[str] = set()
     reader = persons.ShardReader
 
@@ -117,10 +120,55 @@ def test_days_that_no_window_touches_are_not_read(config: Config, monkeypatch: p
         return reader(table, columns, parts, *about)
 
     monkeypatch.setattr(persons, "ShardReader", watched)
+    return opened
+
+
+def test_days_that_no_window_touches_are_not_read(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One day on, a week of days between the windows' edges stays closed: damaged, they harm nobody."""
+    lake, spec, night = written(tables(events=QUIET), config), quiet_spec(config), NIGHT
+    from_checkpoint(config, night, spec)
+    expected = from_the_start(config, night + DAY, spec)
+    opened = opened_days(monkeypatch)
     assert from_checkpoint(config, night + DAY, spec) == expected
     every = {f"{part.day}" for part in lake.parts("events")}
     assert f"{night.date()}" in opened
-    assert {"2026-03-05", "2026-03-06", "2026-03-07"} <= every - opened
+    assert every - opened >= MIDDLE
+
+
+@pytest.mark.parametrize(("hours", "opens_all"), [(5, False), (30, False), (150, True)])
+@pytest.mark.parametrize("slices", [1, 4])
+def test_who_is_late_goes_on_from_an_earlier_checkpoint(
+    config: Config, hours: int, opens_all: bool, slices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row of some hours before a night is known after it: where a state of before the row is kept, that is enough."""
+    monkeypatch.setattr(persons, "_slices", lambda _: slices)
+    late = {"ts": NIGHT - timedelta(hours=hours), "available_at": NIGHT + timedelta(hours=3), "content_id": "c"}
+    written(tables(events=[*QUIET, {**late, "person": 3}]), config)
+    spec = quiet_spec(config)
+    for back in (2, 1, 0):
+        from_checkpoint(config, NIGHT - back * DAY, spec)
+    expected = from_the_start(config, NIGHT + DAY, spec)
+    opened = opened_days(monkeypatch)
+    assert from_checkpoint(config, NIGHT + DAY, spec) == expected
+    assert (opened >= MIDDLE) == opens_all
+    assert from_checkpoint(config, NIGHT + 2 * DAY, spec) == from_the_start(config, NIGHT + 2 * DAY, spec)
+
+
+@pytest.mark.parametrize("at_once", [4_000_000, 1])
+def test_rows_of_a_few_people_are_all_of_theirs(config: Config, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shard by shard; of files that have some of them and of files that have none, read whole or in batches."""
+    monkeypatch.setattr(shard_reader, "_AT_ONCE", at_once)
+    monkeypatch.setattr(shard_reader, "_LEAST", 1)
+    lake = written(fortnight(), config)
+    few = pc.unique(lake.read("events")["person_id"]).slice(2, 2)
+    columns, parts = ("person_id", "ts", "event", "content_id"), list(lake.parts("events"))
+    some, all_ = (ShardReader("events", columns, parts, range(SHARDS), people) for people in (few, None))
+    met = 0
+    for at in range(0, SHARDS, 16):
+        found, whole = some.take(range(at, at + 16)), all_.take(range(at, at + 16))
+        met += found.num_rows
+        assert found.to_pylist() == whole.filter(pc.is_in(whole["person_id"], value_set=few)).to_pylist()
+    assert met
 
 
 # ---------------------------------------------------------------- what invalidates a checkpoint
@@ -173,8 +221,6 @@ def test_another_category_of_a_content_that_was_met_invalidates(config: Config) 
 
 
 def _with(spec: Any, category_of: dict[str, str]) -> Any:
-    from dataclasses import replace
-
     return replace(spec, category_of=category_of)
 
 
