@@ -171,7 +171,7 @@ def _pass(
 
 
 def _in_time(rows: pa.Table, before: datetime) -> pa.Table:
-    """Without the few people of whom something arrived late after `before`: they are folded anew, whatever the way."""
+    """Without the few people of whom something arrived late after `before`: what they cost is in `_step`."""
     since = pa.scalar(before, rows.schema.field("ts").type)
     late = pc.and_(pc.less(rows["ts"], since), pc.greater_equal(rows["known_at"], since))
     people = pc.unique(rows["person_id"].filter(late))
@@ -184,6 +184,38 @@ def _since(log: Any, before: datetime, spec: Any) -> Any:
     windows = {measure.days for measure in spec.measures if hasattr(measure, "days")}
     days = {before.date() - timedelta(days=back) for back in {*range(event_log.LATEST_DAYS + 1), *windows}}
     return replace(log, events=[part for part in log.events if part.day in days])
+
+
+def _step(home: str) -> Mapping[str, float]:
+    """What a night does about people, checkpoint and answer written: the first night, and the third after it."""
+    from pipeline import checkpoints, persons, since
+    from pipeline.config import Config
+
+    _empty()
+    lake, spec = event_log.lake_in(Path(home)), spec_of(Path(home))
+    config = Config.model_validate({"file": Path(home) / "shortlist.toml", "engine": {"workers": 1}})
+    checkpoints.remove_all(lake)
+    taken = []
+    for night in reversed(midnights(4)):
+        with tempfile.TemporaryDirectory() as folder:
+            begun = time.process_time()
+            found = since.measured(lake, night, spec, config, Path(folder) / "night")
+            taken.append(time.process_time() - begun)
+            last = _digest(found)
+    checkpoints.remove_all(lake)
+    with tempfile.TemporaryDirectory() as folder:
+        log = persons.Log.of(lake, [NIGHT], config)
+        if _digest(persons.measured(log, [NIGHT], spec, Path(folder), 1)) != last:
+            raise SystemExit("the nightly step gives other features than a pass over all rows")
+    return {"first": taken[0], "later": taken[-1]}
+
+
+def _digest(found: pa.Table) -> str:
+    """Of all features, person by person."""
+    digest = hashlib.sha256()
+    for column in found.sort_by("person_id").combine_chunks().columns:
+        digest.update(column.to_numpy().view(np.int64).data)
+    return digest.hexdigest()
 
 
 def _as_of(home: str, impressions: str) -> Mapping[str, float]:
@@ -231,6 +263,7 @@ JOBS: Mapping[str, measure.Job] = {
     "write": _write,
     "hand_out": _hand_out,
     "go_on": _go_on,
+    "step": _step,
     "as_of": _as_of,
     "empty": _empty,
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -82,9 +82,10 @@ class Log:
         """Write rows whose person is at home in another slice than they are to a file for that slice."""
         if not len(self.timeline.ids) or self.slices == 1:
             return
+        moved = self.timeline.ids if self.ids is None else np.intersect1d(self.timeline.ids, self.ids)
         with ExitStack() as files:
             writers: dict[int, pa.ipc.RecordBatchStreamWriter] = {}
-            for at, rows in self._own(range(self.slices)):
+            for at, rows in replace(self, ids=pa.array(moved))._own(range(self.slices)):
                 homes = self._homes(rows)
                 for home in np.unique(homes[homes != at]).tolist():
                     if home not in writers:

@@ -91,7 +91,7 @@ class _Night:
         lately = self._lately(base, pa.array(_ids(self.log, changed)))
         found, late = self._pass(lately, base.night, partial(base.state, without=changed), on_slice)
         tables = [found]
-        while late and (one := next(earlier, None)):
+        while late and (one := _reaching(earlier, min(late.values()))):
             some = np.setdiff1d(_reached(late, micros(one.night)), self._changed(one))
             if not len(some):
                 continue
@@ -180,6 +180,15 @@ def _nothing(_: int) -> None:
 
 def _state_of(base: Checkpoint, people: Ints, homes: NDArray[np.int16], at: int) -> State | None:
     return base.state_of(people[homes == at])
+
+
+def _reaching(earlier: Iterator[Checkpoint], first: int) -> Checkpoint | None:
+    """The next checkpoint from before an instant; if there is none any more, the last: some are in time for that."""
+    one = None
+    for one in earlier:
+        if micros(one.night) <= first:
+            break
+    return one
 
 
 def _reached(late: Mapping[int, int], night: int) -> Ints:

@@ -135,15 +135,16 @@ def test_days_that_no_window_touches_are_not_read(config: Config, monkeypatch: p
     assert every - opened >= MIDDLE
 
 
-@pytest.mark.parametrize(("hours", "opens_all"), [(5, False), (30, False), (150, True)])
+@pytest.mark.parametrize(("hours", "opens_all"), [((5,), False), ((5, 30), False), ((5, 150), True)])
 @pytest.mark.parametrize("slices", [1, 4])
 def test_who_is_late_goes_on_from_an_earlier_checkpoint(
-    config: Config, hours: int, opens_all: bool, slices: int, monkeypatch: pytest.MonkeyPatch
+    config: Config, hours: tuple[int, ...], opens_all: bool, slices: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A row of some hours before a night is known after it: where a state of before the row is kept, that is enough."""
+    """Rows of some hours before a night are known after it: where a state of before a row is kept, that is enough."""
     monkeypatch.setattr(persons, "_slices", lambda _: slices)
-    late = {"ts": NIGHT - timedelta(hours=hours), "available_at": NIGHT + timedelta(hours=3), "content_id": "c"}
-    written(tables(events=[*QUIET, {**late, "person": 3}]), config)
+    late = [{"ts": NIGHT - timedelta(hours=ago), "person": n} for n, ago in enumerate(hours)]
+    known = {"available_at": NIGHT + timedelta(hours=3), "content_id": "c"}
+    written(tables(events=[*QUIET, *({**row, **known} for row in late)]), config)
     spec = quiet_spec(config)
     for back in (2, 1, 0):
         from_checkpoint(config, NIGHT - back * DAY, spec)
