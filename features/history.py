@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from scipy import sparse
 
 from features.order import numbered, ordered
 
@@ -214,8 +215,6 @@ class History:
     @cached_property
     def seen(self) -> Matrix:
         """(people, contents): how often each person did something with each content in the last year."""
-        from scipy import sparse  # 0.3 s that the kernels, which know events by this module's names, need not wait
-
         rows = self.active & self.within(_SEEN_DAYS)
         shape = (len(self.people), self.catalogue.size)
         return sparse.csr_matrix((np.ones(rows.sum()), (self.person[rows], self.content[rows])), shape=shape)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]  # not from `features.history`: the configuration needs our names, and not scipy
 
 RAW = ("rfm_recency_days", "rfm_frequency_90d", "rfm_monetary_365d")
 SCORES = ("r_score", "f_score", "m_score")

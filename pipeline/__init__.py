@@ -13,4 +13,4 @@ os.environ.setdefault("MIMALLOC_ARENA_EAGER_COMMIT", "0")
 
 # Importing our libraries makes a million objects that stay: looking through them again after every 700, Python's own
 # number, took a sixth of a small night.
-gc.set_threshold(50_000)
+gc.set_threshold(10_000)

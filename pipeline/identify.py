@@ -9,6 +9,8 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from expectations import schemas
 from pipeline.errors import ShortlistError
@@ -121,7 +123,9 @@ class _Humans:
         kind[place] = np.asarray(pc.index_in(_chunked(kinds), value_set=pa.array(_KINDS)))
         first = np.full(len(ids), np.iinfo(np.int64).max)
         np.minimum.at(first, place, _ints(when))
-        component = _components(len(ids), place[: joined.num_rows], place[joined.num_rows : 2 * joined.num_rows])
+        n = joined.num_rows
+        graph = coo_array((np.ones(n, np.int8), (place[:n], place[n : 2 * n])), shape=(len(ids), len(ids)))
+        _, component = connected_components(graph, directed=False)
         ranked = np.lexsort((ids, first, kind, component))
         best = ranked[np.unique(component[ranked], return_index=True)[1]]
         customers = np.bincount(component, weights=kind == 0, minlength=len(best))
@@ -131,18 +135,6 @@ class _Humans:
     def of_ids(self, ids: np.ndarray) -> np.ndarray:
         """The places of ids that are all known."""
         return np.searchsorted(self.ids, ids)
-
-
-def _components(size: int, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The connected component of each of so many nodes, of which `one[i]` is joined to `other[i]`."""
-    if not len(one):
-        return np.arange(size)
-    from scipy.sparse import coo_array  # it takes 0.3 s to import, and nobody is joined in a log without logins
-    from scipy.sparse.csgraph import connected_components
-
-    graph = coo_array((np.ones(len(one), np.int8), (one, other)), shape=(size, size))
-    component: np.ndarray = connected_components(graph, directed=False)[1]
-    return component
 
 
 def _apart(ids: np.ndarray, person: np.ndarray, oversize: np.ndarray, kind: np.ndarray, joined: pa.Table) -> np.ndarray:
