@@ -80,7 +80,9 @@ def _loaded(finish: Mapping[str, Any]) -> str:
     refused = sum(sum(day["quarantined"].values()) for day in finish["days"])
     if not finish["changed"]:
         return "ingest: every file was already in the lake"
-    return f"ingest: {kept:,} rows kept, {refused:,} quarantined, {len(finish['days']):,} (source, day) tables replaced"
+    said = f"ingest: {kept:,} rows kept, {refused:,} quarantined, {len(finish['days']):,} (source, day) tables replaced"
+    purged = sum(finish["purged"].values())  # an export is judged by who objected when it came: the order decides which
+    return f"{said}; {purged:,} rows purged, of people who object" if purged else said
 
 
 def _graded(one: Mapping[str, Any]) -> str:
@@ -123,7 +125,7 @@ def _next(config: Config) -> list[str]:
 
 def ingested(report: IngestReport, out: Console) -> None:
     """The end of `shortlist ingest`."""
-    out.print(_loaded(report.to_json()), markup=False)
+    out.print(_loaded(report.to_json()), markup=False, soft_wrap=True)
     for day in report.days:
         for reason, count in day.quarantined.items():
             out.print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -10,8 +11,9 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from pipeline import cli, ingest, simulate
+from pipeline import cli, ingest, simulate, summary
 from pipeline.config import Config
 from pipeline.doctor import DoctorReport
 from pipeline.doctor import run as examine
@@ -185,6 +187,19 @@ def test_ingest_tells_people_of_refused_rows(house: House, capsys: Capture) -> N
     house.write_csv(f"exports/web_{DAY:%Y%m%d}.csv", [{**rows[0], "ts": "soon"}, *rows[1:]])
     said = shortlist(capsys, "ingest", "--config", house.file, "--as-of", "2026-07-01")
     assert said.lacks("web 2026-06-30 events: 1 rows quarantined: ts is not a time in the form iso8601") == []
+
+
+def test_ingest_tells_how_many_rows_left_again() -> None:
+    """What is kept depends on who was known to object when an export came; with what was purged the sums agree."""
+    out = io.StringIO()
+    day = ingest.DayReport("2026-06-30", "web", "events", read=12, kept=12, quarantined={}, duplicates=0)
+    for purged in ({}, {"events": 3, "customers": 1}):
+        summary.ingested(
+            ingest.IngestReport((day,), True, data_docs="there", purged=purged), Console(file=out, width=200)
+        )
+    without, with_some = (line for line in out.getvalue().splitlines() if line.startswith("ingest"))
+    assert "purged" not in without
+    assert with_some.endswith("; 4 rows purged, of people who object")
 
 
 def test_an_instant_is_understood_in_the_projects_time_zone(house: House, capsys: Capture) -> None:
