@@ -162,8 +162,7 @@ def _pass(
         began = time.process_time()
         answer, after = advanced(settled, [night], spec, state)
         taken += time.process_time() - began
-        for column in answer.combine_chunks().columns:
-            digest.update(column.to_numpy().view(np.int64).data)
+        _add(digest, answer)
         keep(after)
         del answer, after  # as a night does, once they are written: memory that is touched anew is dear
         began = time.process_time()
@@ -213,9 +212,13 @@ def _step(home: str) -> Mapping[str, float]:
 def _digest(found: pa.Table) -> str:
     """Of all features, person by person."""
     digest = hashlib.sha256()
-    for column in found.sort_by("person_id").combine_chunks().columns:
-        digest.update(column.to_numpy().view(np.int64).data)
+    _add(digest, found.sort_by("person_id"))
     return digest.hexdigest()
+
+
+def _add(digest: Any, found: pa.Table) -> None:
+    for column in found.combine_chunks().columns:
+        digest.update(column.to_numpy().view(np.int64).data)
 
 
 def _as_of(home: str, impressions: str) -> Mapping[str, float]:

@@ -98,7 +98,8 @@ class _Night:
             theirs = self._of(some, self._lately(one), found)
             table, again = self._pass(theirs, one.night, partial(_state_of, one, some, home_of(some, theirs.slices)))
             tables.append(table)
-            late = {person: first for person, first in late.items() if person not in some} | again
+            served = set(some.tolist())
+            late = {person: first for person, first in late.items() if person not in served} | again
         anew = np.union1d(changed, np.array([*late], np.int64))
         if len(anew):
             tables.append(self._pass(self._of(anew, self.log, found), None, _nothing)[0])
@@ -162,7 +163,7 @@ class _Night:
 
     def _changed(self, base: Checkpoint) -> Ints:
         """People of whom the checkpoint holds rows that are not theirs any more, or lacks old ones that now are."""
-        before, now = (identify.people(self._links, night, self.config.identity) for night in (base.night, self.as_of))
+        before, now = identify.people(self._links, base.night, self.config.identity), self._people
         ids = pc.unique(pa.chunked_array([*before.persons["id"].chunks, *now.persons["id"].chunks], pa.int64()))
         old, new = (np.asarray(people.resolve(ids)) for people in (before, now))
         moved = np.concatenate([old[old != new], new[old != new]])
@@ -172,6 +173,11 @@ class _Night:
     @cached_property
     def _links(self) -> pa.Table:
         return self.lake.read("identities")
+
+    @cached_property
+    def _people(self) -> identify.People:
+        """Who is who on the night."""
+        return identify.people(self._links, self.as_of, self.config.identity)
 
 
 def _nothing(_: int) -> None:
