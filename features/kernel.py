@@ -22,7 +22,7 @@ from expectations.schemas import TIMESTAMP
 from features.passes import Before, Out, Scratch, people_by_nights
 from features.rows import Rows, encoded, micros
 from features.spec import Spec
-from features.state import NEVER, Layout
+from features.state import LAST, NEVER, Layout
 from features.zone import zone
 
 Ints = NDArray[np.int64]
@@ -36,7 +36,7 @@ _CELLS = 8_000_000
 class State:
     """What is kept of people at a night, to go on from there: one row a person, sorted by `people`.
 
-    `night` in microseconds: rows known before it are folded in.
+    `night` in microseconds: rows known before it are folded in. Of whom none was known there is none.
     """
 
     night: int
@@ -163,9 +163,9 @@ def _run(rows: Rows, nights: Ints, spec: Spec, state: State | None = None) -> tu
     table = pa.Table.from_arrays([*keys, *_columns(out.columns, count)], ["person_id", "night", *spec.names])
     if not len(nights):
         return table, state or State(NEVER, rows.people[:0], ints[:0], floats[:0]), rows.people[:0]
-    after = State(int(nights[-1]), rows.people, ints, floats)
-    if not out.anew.any():
-        return table, after, rows.people[:0]
-    kept, anew = ~out.anew, rows.people[out.anew]
-    table = table.filter(pa.array(~np.isin(out.person[:count], anew)))
-    return table, State(after.night, rows.people[kept], ints[kept], floats[kept]), anew
+    kept, anew = ~out.anew & (ints[:, LAST] != NEVER), rows.people[out.anew]
+    if len(anew):
+        table = table.filter(pa.array(~np.isin(out.person[:count], anew)))
+    if kept.all():
+        return table, State(int(nights[-1]), rows.people, ints, floats), anew
+    return table, State(int(nights[-1]), rows.people[kept], ints[kept], floats[kept]), anew

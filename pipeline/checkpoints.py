@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -38,16 +38,19 @@ Ints = NDArray[np.int64]
 KEPT = 5
 """Nights: vendors rewrite their last days, and a checkpoint from before those is still good."""
 
-_LAYOUT = 4
+_LAYOUT = 5
 """Raise it when the kernel keeps its state in another way, or a checkpoint its states."""
 _MANIFEST = "checkpoint.json"
+_PERSONS = "persons.arrow"
+_PERSON = 0
+"""The column of a file of states that says whose they are."""
 _EARLY = timedelta(days=1)
 """How much before its export's day a row may lie."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder with the states of each slice, in one file or more, and `checkpoint.json`."""
+    """A folder with the states of each slice, in one file or more, `persons.arrow` and `checkpoint.json`."""
 
     folder: Path
 
@@ -68,11 +71,22 @@ class Checkpoint:
         categories = self.facts["categories"]
         return set(categories) if isinstance(categories, dict) else set()
 
+    @property
+    def people(self) -> pa.ChunkedArray:
+        """Of whom it has a state: everybody of whom a row was known by its night."""
+        files = self.folder.glob("*-*.arrow")
+        return pa.chunked_array([_read(file, _PERSON)["person_id"].combine_chunks() for file in files], pa.int64())
+
+    @property
+    def persons(self) -> pa.Table:
+        """Whose other ids' rows are in whose states: `id`, `person_id`, as it was known when they were made."""
+        return _read(self.folder / _PERSONS)
+
     def has_any(self, people: pa.Array) -> bool:
-        """Whether one of these people is in it."""
-        return any(
-            pc.any(pc.is_in(_read(file)["person_id"], value_set=people)).as_py() for file in self.folder.glob("*.arrow")
-        )
+        """Whether one of these people is in it, or may be: one of before `persons.arrow` does not tell."""
+        if not (self.folder / _PERSONS).exists():
+            return True
+        return any(pc.any(pc.is_in(ids, value_set=people)).as_py() for ids in (self.people, self.persons["id"]))
 
     def state(self, at: int, without: Ints) -> State | None:
         """That of a slice's people but for some; None where it has nobody."""
@@ -89,9 +103,17 @@ class Checkpoint:
         return _joined(_some(state, wanted(state.people)) for state in states)
 
 
-def _read(file: Path) -> pa.Table:
+def _read(file: Path, *columns: int) -> pa.Table:
+    """A file's columns, or some of them: the others stay packed."""
+    options = pa.ipc.IpcReadOptions(included_fields=[*columns])
     with pa.memory_map(str(file)) as source:
-        return pa.ipc.open_file(source).read_all()
+        return pa.ipc.open_file(source, options=options).read_all()
+
+
+def _write(rows: pa.Table, file: Path) -> None:
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.ipc.new_file(file, rows.schema, options=options) as out:
+        out.write_table(rows)
 
 
 def _state(rows: pa.Table, night: int) -> State:
@@ -136,17 +158,21 @@ class Draft:
         """States of people of whom none was kept before: those of each slice in a file of their own."""
         homes = home_of(state.people, self._slices)
         for home in np.unique(homes).tolist():
-            self._write(_some(state, homes == home), self._folder / f"{home}-{next(self._files)}.arrow")
+            _write(_rows(_some(state, homes == home)), self._folder / f"{home}-{next(self._files)}.arrow")
 
-    def _write(self, state: State, file: Path) -> None:
-        columns = {"person_id": pa.array(state.people), "ints": _lists(state.ints), "floats": _lists(state.floats)}
-        rows = pa.table(columns)
-        options = pa.ipc.IpcWriteOptions(compression="lz4")
-        with pa.ipc.new_file(file, rows.schema, options=options) as out:
-            out.write_table(rows)
-
-    def finish(self, lake: Lake, as_of: datetime, spec: Spec, parts: Sequence[Part], contents: Iterable[str]) -> None:
-        """Put it in its place, and remove the oldest ones."""
+    def finish(
+        self,
+        lake: Lake,
+        as_of: datetime,
+        spec: Spec,
+        parts: Sequence[Part],
+        contents: Iterable[str],
+        persons: pa.Table,
+    ) -> None:
+        """Put it in its place, and remove the oldest ones. `persons`: who is who on the night."""
+        theirs = pc.is_in(persons["person_id"], value_set=Checkpoint(self._folder).people)
+        others = pc.not_equal(persons["id"], persons["person_id"])
+        _write(persons.filter(pc.and_(theirs, others)), self._folder / _PERSONS)
         facts = {
             "night": as_of.isoformat(),
             "spec": digest(spec),
@@ -160,8 +186,20 @@ class Draft:
             place = lake.checkpoints / f"{as_of.strftime(NIGHT)}-{digest(spec)[:8]}"
             shutil.rmtree(place, ignore_errors=True)
             self._folder.rename(place)
-            for old in sorted(lake.checkpoints.glob(f"*-{digest(spec)[:8]}"))[:-KEPT]:
-                shutil.rmtree(old, ignore_errors=True)
+            _remove_before(lake, sorted(lake.checkpoints.glob(f"*-{digest(spec)[:8]}"))[-KEPT:])
+
+
+def _remove_before(lake: Lake, kept: Sequence[Path]) -> None:
+    """Remove what is older than all of these, which are as many as are kept; of other measures, too."""
+    if len(kept) == KEPT:
+        for manifest in lake.checkpoints.glob(f"*/{_MANIFEST}"):
+            if manifest.parent.name < kept[0].name:
+                shutil.rmtree(manifest.parent, ignore_errors=True)
+
+
+def _rows(state: State) -> pa.Table:
+    columns = {"person_id": pa.array(state.people), "ints": _lists(state.ints), "floats": _lists(state.floats)}
+    return pa.table(columns)
 
 
 def _lists(matrix: NDArray[Any]) -> pa.FixedSizeListArray:
@@ -183,13 +221,14 @@ def remove_all(lake: Lake) -> None:
 def holding(lake: Lake, as_of: datetime, spec: Spec, parts: Sequence[Part], slices: int) -> Iterator[Checkpoint]:
     """Checkpoints not later than the night that still go with the lake's files, `parts`, in `slices`; newest first."""
     found = [Checkpoint(manifest.parent) for manifest in lake.checkpoints.glob(f"*-{digest(spec)[:8]}/{_MANIFEST}")]
+    first = cache(first_known)
     for one in sorted(found, key=lambda one: one.night, reverse=True):
-        if one.night <= as_of and one.facts["slices"] == slices and _holds(one, spec, parts):
+        if one.night <= as_of and one.facts["slices"] == slices and _holds(one, spec, parts, first):
             yield one
 
 
-def _holds(checkpoint: Checkpoint, spec: Spec, parts: Sequence[Part]) -> bool:
-    """Whether it would be the same if it were made now."""
+def _holds(checkpoint: Checkpoint, spec: Spec, parts: Sequence[Part], first: Callable[[Part], int]) -> bool:
+    """Whether it would be the same if it were made now, but for who is who. `first`: `first_known`."""
     night, facts = checkpoint.night, checkpoint.facts
     files, categories = facts["files"], facts["categories"]
     if not isinstance(files, list) or not isinstance(categories, dict) or facts["spec"] != digest(spec):
@@ -198,7 +237,7 @@ def _holds(checkpoint: Checkpoint, spec: Spec, parts: Sequence[Part]) -> bool:
         return False
     there = {_name(part): part for part in parts if _may_know(part, night)}
     added = [part for name, part in there.items() if name not in files]
-    return set(files) <= set(there) and not any(first_known(part) < micros(night) for part in added)
+    return set(files) <= set(there) and not any(first(part) < micros(night) for part in added)
 
 
 def _may_know(part: Part, night: datetime) -> bool:

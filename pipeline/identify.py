@@ -64,13 +64,18 @@ class People:
 
     def resolve(self, ids: pa.Array) -> pa.Array:
         """Each id replaced by its person's; an id of which nothing is known is a person of its own."""
-        position = pc.index_in(ids, value_set=self.persons["id"].combine_chunks())
-        return pc.coalesce(pc.take(self.persons["person_id"].combine_chunks(), position), ids)
+        return whose(self.persons, ids)
 
     def ids_of(self, persons: pa.Array) -> pa.Array:
         """These persons, and every id that is known to be theirs."""
         theirs = self.persons.filter(pc.is_in(self.persons["person_id"], value_set=persons))["id"]
         return pc.unique(pa.chunked_array([*theirs.chunks, persons], pa.int64())).sort()
+
+
+def whose(persons: pa.Table, ids: pa.Array) -> pa.Array:
+    """As `People.resolve`, by its `persons`."""
+    position = pc.index_in(ids, value_set=persons["id"].combine_chunks())
+    return pc.coalesce(pc.take(persons["person_id"].combine_chunks(), position), ids)
 
 
 def people(links: pa.Table, as_of: datetime, limits: Identity) -> People:

@@ -54,7 +54,7 @@ def measured(
     bases = _bases(lake, log, as_of, spec)
     base = next(bases, None)
     found = night.whole(on_slice) if base is None else night.since(base, bases, on_slice)
-    draft.finish(lake, as_of, spec, [*log.events, *log.transactions], night.contents)
+    draft.finish(lake, as_of, spec, [*log.events, *log.transactions], night.contents, night.persons)
     return found
 
 
@@ -162,22 +162,21 @@ class _Night:
     # ---------------------------------------------------------------- who changed
 
     def _changed(self, base: Checkpoint) -> Ints:
-        """People of whom the checkpoint holds rows that are not theirs any more, or lacks old ones that now are."""
-        before, now = identify.people(self._links, base.night, self.config.identity), self._people
-        ids = pc.unique(pa.chunked_array([*before.persons["id"].chunks, *now.persons["id"].chunks], pa.int64()))
-        old, new = (np.asarray(people.resolve(ids)) for people in (before, now))
-        moved = np.concatenate([old[old != new], new[old != new]])
-        bought = now.resolve(_replaced_since(self.log, micros(base.night), micros(self.as_of)))
-        return np.unique(np.concatenate([moved, np.asarray(bought)]).astype(np.int64))
+        """People of whom the checkpoint holds rows that are not theirs any more, or lacks old ones that now are.
+
+        Whose ids it knows nothing of, as those of a browser that was new since, brings nobody an old row.
+        """
+        before, now = base.persons, self.persons
+        ids = pc.unique(pa.chunked_array([*before["id"].chunks, *now["id"].chunks], pa.int64()))
+        old, new = (np.asarray(identify.whose(persons, ids)) for persons in (before, now))
+        moved = (old != new) & np.isin(old, base.people)
+        bought = identify.whose(now, _replaced_since(self.log, micros(base.night), micros(self.as_of)))
+        return np.unique(np.concatenate([old[moved], new[moved], np.asarray(bought)]).astype(np.int64))
 
     @cached_property
-    def _links(self) -> pa.Table:
-        return self.lake.read("identities")
-
-    @cached_property
-    def _people(self) -> identify.People:
-        """Who is who on the night."""
-        return identify.people(self._links, self.as_of, self.config.identity)
+    def persons(self) -> pa.Table:
+        """Who is who on the night (`identify.People.persons`)."""
+        return identify.people(self.lake.read("identities"), self.as_of, self.config.identity).persons
 
 
 def _nothing(_: int) -> None:

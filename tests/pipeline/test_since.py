@@ -155,6 +155,41 @@ def test_who_is_late_goes_on_from_an_earlier_checkpoint(
     assert from_checkpoint(config, NIGHT + 2 * DAY, spec) == from_the_start(config, NIGHT + 2 * DAY, spec)
 
 
+KNOWN = NIGHT + timedelta(hours=3)
+"""When it turns out, after a night, whose a browser is."""
+
+
+@pytest.mark.parametrize(("since_then", "opens_all"), [(NIGHT + timedelta(hours=2), False), (FIRST, True)])
+def test_who_logs_in_with_a_new_browser_goes_on_from_the_state(
+    config: Config, since_then: datetime, opens_all: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A browser whose rows the checkpoint has not seen moves nothing in it; only an older one's owner is read anew."""
+    rows = [{"ts": since_then + timedelta(minutes=n), "person": 77, "content_id": "c"} for n in range(3)]
+    link = {"id": 77, "id_type": "visitor", "other_id": 2, "other_type": "customer", "available_at": KNOWN}
+    written(tables(events=[*QUIET, *rows], identities=[link]), config)
+    spec = quiet_spec(config)
+    from_checkpoint(config, NIGHT, spec)
+    expected = from_the_start(config, NIGHT + DAY, spec)
+    opened = opened_days(monkeypatch)
+    assert from_checkpoint(config, NIGHT + DAY, spec) == expected
+    assert (opened >= MIDDLE) == opens_all
+    assert from_checkpoint(config, NIGHT + 2 * DAY, spec) == from_the_start(config, NIGHT + 2 * DAY, spec)
+
+
+def test_who_was_who_is_what_the_checkpoint_was_made_with(config: Config) -> None:
+    """Links of before the night that are loaded after it, or taken away, and other limits: people change hands."""
+    link = {"id": 1, "id_type": "visitor", "other_id": 2, "other_type": "customer", "available_at": FIRST}
+    lake, spec = written(tables(events=QUIET), config), quiet_spec(config)
+    from_checkpoint(config, NIGHT, spec)
+    day = FIRST.date()
+    for links in ([link], [{**link, "other_id": 3}], []):
+        lake.replace_day(
+            "identities", tables(identities=[{**row, "day": day} for row in links])["identities"], "crm", day
+        )
+        assert base_of(config, NIGHT, spec) == NIGHT
+        assert from_checkpoint(config, NIGHT, spec) == from_the_start(config, NIGHT, spec)
+
+
 @pytest.mark.parametrize("at_once", [4_000_000, 1])
 def test_rows_of_a_few_people_are_all_of_theirs(config: Config, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Shard by shard; of files that have some of them and of files that have none, read whole or in batches."""
@@ -235,9 +270,12 @@ def test_another_goal_is_another_checkpoint(config: Config) -> None:
 
 
 def test_only_the_newest_are_kept(config: Config) -> None:
-    """A checkpoint is as large as its people."""
+    """A checkpoint is as large as its people; those of measures that are not asked for any more go with their age."""
     lake, spec = written(fortnight(), config), spec_on(config, NIGHT)
+    goals = config.model_copy(update={"goals": {"click": config.goals["click"]}})
     for step in range(checkpoints.KEPT + 2):
+        if step < 2:
+            from_checkpoint(config, NIGHT + step * timedelta(hours=6), spec_on(goals, NIGHT))
         from_checkpoint(config, NIGHT + step * timedelta(hours=6), spec)
     assert len(list(lake.checkpoints.iterdir())) == checkpoints.KEPT + 1  # and a lock
 
@@ -253,6 +291,15 @@ def test_whoever_leaves_the_lake_leaves_its_checkpoints(config: Config) -> None:
     assert base_of(config, NIGHT, spec) == NIGHT
     someone = pc.min(lake.read("events")["person_id"])
     erasure.delete_people(lake, pa.array([someone.as_py()], pa.int64()))
+    assert not list(lake.checkpoints.glob("*/*.arrow"))
+
+
+def test_a_checkpoint_that_does_not_tell_whose_rows_it_has_goes_with_anybody(config: Config) -> None:
+    """As those that an earlier version left."""
+    lake, spec = written(fortnight(), config), spec_on(config, NIGHT)
+    from_checkpoint(config, NIGHT, spec)
+    next(lake.checkpoints.glob("*/persons.arrow")).unlink()
+    erasure.delete_people(lake, pa.array([10**12], pa.int64()))
     assert not list(lake.checkpoints.glob("*/*.arrow"))
 
 
