@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import schemas
-from pipeline import checkpoints, looks, query, staging, suppress
+from pipeline import by_person, checkpoints, looks, query, staging, suppress
 from pipeline.config import Config
 from pipeline.day_files import ORDER, DataFile, DayFiles
 from pipeline.lake import PURGED, UNDATED, Lake
@@ -41,6 +41,7 @@ def delete_people(lake: Lake, people: pa.Array) -> dict[str, int]:
     of a table hold the rows until `lake_history.vacuum` removes them.
     """
     checkpoints.remove_those_with(lake, people)
+    by_person.remove_those_with(lake, people)
     looks.remove_those_with(lake, people)
     deleted = _from_tables(lake, PERSONAL, people)
     deleted |= {table: _from_nights(lake, table, people) for table in NIGHTLY}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.kernel import kernel
@@ -39,13 +40,17 @@ _SLICE = 200_000
 Wanted = Callable[[pa.Table], pa.Table]
 """Which of the lake's rows are looked at."""
 
+Find = Callable[[str, Sequence[str], Sequence[Part], pa.Array], pa.Table]
+"""The rows that some people have in files of a table, of which these columns are asked for."""
+
 
 @dataclass(frozen=True)
 class Log:
     """The files that hold what people did, and whose it was on the nights asked for.
 
     The shards are taken in `slices`, as few as fit into memory one by one. `ids`: nobody else's rows are looked at, if
-    they are given. `contents` collects the ids of the contents that were met.
+    they are given; and they are found by `find`, if that is given, which takes them as one slice. `contents` collects
+    the ids of the contents that were met.
     """
 
     events: Sequence[Part]
@@ -54,6 +59,7 @@ class Log:
     slices: int = SHARDS
     wanted: Wanted | None = None
     ids: pa.Array | None = None
+    find: Find | None = None
     contents: set[str] = field(default_factory=set)
 
     @classmethod
@@ -94,6 +100,13 @@ class Log:
 
     def _own(self, wanted: range) -> Iterator[tuple[int, pa.Table]]:
         """What the files have of each slice."""
+        if self.find:
+            events = self.find("events", EVENTS, self.events, self.ids)
+            transactions = self.find("transactions", TRANSACTIONS, self.transactions, self.ids)
+            for rows in (events, transactions):
+                self.contents.update(pc.unique(rows["content_id"]).drop_null().to_pylist())
+            yield 0, self.timeline.rows(self._wanted(events), self._wanted(transactions))
+            return
         each = SHARDS // self.slices
         whole = range(wanted.start * each, wanted.stop * each)
         events = ShardReader("events", EVENTS, self.events, whole, self.ids)

@@ -25,7 +25,7 @@ from features.kernel import State, resumed
 from features.measures import Count, Days, Share, Total
 from features.rows import micros
 from features.spec import Spec
-from pipeline import checkpoints, identify, query, shards
+from pipeline import by_person, checkpoints, identify, query, shards
 from pipeline.checkpoints import Checkpoint, Draft
 from pipeline.config import Config
 from pipeline.lake import Lake
@@ -102,7 +102,10 @@ class _Night:
             late = {person: first for person, first in late.items() if person not in served} | again
         anew = np.union1d(changed, np.array([*late], np.int64))
         if len(anew):
-            tables.append(self._pass(self._of(anew, self.log, found), None, _nothing)[0])
+            theirs = self._of(anew, self.log, found)
+            if theirs.slices == 1:
+                theirs = replace(theirs, find=partial(by_person.rows, self.lake, self.folder))
+            tables.append(self._pass(theirs, None, _nothing)[0])
         return pa.concat_tables(tables)
 
     def _pass(

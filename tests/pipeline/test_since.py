@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from pipeline import checkpoints, erasure, persons, scratch, shard_reader, since
+from pipeline import by_person, checkpoints, erasure, persons, scratch, shard_reader, since
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.measuring import wide_spec
@@ -65,15 +65,19 @@ def base_of(config: Config, night: datetime, spec: Any) -> datetime | None:
     return found and found.night
 
 
-@pytest.mark.parametrize("rows", [200_000, 20])
-def test_night_after_night_is_as_from_the_start(config: Config, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("rows", "worth"), [(200_000, 1_000_000), (20, 1_000_000), (200_000, 1)])
+def test_night_after_night_is_as_from_the_start(
+    config: Config, rows: int, worth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Late rows, links found and refunds known between the nights; each goes on from the one before, slice by slice."""
     monkeypatch.setattr(persons, "_SLICE", rows)
-    written(fortnight(), config)
+    monkeypatch.setattr(by_person, "WORTH", worth)
+    lake = written(fortnight(), config)
     spec = spec_on(config, NIGHT)
     for last, night in zip([None, *NIGHTS], NIGHTS, strict=False):
         assert base_of(config, night, spec) == last
         assert from_checkpoint(config, night, spec) == from_the_start(config, night, spec)
+    assert lake.checkpoints.joinpath("by-person").exists() == (worth == 1)
 
 
 def test_a_lake_that_grows_with_the_nights_is_as_one_that_was_always_whole(config: Config) -> None:
@@ -119,7 +123,8 @@ def opened_days(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         opened.update(f"{part.day}" for part in parts)
         return reader(table, columns, parts, *about)
 
-    monkeypatch.setattr(persons, "ShardReader", watched)
+    for module in (persons, by_person):
+        monkeypatch.setattr(module, "ShardReader", watched)
     return opened
 
 
