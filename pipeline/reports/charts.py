@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 from pipeline.reports.page import CHART_STYLE, PALETTE
 
@@ -289,17 +290,17 @@ def _stands(one: Apart, at: tuple[float, float], floor: float, *, top: float = 1
     return drawn + label(middle, highest - 4, _per_cent(one.now)) + label(middle, floor + 13, one.label)
 
 
-def _bar_labels(bars: Histogram, room: _Room) -> Iterator[tuple[float, str]]:
-    """Below every bar, or every so many where there is no room for all; or at round values."""
+def _bar_labels(bars: Histogram, room: _Room) -> Sequence[tuple[float, str]]:
+    """Below every bar, or at round values; at every so many of them where there is no room for all."""
     if bars.labels:
-        widest = 6.2 * max(map(len, bars.labels)) + 6
-        every = max(1, math.ceil(widest / room.step))
-        yield from ((room(i + 0.5), words) for i, words in enumerate(bars.labels) if i % every == 0)
-        return
-    place = math.log10 if bars.log else float
-    low, high = place(bars.edges[0]), place(bars.edges[-1])
-    x = Scale(low, high, room(0), room(len(bars.now)))
-    yield from ((x(place(tick)), _rounded(tick)) for tick in (_decades(bars.edges) if bars.log else ticks(x, 5)))
+        found = [(room(i + 0.5), words) for i, words in enumerate(bars.labels)]
+    else:
+        place = math.log10 if bars.log else float
+        x = Scale(place(bars.edges[0]), place(bars.edges[-1]), room(0), room(len(bars.now)))
+        found = [(x(place(tick)), _rounded(tick)) for tick in (_decades(bars.edges) if bars.log else ticks(x, 5))]
+    widest = 6.2 * max((len(words) for _, words in found), default=0) + 6
+    nearest = min((right - left for (left, _), (right, _) in pairwise(found)), default=widest)
+    return found[:: max(1, math.ceil(widest / nearest))]
 
 
 def _decades(edges: Sequence[float]) -> Iterator[float]:

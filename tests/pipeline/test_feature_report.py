@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -246,6 +247,16 @@ def test_whole_numbers_make_no_comb() -> None:
     drawn = bins.histogram(np.arange(1, 61, dtype=float), None)
     assert drawn is not None
     assert len(set(np.round(drawn.now, 6))) == 1
+
+
+@given(st.floats(-14, 6), st.floats(0.1, 20), st.booleans())
+def test_numbers_below_bars_do_not_lie_upon_each_other(low: float, decades: float, log: bool) -> None:
+    """However far the bars reach: 6.2 is the width of a digit."""
+    bars = charts.Histogram([0.1] * 10, edges=np.logspace(low, low + decades, 11).tolist(), log=log)
+    below = [one for one in ET.fromstring(charts.histogram(bars)).iter(f"{SVG}text") if one.get("y") == "145.0"]
+    ends = [(float(one.get("x") or ""), 3.1 * len(one.text or "")) for one in below]
+    assert all(x + half < right - other for (x, half), (right, other) in pairwise(ends))
+    assert below or log
 
 
 # ---------------------------------------------------------------- the page
