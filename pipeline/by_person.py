@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -30,11 +31,12 @@ WORTH = 1_000_000
 _DAYS = (32, 4)
 _SETTLED = timedelta(days=8)
 """Vendors rewrite their last days; what is made of them would not be good for long."""
-_BUCKET = 4096
+_BUCKET = 4_096
 """Rows of a bucket, some."""
 _MOST = 4_096
 """Buckets of a block."""
 _FILES = b"files"
+"""Where a block says of which of the lake's files it is."""
 
 
 def rows(
@@ -82,8 +84,9 @@ def _made(
     lake: Lake, folder: Path, table: str, columns: Sequence[str], parts: Sequence[Part]
 ) -> tuple[Path, pa.RecordBatchFileReader]:
     """The block of these files, which is written if it is not there; open, because another process may remove it."""
-    names = json.dumps(sorted(_name(part) for part in parts)).encode()
-    file = _folder(lake) / f"{table}.{hashlib.sha256(names).hexdigest()[:32]}.arrow"
+    names = sorted(_name(part) for part in parts)
+    made_of = hashlib.sha256(json.dumps([*columns, *names]).encode()).hexdigest()
+    file = _folder(lake) / f"{table}.{made_of[:32]}.arrow"
     try:
         return file, _opened(file)
     except FileNotFoundError:
@@ -95,26 +98,27 @@ def _made(
         return file, block
 
 
-def _write(file: Path, names: bytes, reader: ShardReader, count: int) -> None:
+def _write(file: Path, names: Sequence[str], reader: ShardReader, count: int) -> None:
     """Rows by bucket, each bucket a record batch, so that the place of one says whose it is."""
     buckets = 1
     while buckets < _MOST and buckets * _BUCKET < count:
         buckets *= 2
     slices = min(buckets, SHARDS)
+    shards, each = SHARDS // slices, buckets // slices
+    told = {_FILES: json.dumps(names)}
     options = pa.ipc.IpcWriteOptions(compression="lz4", emit_dictionary_deltas=True)
-    writer = None
-    for at in range(slices):
-        batch = _batch(reader.take(range(at * SHARDS // slices, (at + 1) * SHARDS // slices)))
-        bucket = _bucket_of(batch["person_id"].to_numpy(), buckets)
-        order = np.argsort(bucket, kind="stable")
-        each = buckets // slices
-        starts = np.searchsorted(bucket[order], np.arange(at * each, (at + 1) * each + 1))
-        batch = batch.take(pa.array(order))
-        writer = writer or pa.ipc.new_file(file, batch.schema.with_metadata({_FILES: names}), options=options)
-        for start, end in pairwise(starts.tolist()):
-            writer.write_batch(batch.slice(start, end - start))
-    if writer:
-        writer.close()
+    with ExitStack() as opened:
+        writer: pa.ipc.RecordBatchFileWriter | None = None
+        for at in range(slices):
+            batch = _batch(reader.take(range(at * shards, (at + 1) * shards)))
+            bucket = _bucket_of(batch["person_id"].to_numpy(), buckets)
+            order = np.argsort(bucket, kind="stable")
+            starts = np.searchsorted(bucket[order], np.arange(at * each, (at + 1) * each + 1))
+            batch = batch.take(pa.array(order))
+            schema = batch.schema.with_metadata(told)
+            writer = writer or opened.enter_context(pa.ipc.new_file(file, schema, options=options))
+            for start, end in pairwise(starts.tolist()):
+                writer.write_batch(batch.slice(start, end - start))
 
 
 def _batch(rows: pa.Table) -> pa.RecordBatch:
