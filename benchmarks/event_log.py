@@ -1,10 +1,10 @@
-"""A lake of 90 days of events, of any size, for measuring what features cost.
+"""A lake of 90 days of events, of any size, for measuring what features cost; or of more days, up to the same night.
 
     python -m benchmarks.event_log folder --events 10_000_000
 
-About 100 events a person: activity is log-normal, content Zipf-distributed, and more than half of what somebody looks
-at is in the category that the person prefers. One session in 500 arrives late. Days come one by one, so memory does
-not grow with their number, and are written as ingest writes them. The same seed gives the same rows.
+About 100 events a person in 90 days: activity is log-normal, content Zipf-distributed, and more than half of what
+somebody looks at is in the category that the person prefers. One session in 500 arrives late. Days come one by one, so
+memory does not grow with their number, and are written as ingest writes them. The same seed gives the same rows.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--days", type=int, default=DAYS)
     given = parser.parse_args()
-    write(given.folder, given.events, given.seed)
+    write(given.folder, given.events, given.seed, days=given.days)
 
 
 def lake_in(home: Path) -> Lake:
@@ -76,9 +77,9 @@ class Company:
     contents: int
 
 
-def write(home: Path, events: int, seed: int = 7, company: Company | None = None) -> None:
+def write(home: Path, events: int, seed: int = 7, company: Company | None = None, days: int = DAYS) -> None:
     """About `events` events, a file a day and source, and the catalogue beside the lake: content and category."""
-    lake, world = lake_in(home), _World.of(np.random.default_rng(seed), events, company)
+    lake, world = lake_in(home), _World.of(np.random.default_rng(seed), events, company, days)
     for day, rows in world.days():
         with scratch.folder_in(lake.staging) as folder:
             spool, files = Spool(folder, "events"), DayFiles(folder, "events", SOURCE)
@@ -95,7 +96,10 @@ class _World:
     """Who does what: `active` and `popular` are cumulated shares, `popular_in` within a category."""
 
     draws: Draws
-    events: int
+    length: int
+    """In days."""
+    sessions: int
+    """That begin on a day."""
     people: Ints
     active: NDArray[np.float64]
     content: pa.Array
@@ -104,10 +108,11 @@ class _World:
     mix: NDArray[np.float64]
 
     @classmethod
-    def of(cls, draws: Draws, events: int, company: Company | None) -> _World:
+    def of(cls, draws: Draws, events: int, company: Company | None, days: int) -> _World:
         """A company with that many events in all."""
-        people = max(events // 100, 1)
-        contents = int(np.interp(events, [1e6, 1e7, 5e7], [2_000, 20_000, 50_000]))
+        lately = events * DAYS // days
+        people = max(lately // 100, 1)
+        contents = int(np.interp(lately, [1e6, 1e7, 5e7], [2_000, 20_000, 50_000]))
         ids: Ints = draws.integers(np.iinfo(np.int64).min, np.iinfo(np.int64).max, people)
         mix = np.array(_MIX)
         if company:
@@ -116,13 +121,14 @@ class _World:
         content = pa.array([f"content-{n}" for n in range(contents)])
         popular, popular_in = (_cumulated(np.arange(1.0, n + 1) ** -1.05) for n in (contents, contents // 24))
         active = _cumulated(draws.lognormal(0, 1.25, len(ids)))
-        return cls(draws, events, ids, active, content, popular, popular_in, mix / mix.sum())
+        sessions = max(events // days // _IN_A_SESSION, 1)
+        return cls(draws, days, sessions, ids, active, content, popular, popular_in, mix / mix.sum())
 
     def days(self) -> Iterator[tuple[date, pa.Table]]:
         """The rows of each day, in no order. A session may go on after midnight."""
         left: list[Columns] = []
-        for n in range(DAYS):
-            day = FIRST + timedelta(days=n)
+        for n in range(self.length):
+            day = FIRST + timedelta(days=DAYS - self.length + n)
             midnight = (day - date(1970, 1, 1)).days * _DAY
             rows = _joined([*left, self._sessions(midnight)])
             over = rows["ts"] >= midnight + _DAY
@@ -131,7 +137,7 @@ class _World:
 
     def _sessions(self, midnight: int) -> Columns:
         """The rows of the sessions that begin on a day."""
-        sessions = max(self.events // DAYS // _IN_A_SESSION, 1)
+        sessions = self.sessions
         sizes = self.draws.geometric(1 / _IN_A_SESSION, sessions)
         session = np.repeat(np.arange(sessions), sizes)
         n = len(session)

@@ -8,6 +8,7 @@ night is written as Parquet, ours a shard at a time. `QUICK=1` takes a tenth of 
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -30,6 +31,7 @@ LITTLE, LARGE = EVENTS // 10, EVENTS * 5
 AGREED = 60_000
 ASKED = EVENTS // 10
 NIGHTS = 60
+YEAR = 365
 NAMES = {"ours": "ours", "pandas": "pandas", "duckdb": "DuckDB", "scan": "scanning"}
 
 
@@ -41,7 +43,7 @@ def main() -> None:
         features_agreement.agree_on_impressions(little, _ask(little, AGREED // 10))
         homes = {events: str(_made(Path(folder), events)) for events in (LITTLE, EVENTS, LARGE)}
         rows = [*_night(homes[EVENTS]), *_nights(homes[EVENTS]), *_going_on(homes[EVENTS])]
-        rows += [*_impressions(homes[EVENTS]), *_growth(homes), *_cores(homes[EVENTS])]
+        rows += [*_year(Path(folder)), *_impressions(homes[EVENTS]), *_growth(homes), *_cores(homes[EVENTS])]
     finish("features", rows)
 
 
@@ -150,6 +152,26 @@ def _going_on(home: str) -> list[Row]:
         Row("the step, first night: all rows, imports excluded, CPU s", told["first"], better="lower"),
         Row("the step, a later night: from its checkpoints, imports excluded, CPU s", told["later"], better="lower"),
         Row("the step, a night with log-ins from browsers that have a past, CPU s", told["logged_in"], better="lower"),
+    ]
+
+
+def _year(folder: Path) -> list[Row]:
+    """The step on a log of the same people that is four times as old: the least of two runs."""
+    home = folder / "year"
+    event_log.write(home, EVENTS * YEAR // event_log.DAYS, days=YEAR)
+    runs = [_measured("step", str(home)).told for _ in range(2)]
+    shutil.rmtree(home)
+    told = {what: min(run[what] for run in runs) for what in runs[0]}
+    return [
+        Row(
+            f"the step, a log of {YEAR} days: CPU of a first night / of a later one",
+            told["first"] / told["later"],
+            10,
+            20,
+        ),
+        Row(f"the step, {YEAR} days, first night, CPU s", told["first"], better="lower"),
+        Row(f"the step, {YEAR} days, a later night, CPU s", told["later"], better="lower"),
+        Row(f"the step, {YEAR} days, a night with log-ins, CPU s", told["logged_in"], better="lower"),
     ]
 
 
