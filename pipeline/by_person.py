@@ -84,7 +84,7 @@ def _made(
     lake: Lake, folder: Path, table: str, columns: Sequence[str], parts: Sequence[Part]
 ) -> tuple[Path, pa.RecordBatchFileReader]:
     """The block of these files, which is written if it is not there; open, because another process may remove it."""
-    names = sorted(_name(part) for part in parts)
+    names = sorted(part.name for part in parts)
     made_of = hashlib.sha256(json.dumps([*columns, *names]).encode()).hexdigest()
     file = _folder(lake) / f"{table}.{made_of[:32]}.arrow"
     try:
@@ -160,7 +160,7 @@ def _coded(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _tidy(lake: Lake, table: str, wanted: Collection[Path]) -> None:
     """Remove blocks of files that the lake has no more, or that are in a wanted block, too."""
-    there = {_name(part) for part in lake.parts(table)}
+    there = {part.name for part in lake.parts(table)}
     covered = {name for file in wanted for name in _names(file)}
     for file in _all(lake, table):
         names = _names(file)
@@ -171,10 +171,6 @@ def _tidy(lake: Lake, table: str, wanted: Collection[Path]) -> None:
 def _names(file: Path) -> set[str]:
     """Of which of the lake's files a block is."""
     return set(json.loads(_opened(file).schema.metadata[_FILES]))
-
-
-def _name(part: Part) -> str:
-    return f"{part.source}/{part.day}/{part.path.name}"
 
 
 def _opened(file: Path, *columns: int) -> pa.RecordBatchFileReader:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +46,26 @@ _PERSON = 0
 """The column of a file of states that says whose they are."""
 _EARLY = timedelta(days=1)
 """How much before its export's day a row may lie."""
+
+
+class Span(NamedTuple):
+    """From when until when the rows of a file are, and when the last of them could be known, in microseconds."""
+
+    first: int
+    last: int
+    known: int
+
+    @classmethod
+    def of(cls, part: Part) -> Span | None:
+        """As the file's footer tells; None where it does not tell."""
+        with pq.ParquetFile(part.path) as file:
+            groups = [file.metadata.row_group(at) for at in range(file.metadata.num_row_groups)]
+            place = {name: file.schema_arrow.get_field_index(name) for name in ("ts", "available_at")}
+        told = [{name: group.column(at).statistics for name, at in place.items()} for group in groups]
+        if not told or any(found is None or not found.has_min_max for one in told for found in one.values()):
+            return None
+        first, last = min(one["ts"].min for one in told), max(one["ts"].max for one in told)
+        return cls(micros(first), micros(last), micros(max(one["available_at"].max for one in told)))
 
 
 @dataclass(frozen=True)
@@ -87,6 +107,12 @@ class Checkpoint:
         if not (self.folder / _PERSONS).exists():
             return True
         return any(pc.any(pc.is_in(ids, value_set=people)).as_py() for ids in (self.people, self.persons["id"]))
+
+    @property
+    def spans(self) -> Mapping[str, Span]:
+        """Of the files that it was made from, by their names, so far as they were looked at."""
+        files = self.facts["files"]
+        return {name: Span(*span) for name, span in files.items() if span} if isinstance(files, dict) else {}
 
     def state(self, at: int, without: Ints) -> State | None:
         """That of a slice's people but for some; None where it has nobody."""
@@ -165,11 +191,14 @@ class Draft:
         lake: Lake,
         as_of: datetime,
         spec: Spec,
-        parts: Sequence[Part],
+        spans: Mapping[Part, Span | None],
         contents: Iterable[str],
         persons: pa.Table,
     ) -> None:
-        """Put it in its place, and remove the oldest ones. `persons`: who is who on the night."""
+        """Put it in its place, and remove the oldest ones.
+
+        `spans`: each file's, so far as it is known; `persons`: who is who on the night.
+        """
         theirs = pc.is_in(persons["person_id"], value_set=Checkpoint(self._folder).people)
         others = pc.not_equal(persons["id"], persons["person_id"])
         _write(persons.filter(pc.and_(theirs, others)), self._folder / _PERSONS)
@@ -177,7 +206,7 @@ class Draft:
             "night": as_of.isoformat(),
             "spec": digest(spec),
             "slices": self._slices,
-            "files": sorted(_name(part) for part in parts if _may_know(part, as_of)),
+            "files": {part.name: span for part, span in spans.items() if _may_know(part, as_of)},
             "categories": {content: spec.category_of.get(content) for content in sorted(contents)},
         }
         (self._folder / _MANIFEST).write_text(json.dumps(facts), encoding="utf-8")
@@ -231,11 +260,11 @@ def _holds(checkpoint: Checkpoint, spec: Spec, parts: Sequence[Part], first: Cal
     """Whether it would be the same if it were made now, but for who is who. `first`: `first_known`."""
     night, facts = checkpoint.night, checkpoint.facts
     files, categories = facts["files"], facts["categories"]
-    if not isinstance(files, list) or not isinstance(categories, dict) or facts["spec"] != digest(spec):
+    if not isinstance(files, dict) or not isinstance(categories, dict) or facts["spec"] != digest(spec):
         return False
     if any(spec.category_of.get(content) != category for content, category in categories.items()):
         return False
-    there = {_name(part): part for part in parts if _may_know(part, night)}
+    there = {part.name: part for part in parts if _may_know(part, night)}
     added = [part for name, part in there.items() if name not in files]
     return set(files) <= set(there) and not any(first(part) < micros(night) for part in added)
 
@@ -243,10 +272,6 @@ def _holds(checkpoint: Checkpoint, spec: Spec, parts: Sequence[Part], first: Cal
 def _may_know(part: Part, night: datetime) -> bool:
     """Whether the file may hold a row that was known before the night."""
     return datetime(part.day.year, part.day.month, part.day.day, tzinfo=UTC) - _EARLY < night
-
-
-def _name(part: Part) -> str:
-    return f"{part.source}/{part.day}/{part.path.name}"
 
 
 def first_known(part: Part) -> int:

@@ -37,6 +37,11 @@ class Part(NamedTuple):
     day: date
     rows: int
 
+    @property
+    def name(self) -> str:
+        """What it is known by, as long as it is the lake's: another name has what is loaded in its place."""
+        return f"{self.source}/{self.day}/{self.path.name}"
+
 
 @dataclass
 class Words:

@@ -12,12 +12,10 @@ from datetime import datetime
 from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from features.history import DAY
@@ -26,7 +24,7 @@ from features.measures import Count, Days, Share, Total
 from features.rows import micros
 from features.spec import Spec
 from pipeline import by_person, checkpoints, identify, query, shards
-from pipeline.checkpoints import Checkpoint, Draft
+from pipeline.checkpoints import Checkpoint, Draft, Span
 from pipeline.config import Config
 from pipeline.lake import Lake
 from pipeline.orders import LINE
@@ -36,8 +34,6 @@ from pipeline.shards import home_of
 
 Ints = NDArray[np.int64]
 OnSlice = Callable[[int, int], None]
-
-_NOBODY = np.zeros(0, np.int64)
 
 
 def measured(
@@ -54,7 +50,7 @@ def measured(
     bases = _bases(lake, log, as_of, spec)
     base = next(bases, None)
     found = night.whole(on_slice) if base is None else night.since(base, bases, on_slice)
-    draft.finish(lake, as_of, spec, [*log.events, *log.transactions], night.contents, night.persons)
+    draft.finish(lake, as_of, spec, night.spans, night.contents, night.persons)
     return found
 
 
@@ -78,7 +74,12 @@ class _Night:
     folder: Path
     contents: set[str] = field(default_factory=set)
     """That were met, now or by the checkpoints."""
+    spans: Mapping[Part, Span | None] = field(init=False)
+    """Of all files, as soon as somebody asks which of them to read."""
     _passes: Iterator[int] = field(default_factory=count)
+
+    def __post_init__(self) -> None:
+        self.spans = dict.fromkeys([*self.log.events, *self.log.transactions])
 
     def whole(self, on_slice: OnSlice | None) -> pa.Table:
         """Everybody, from the first row on."""
@@ -87,6 +88,8 @@ class _Night:
     def since(self, base: Checkpoint, earlier: Iterator[Checkpoint], on_slice: OnSlice | None) -> pa.Table:
         """Everybody from a checkpoint on, those who were late for it from an earlier one, the rest anew."""
         self.contents |= base.contents  # and with them those of the earlier ones
+        known = base.spans
+        self.spans = {part: known.get(part.name) or Span.of(part) for part in self.spans}
         changed = self._changed(base)
         lately = self._lately(base, pa.array(_ids(self.log, changed)))
         found, late = self._pass(lately, base.night, partial(base.state, without=changed), on_slice)
@@ -148,14 +151,10 @@ class _Night:
             return found.filter(pc.invert(pc.is_in(found["person_id"], value_set=others))) if others else found
 
         events, transactions = (
-            [part for part in parts if _has_any(self._spans[part], begun, edges)]
+            [part for part in parts if _has_any(self.spans[part], begun, edges)]
             for parts in (self.log.events, self.log.transactions)
         )
         return replace(self.log, events=events, transactions=transactions, wanted=wanted)
-
-    @cached_property
-    def _spans(self) -> Mapping[Part, _Span | None]:
-        return {part: _Span.of(part) for part in (*self.log.events, *self.log.transactions)}
 
     def _of(self, people: Ints, log: Log, everybody: pa.Table) -> Log:
         """A log's rows of some people; all slices at once where they are fewer than those of a slice."""
@@ -221,27 +220,7 @@ def _edges(begun: int, night: int, spec: Spec) -> list[tuple[int, int]]:
     return [(begun - w, -(-(night - w) // DAY) * DAY) for w in sorted(windows)] if night > begun else []
 
 
-class _Span(NamedTuple):
-    """From when until when the rows of a file are, and when the last of them could be known, in microseconds."""
-
-    first: int
-    last: int
-    known: int
-
-    @classmethod
-    def of(cls, part: Part) -> _Span | None:
-        """As the file's footer tells; None where it does not tell."""
-        with pq.ParquetFile(part.path) as file:
-            groups = [file.metadata.row_group(at) for at in range(file.metadata.num_row_groups)]
-            place = {name: file.schema_arrow.get_field_index(name) for name in ("ts", "available_at")}
-        told = [{name: group.column(at).statistics for name, at in place.items()} for group in groups]
-        if not told or any(found is None or not found.has_min_max for one in told for found in one.values()):
-            return None
-        first, last = min(one["ts"].min for one in told), max(one["ts"].max for one in told)
-        return cls(micros(first), micros(last), micros(max(one["available_at"].max for one in told)))
-
-
-def _has_any(span: _Span | None, begun: int, edges: Sequence[tuple[int, int]]) -> bool:
+def _has_any(span: Span | None, begun: int, edges: Sequence[tuple[int, int]]) -> bool:
     """Whether a file may have a row that became known since, or that is at one of the edges."""
     if span is None:
         return True

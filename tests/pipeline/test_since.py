@@ -160,6 +160,23 @@ def test_who_is_late_goes_on_from_an_earlier_checkpoint(
     assert from_checkpoint(config, NIGHT + 2 * DAY, spec) == from_the_start(config, NIGHT + 2 * DAY, spec)
 
 
+def test_a_footer_is_read_once(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a file spans is told by the checkpoint: a night looks at those that came since, however long the log is."""
+    written(tables(events=QUIET), config)
+    spec, looked_at = quiet_spec(config), list[str]()
+    of = checkpoints.Span.of
+    monkeypatch.setattr(checkpoints.Span, "of", lambda part: looked_at.append(part.name) or of(part))
+    for back in (0, 1):
+        from_checkpoint(config, NIGHT + back * DAY, spec)
+    assert len(looked_at) > len(MIDDLE)
+    old = {name for name in looked_at if name.split("/")[1] < f"{NIGHT.date()}"}
+    looked_at.clear()
+    expected = from_the_start(config, NIGHT + 2 * DAY, spec)
+    assert from_checkpoint(config, NIGHT + 2 * DAY, spec) == expected
+    assert looked_at
+    assert not old & set(looked_at)
+
+
 KNOWN = NIGHT + timedelta(hours=3)
 """When it turns out, after a night, whose a browser is."""
 
