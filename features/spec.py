@@ -202,7 +202,7 @@ def _person(goals: tuple[str, ...], categories: Sequence[str], channels: Sequenc
         return Feature(name, "person", unit, meaning, measure, modelled)
 
     for d in (1, *WINDOWS_DAYS):
-        yield one(f"events_{d}d", "count", f"things done in {d} days", Count("active", d))
+        yield one(f"events_{d}d", "count", f"things done in {d} day{'s' if d > 1 else ''}", Count("active", d))
     for d in (7, 30):
         yield one(f"shown_{d}d", "count", f"impressions in {d} days", Count("impression", d))
     for goal in goals:
