@@ -50,7 +50,8 @@ def _warn_about_key(settings: Config) -> None:
     if settings.project.development_key and not os.environ.get(settings.project.id_key_env):
         people.print(
             f"[bold yellow]warning:[/] pseudonyms use the public development key ({DEVELOPMENT_KEY!r}), "
-            f"so anybody can undo them. For real people set {settings.project.id_key_env} and remove development_key."
+            f"so anybody can undo them. For real people set {settings.project.id_key_env} and remove development_key.",
+            soft_wrap=True,
         )
 
 

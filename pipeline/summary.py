@@ -22,7 +22,7 @@ def night(report: Mapping[str, Any], config: Config, out: Console) -> None:
     out.print()
     out.rule(f"[bold]{report['as_of']}")
     for line in [*_story(report), *_alerted(report.get("alert"))]:
-        out.print(line, markup=False)
+        out.print(line, markup=False, soft_wrap=True)
     out.print()
     for name, place in _places(report, lake):
         out.print(f"{name:<18}{place}", markup=False, soft_wrap=True)
@@ -132,7 +132,7 @@ def ingested(report: IngestReport, out: Console) -> None:
                 f"  {day.source} {day.date or ''} {day.table}: {count:,} rows quarantined: {reason}", markup=False
             )
     for warning in report.warnings:
-        out.print(f"  note: {warning}", markup=False)
+        out.print(f"  note: {warning}", markup=False, soft_wrap=True)
     out.print(f"Data Docs: {report.data_docs}", markup=False, soft_wrap=True)
 
 
