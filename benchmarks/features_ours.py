@@ -220,11 +220,11 @@ def _logged_in(lake: Any) -> Iterator[None]:
 
     day, schema = event_log.FIRST + timedelta(days=event_log.DAYS - 1), schemas.LAKE["identities"].schema
     people = lake.read("events", columns=["person_id"], days=[event_log.FIRST])["person_id"].unique().to_numpy()
-    same = {"id": people[:-1:_LOGS_IN], "other_id": people[1::_LOGS_IN][: len(people[:-1:_LOGS_IN])]}
+    groups = people[: len(people) // _LOGS_IN * _LOGS_IN].reshape(-1, _LOGS_IN)
     told = {"id_type": "visitor", "other_type": "customer", "source": event_log.SOURCE, "day": day}
     told["available_at"] = datetime.combine(day, datetime.min.time(), UTC) + timedelta(hours=12)
-    count = len(same["id"])
-    columns = {**same, **{name: pa.repeat(pa.scalar(value), count) for name, value in told.items()}}
+    columns = {name: pa.repeat(pa.scalar(value), len(groups)) for name, value in told.items()}
+    columns |= {"id": pa.array(groups[:, 0]), "other_id": pa.array(groups[:, 1])}
     links = pa.table({name: columns[name] for name in schema.names}).cast(schema)
     lake.replace_day("identities", links, event_log.SOURCE, day)
     try:

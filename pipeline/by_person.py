@@ -48,7 +48,7 @@ def rows(
     """
     blocks, rest = _blocks(parts) if sum(part.rows for part in parts) >= WORTH else ([], parts)
     made = dict(_made(lake, folder, table, columns, block) for block in blocks)
-    _tidy(lake, table, made)
+    _tidy(lake, table, made, frozenset(part.name for block in blocks for part in block))
     found = [_of_people(block, people) for block in made.values()]
     found.append(_plain(ShardReader(table, columns, rest, range(SHARDS), people).take(range(SHARDS))))
     whole = pa.concat_tables(found).combine_chunks()
@@ -58,7 +58,7 @@ def rows(
 def remove_those_with(lake: Lake, people: pa.Array) -> None:
     """Remove every block that holds rows of these people, and those of files that the lake has no more."""
     for table in {file.name.partition(".")[0] for file in _all(lake, "*")}:
-        _tidy(lake, table, [])
+        _tidy(lake, table)
     for file in _all(lake, "*"):
         if pc.any(pc.is_in(_opened(file, 0).read_all().column(0), value_set=people)).as_py():
             file.unlink(missing_ok=True)
@@ -158,13 +158,11 @@ def _coded(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.dictionary_encode() if pa.types.is_string(column.type) else column
 
 
-def _tidy(lake: Lake, table: str, wanted: Collection[Path]) -> None:
-    """Remove blocks of files that the lake has no more, or that are in a wanted block, too."""
+def _tidy(lake: Lake, table: str, wanted: Collection[Path] = (), covered: frozenset[str] = frozenset()) -> None:
+    """Remove blocks of files that the lake has no more, or that are `covered`: in a wanted block, too."""
     there = {part.name for part in lake.parts(table)}
-    covered = {name for file in wanted for name in _names(file)}
     for file in _all(lake, table):
-        names = _names(file)
-        if file not in wanted and (names & covered or names - there):
+        if file not in wanted and ((names := _names(file)) & covered or names - there):
             file.unlink(missing_ok=True)
 
 
